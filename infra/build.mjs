@@ -1,0 +1,52 @@
+// Bundles the mains into dist/: the command line, the library, the runner, the local scheduler. Types go to dist/types.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+/** Split, so that each verb loads only what it needs. */
+const split = { cli: 'src/cli/main.ts', floe: 'src/floe.ts' }
+/** One file each, because they are staged to sites by content. */
+const single = { runner: 'jobs/runner/main.ts', 'local-scheduler': 'connectors/local/scheduler.ts' }
+
+const options = {
+  absWorkingDir: root,
+  outdir: 'dist',
+  bundle: true,
+  packages: 'external',
+  platform: 'node',
+  target: 'node20.19',
+  format: 'esm',
+  sourcemap: 'linked',
+  logLevel: 'warning',
+  metafile: true,
+}
+const present = (entries) =>
+  Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file))))
+const built = await Promise.all([
+  build({ ...options, entryPoints: present(split), splitting: true }),
+  build({ ...options, entryPoints: present(single) }),
+])
+const written = new Set(
+  built.flatMap(({ metafile }) => Object.keys(metafile.outputs).map((file) => file.replace(/^dist\//, ''))),
+)
+for (const file of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []) {
+  if (/\.js(\.map)?$/.test(file) && !written.has(file)) rmSync(join(root, 'dist', file))
+}
+if (process.argv.includes('--types')) {
+  const tsc = join(root, 'node_modules', '.bin', 'tsc')
+  const args = [
+    '-p',
+    'tsconfig.json',
+    '--noEmit',
+    'false',
+    '--emitDeclarationOnly',
+    '--declaration',
+    '--outDir',
+    'dist/types',
+  ]
+  process.exitCode = spawnSync(tsc, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+}

@@ -1,0 +1,1 @@
+export { CODES, FloeError } from './model/errors.ts'

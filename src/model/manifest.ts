@@ -1,0 +1,64 @@
+/*
+ * Manifest, version 1: file `manifest` in an array's directory. NDJSON, one line a task header followed by its jobs, sorted by task.
+ * File `index` beside it: two little-endian 64-bit integers a task, the byte offset and the byte length of the task's range.
+ * Each task reads its own range only. Written once, before the array is submitted.
+ */
+
+/** Header line of a task's range. What it says holds for all its jobs. */
+export interface ManifestTask {
+  readonly v: 1
+  readonly campaign: string
+  readonly array: string
+  readonly task: number
+  readonly batch: number
+  readonly jobs: number
+  /** cpus of one job; slots = cpus of the task / cpus of a job. */
+  readonly cpus: number
+  readonly memory_bytes: number | null
+  /** Limit of one job, seconds; null: none. */
+  readonly walltime_sec: number | null
+  /** sh, run once in each slot before the first job. */
+  readonly setup: string | null
+  readonly publish: 'files' | 'pack' | 'table'
+  /** Absolute directory that output paths are relative to. */
+  readonly outputs: string
+  /** How many sandboxes of failed jobs the site keeps. */
+  readonly sandboxes_max: number
+}
+
+export interface ManifestInput {
+  /** Path below the job's directory that the input is linked under. */
+  readonly name: string
+  /** Absolute path on the site. */
+  readonly path: string
+  /** As planned; null: not looked up. A difference at start is class `input`. */
+  readonly size_bytes: number | null
+  /** UTC microseconds; null: not looked up. */
+  readonly mtime: number | null
+}
+
+export interface ManifestOutput {
+  /** Relative path, or a glob. */
+  readonly path: string
+  readonly optional: boolean
+}
+
+/** One job. Placeholders in `arguments` are resolved already. Absent keys are empty. */
+export interface ManifestJob {
+  readonly job: string
+  readonly revision: number
+  readonly job_digest: string
+  /** argv[0]: an absolute path on the site, or a bare name looked up on PATH (of the slot, after `setup`). */
+  readonly program: string
+  readonly arguments: readonly string[]
+  readonly inputs: readonly ManifestInput[]
+  readonly files?: readonly ManifestInput[]
+  readonly outputs: readonly ManifestOutput[]
+  readonly environment?: Readonly<Record<string, string>>
+  /** Name of the input that is its standard input. */
+  readonly stdin?: string
+  /** Path of the output that is its standard output. */
+  readonly stdout?: string
+  /** sh, run after exit 0 in the job's directory. */
+  readonly check?: string
+}

@@ -1,0 +1,111 @@
+import { crc32 } from 'node:zlib'
+import type { FailureClass, Verdict } from './verdict.ts'
+
+/*
+ * Record file, version 1: records/<task>.<attempt> in an array's directory. NDJSON, one writer, appended. Each line ends in
+ * `,"crc":"xxxxxxxx"}`: eight hex digits of the CRC-32 of all bytes of the line before that comma.
+ * A line without a right crc at the end of the file was being written when the node died: it is not there.
+ * "job ended" decides a job; "task ended" seals the file. docs/formats.md says each field.
+ */
+
+interface RecordBase {
+  readonly v: 1
+  /** UTC microseconds since 1970, by the node's clock; never used for order. */
+  readonly at: number
+}
+
+/** First line of each file. */
+export interface TaskStarted extends RecordBase {
+  readonly event: 'task started'
+  readonly campaign: string
+  readonly array: string
+  readonly task: number
+  readonly attempt: number
+  readonly batch: number
+  readonly node: string
+  /** The scheduler's id of this task, null on the local site. */
+  readonly native_id: string | null
+  readonly pid: number
+  readonly slots: number
+}
+
+export interface JobStarted extends RecordBase {
+  readonly event: 'job started'
+  readonly job: string
+  readonly revision: number
+  readonly slot: number
+}
+
+/** Where a stream of one job lies: a file in logs/, from `offset`, `bytes` long there; `total` bytes were written by the job. */
+export interface LogRange {
+  readonly file: string
+  readonly offset: number
+  readonly bytes: number
+  readonly total: number
+}
+
+export interface OutputWritten {
+  readonly path: string
+  readonly size_bytes: number
+  /** `sha256:…` of the content; null for a directory. */
+  readonly digest: string | null
+  /** With `publish: pack`: the tar in outputs/ and where the content lies in it. */
+  readonly pack?: string
+  readonly offset?: number
+}
+
+export interface JobEnded extends RecordBase {
+  readonly event: 'job ended'
+  readonly job: string
+  readonly revision: number
+  readonly job_digest: string
+  readonly slot: number
+  readonly started_at: number
+  readonly verdict: Verdict
+  readonly class: FailureClass | null
+  /** The rule that decided, in words: `exit 3`, `signal KILL, 4.02 GB of 4.00 GB`, `output mean/1.csv is not there`. */
+  readonly rule: string
+  readonly exit: number | null
+  readonly signal: string | null
+  readonly wall_sec: number
+  readonly cpu_sec: number | null
+  /** Largest sampled resident memory of the job's processes; null for the shortest jobs. */
+  readonly memory_max_bytes: number | null
+  readonly stdout: LogRange | null
+  readonly stderr: LogRange | null
+  readonly outputs: readonly OutputWritten[]
+  /** The kept sandbox of a failed job, relative to the array's directory. */
+  readonly sandbox: string | null
+}
+
+/** Last line: no job of this attempt will be recorded any more. */
+export interface TaskEnded extends RecordBase {
+  readonly event: 'task ended'
+  /** `done`, `drained` (TERM or walltime near), `cancelled`, `failed` (the runner could not work; `message` says why). */
+  readonly reason: 'done' | 'drained' | 'cancelled' | 'failed'
+  readonly message: string | null
+  readonly jobs: number
+}
+
+export type RecordLine = TaskStarted | JobStarted | JobEnded | TaskEnded
+
+/** One line with its checksum and newline. */
+export function encodeRecord(line: RecordLine): string {
+  const body = JSON.stringify(line).slice(0, -1)
+  return `${body},"crc":"${crcHex(body)}"}\n`
+}
+
+const TAIL = /,"crc":"([0-9a-f]{8})"\}$/
+
+/** A line without its newline; `undefined` when it is torn or damaged. */
+export function decodeRecord(text: string): RecordLine | undefined {
+  const tail = TAIL.exec(text)
+  if (!tail) return undefined
+  const body = text.slice(0, tail.index)
+  if (crcHex(body) !== tail[1]) return undefined
+  return JSON.parse(`${body}}`) as RecordLine
+}
+
+function crcHex(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0')
+}
