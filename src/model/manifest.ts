@@ -48,6 +48,8 @@ export interface ManifestJob {
   readonly job: string
   readonly revision: number
   readonly job_digest: string
+  /** The how-manieth try of this job, from 1; copied into its record line. */
+  readonly try: number
   /** argv[0]: an absolute path on the site, or a bare name looked up on PATH (of the slot, after `setup`). */
   readonly program: string
   readonly arguments: readonly string[]

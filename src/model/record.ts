@@ -59,6 +59,7 @@ export interface JobEnded extends RecordBase {
   readonly job: string
   readonly revision: number
   readonly job_digest: string
+  readonly try: number
   readonly slot: number
   readonly started_at: number
   readonly verdict: Verdict
