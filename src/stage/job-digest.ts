@@ -40,15 +40,3 @@ export function jobDigest(parts: DigestParts): string {
   ])
   return createHash('sha256').update(text).digest('hex')
 }
-
-/** The labels that a list of arguments names. */
-export function labelsNamed(
-  given: readonly string[] | null,
-  labels: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const named: Record<string, string> = {}
-  for (const argument of given ?? []) {
-    for (const [, name] of argument.matchAll(/\{label:([^{}]+)\}/g)) named[name!] = labels[name!] ?? ''
-  }
-  return named
-}

@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { StagedFile, StagedProgram } from './manifest-rows.ts'
+
+/** A program with its helper files, by content. */
+export interface ProgramBundle {
+  readonly executable: string
+  readonly program: StagedFile
+  readonly files: readonly { readonly name: string; readonly file: StagedFile }[]
+}
+
+/**
+ * Puts a pinned program and its helper files into one read-only folder of the site's cache, so that `import lib` and `. ./lib.sh` beside
+ * the program work, and a later change of the user's copy does not reach running jobs. Once per content.
+ */
+export function stageProgram(cache: string, { executable, program, files }: ProgramBundle): StagedProgram {
+  const key = createHash('sha256')
+    .update(JSON.stringify([program.digest, files.map(({ name, file }) => [name, file.digest])]))
+    .digest('hex')
+  const folder = join(cache, key)
+  const name = basename(new URL(executable, 'file:///').pathname)
+  const staged = { program: join(folder, decodeURIComponent(name)), digest: program.digest }
+  if (existsSync(folder)) return staged
+  const aside = join(cache, `.${key}.${process.pid}`)
+  rmSync(aside, { recursive: true, force: true })
+  mkdirSync(aside, { recursive: true, mode: 0o700 })
+  for (const { name: fileName, file } of files) {
+    const target = join(aside, fileName)
+    mkdirSync(dirname(target), { recursive: true })
+    copyFileSync(file.path, target)
+    chmodSync(target, 0o500)
+  }
+  const target = join(aside, basename(staged.program))
+  copyFileSync(program.path, target)
+  chmodSync(target, 0o500)
+  try {
+    renameSync(aside, folder)
+  } catch (cause) {
+    rmSync(aside, { recursive: true, force: true })
+    // Another campaign of this user staged the same content first.
+    if (!existsSync(folder)) throw cause
+  }
+  return staged
+}
+
+/** Throws EXECUTABLE_INVALID when a pinned program has no run bit, or names an interpreter that is not there. */
+export function checkPinned(executable: string, path: string): void {
+  const wrong = (message: string, hint: string): never => {
+    throw new FloeError('EXECUTABLE_INVALID', message, { hint, details: { executable } })
+  }
+  try {
+    accessSync(path, constants.X_OK)
+  } catch {
+    if (!existsSync(path))
+      wrong(
+        `The program ${executable} is not there.`,
+        'Put it there, or correct `executable:` and add the job file again.',
+      )
+    wrong(`The program ${executable} has no run bit.`, `chmod +x ${quoteForHint(path)}`)
+  }
+  const interpreter = shebang(path)
+  if (interpreter === undefined) return
+  const [program, argument] = interpreter
+  if (!existsSync(program!)) {
+    wrong(
+      `The program ${executable} asks for the interpreter ${program}, which is not there.`,
+      'Correct its first line (#!…).',
+    )
+  }
+  if (basename(program!) === 'env' && argument && !argument.startsWith('-')) {
+    probeSiteProgram(argument, null, `The program ${executable} asks for the interpreter ${argument}`)
+  }
+}
+
+/**
+ * Where the site finds its own program: an absolute path, or a name on PATH after `setup`. Throws EXECUTABLE_INVALID with what was tried.
+ * Costs one `sh`.
+ */
+export function probeSiteProgram(
+  executable: string,
+  setup: string | null,
+  subject = `The program ${executable}`,
+): void {
+  try {
+    execFileSync(
+      '/bin/sh',
+      ['-c', `${setup ?? ':'}\ncommand -v -- "$0" >/dev/null && { case $0 in /*) test -x "$0" ;; esac; }`, executable],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+        timeout: 120_000,
+      },
+    )
+  } catch (cause) {
+    const said = String((cause as { stderr?: Buffer }).stderr ?? '').trim()
+    throw new FloeError(
+      'EXECUTABLE_INVALID',
+      `${subject}${subject.startsWith('The program') && !subject.includes('asks') ? ' was not found, or may not be run' : ', which is not on PATH'}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
+      {
+        hint: 'Install it, correct PATH or `setup:`, or name a path with a slash to have your own file staged.',
+        details: { executable },
+        cause,
+      },
+    )
+  }
+}
+
+function shebang(path: string): readonly (string | undefined)[] | undefined {
+  const head = Buffer.alloc(256)
+  const fd = openSync(path, 'r')
+  const read = readSync(fd, head)
+  closeSync(fd)
+  const match = /^#![ \t]*(\S+)(?:[ \t]+(\S+))?/.exec(head.toString('latin1', 0, read))
+  return match ? [match[1], match[2]] : undefined
+}
+
+const quoteForHint = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)

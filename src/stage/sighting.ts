@@ -1,0 +1,176 @@
+import { FloeError } from '../model/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Row, Tables } from '../ports/tables/tables.ts'
+import { HASHED_MAX_BYTES, hashContent, type Sight, seeFile, sizeTimeDigest } from './look-up.ts'
+import { sitePath } from './site-path.ts'
+
+/** How digests of looked-up files are made; `auto` reads files up to 16 MB, as long as they are not too much together. */
+export type DigestPolicy = 'auto' | 'hashed' | 'size_mtime'
+
+/** Bytes that one look-up with `auto` reads at most, so that the first plan over terabytes does not read them all. */
+const READ_MAX_BYTES = 4e9
+
+export interface SightingOptions {
+  readonly roots: Readonly<Record<string, string>>
+  readonly clock: Clock
+  /** Absent: sizes only, no content is read. */
+  readonly digest?: DigestPolicy
+  readonly onProgress?: (files: number) => void
+  readonly signal?: AbortSignal
+}
+
+export interface Sighting {
+  readonly files: number
+  readonly missing: number
+  /** Files that differ from what earlier results were made of. */
+  readonly changed: readonly string[]
+  /** Rows in temporary table `files_seen`: what table `files` does not say yet. */
+  readonly news: number
+}
+
+interface FileRow extends Row {
+  readonly url: string
+  readonly size_bytes: number | null
+  readonly mtime_us: number | null
+  readonly digest: string | null
+  readonly digest_kind: string | null
+  readonly missing: boolean | null
+}
+
+const SEEN = [
+  { name: 'url', type: 'VARCHAR' },
+  { name: 'size_bytes', type: 'BIGINT' },
+  { name: 'mtime_us', type: 'BIGINT' },
+  { name: 'digest', type: 'VARCHAR' },
+  { name: 'digest_kind', type: 'VARCHAR' },
+  { name: 'missing', type: 'BOOLEAN' },
+  { name: 'changed', type: 'BOOLEAN' },
+] as const
+
+/** Names of changed files that are kept for messages; the rest is counted in `files_seen`. */
+const NAMED_MAX = 100
+
+/**
+ * Looks at every file of the table `files` once and puts what is new into the temporary table `files_seen`. Changes no durable table.
+ * Costs one stat a distinct file, and one reading of each file whose digest is not known yet.
+ */
+export async function sightFiles(tables: Tables, options: SightingOptions): Promise<Sighting> {
+  await tables.view('files')
+  const look = new Look(options)
+  await tables.sql.run('drop table if exists files_seen')
+  await tables.sql.load('files_seen', SEEN, look.news(tables))
+  return { files: look.files, missing: look.missing, changed: look.changed, news: look.newsCount }
+}
+
+/**
+ * Makes table `files` say what `files_seen` holds. Without `acceptChanged`, files that results were made of keep what the table says,
+ * so that the next look notices again.
+ */
+export async function commitSighting(tables: Tables, options: { acceptChanged: boolean; clock: Clock }): Promise<void> {
+  const wanted = options.acceptChanged ? 'true' : 'not changed'
+  const snapshot = await tables.view('files')
+  await tables.commit('files', {
+    operation: 'look up files',
+    expect: snapshot.version,
+    remove: snapshot.parts,
+    select: `select f.* replace (
+        case when s.url is null then f.size_bytes else s.size_bytes end as size_bytes,
+        case when s.url is null then f.mtime else make_timestamptz(s.mtime_us) end as mtime,
+        case when s.url is null then f.digest else s.digest end as digest,
+        case when s.url is null then f.digest_kind else s.digest_kind end as digest_kind,
+        case when s.url is null then f.missing else s.missing end as missing,
+        case when s.url is null then f.seen_at else make_timestamptz(${Math.round(options.clock.now() * 1000)}) end as seen_at)
+      from files f left join (select * from files_seen where ${wanted}) s on s.url = f.url`,
+  })
+}
+
+class Look {
+  files = 0
+  missing = 0
+  newsCount = 0
+  readonly changed: string[] = []
+  #readBytes = 0
+  readonly #options: SightingOptions
+
+  constructor(options: SightingOptions) {
+    this.#options = options
+  }
+
+  async *news(tables: Tables): AsyncIterable<Row[]> {
+    const rows = tables.sql.stream<FileRow>(
+      'select url, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files',
+    )
+    for await (const chunk of rows) {
+      if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'Stopped while looking at the input files.')
+      const news: Row[] = []
+      for (const row of chunk) {
+        const seen = await this.#see(row)
+        if (seen) news.push(seen)
+      }
+      this.newsCount += news.length
+      this.#options.onProgress?.(this.files)
+      if (news.length > 0) yield news
+    }
+  }
+
+  async #see(row: FileRow): Promise<Row | undefined> {
+    this.files++
+    const remote = /^https?:\/\//.test(row.url)
+    const path = remote ? undefined : sitePath(row.url, this.#options.roots)
+    // What was declared, or fetched once, is not looked up again: a server is not asked for a million files each run.
+    if (remote && (row.digest !== null || row.size_bytes !== null)) return undefined
+    const sight = remote ? await seeUrl(row.url) : path === undefined ? undefined : seeFile(path)
+    if (sight === undefined) {
+      this.missing++
+      return row.missing ? undefined : { ...known(row), missing: true, changed: false }
+    }
+    const same = row.missing !== true && row.size_bytes === sight.sizeBytes && row.mtime_us === sight.mtimeUs
+    const declared = row.digest_kind === 'declared' && (row.size_bytes === null || row.size_bytes === sight.sizeBytes)
+    if (same && (row.digest !== null || this.#options.digest === undefined || remote)) return undefined
+    const digest = declared ? row.digest : remote ? null : this.#digest(row.url, path!, sight)
+    const changed = row.digest !== null && (digest === null ? !same : digest !== row.digest)
+    if (changed && this.changed.length < NAMED_MAX) this.changed.push(row.url)
+    return {
+      url: row.url,
+      size_bytes: sight.sizeBytes,
+      mtime_us: sight.mtimeUs,
+      digest,
+      digest_kind:
+        digest === null ? null : declared ? 'declared' : digest.startsWith('sha256:') ? 'hashed' : 'size_mtime',
+      missing: false,
+      changed,
+    }
+  }
+
+  #digest(url: string, path: string, sight: Sight): string | null {
+    const policy = this.#options.digest
+    if (policy === undefined) return null
+    const read =
+      policy === 'hashed' ||
+      (policy === 'auto' && sight.sizeBytes <= HASHED_MAX_BYTES && this.#readBytes + sight.sizeBytes <= READ_MAX_BYTES)
+    if (!read) return sizeTimeDigest(url, sight)
+    this.#readBytes += sight.sizeBytes
+    return hashContent(path)
+  }
+}
+
+const known = ({ url, size_bytes, mtime_us, digest, digest_kind }: FileRow) => ({
+  url,
+  size_bytes,
+  mtime_us,
+  digest,
+  digest_kind,
+})
+
+/** Size and time of a URL by HEAD; undefined: not there. A server that does not tell a size is believed to have the file. */
+async function seeUrl(url: string): Promise<Sight | undefined> {
+  const answer = await fetch(url, { method: 'HEAD', redirect: 'follow', signal: AbortSignal.timeout(30_000) }).catch(
+    () => undefined,
+  )
+  if (!answer?.ok) return undefined
+  const modified = Date.parse(answer.headers.get('last-modified') ?? '')
+  return {
+    sizeBytes: Number(answer.headers.get('content-length') ?? 0),
+    mtimeUs: Number.isNaN(modified) ? 0 : modified * 1000,
+  }
+}

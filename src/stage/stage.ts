@@ -1,0 +1,221 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
+import type { Tables } from '../ports/tables/tables.ts'
+import { fetchRemote } from './fetch-remote.ts'
+import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
+import { checkPinned, probeSiteProgram, stageProgram } from './program.ts'
+import { isRemote, sitePath } from './site-path.ts'
+
+export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
+
+/** An array to stage: batches of the table `batches` that carry its id, and where it goes. */
+export interface StageOptions {
+  readonly arrayId: string
+  readonly directory: string
+  readonly cache: string
+  readonly campaign: string
+  readonly outputs: string
+  readonly sandboxesMax: number
+  readonly roots: Readonly<Record<string, string>>
+  /** Leaves jobs out of the manifest: those that an earlier result answers. */
+  readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
+  /** Column `state` of the jobs that are not to be staged any more: held or cancelled since the batches were cut. */
+  readonly leaveOut: ReadonlySet<string>
+}
+
+export interface StagedJob {
+  readonly row: StagedRow
+  readonly job: ManifestJob
+  readonly task: number
+}
+
+/** What the jobs of a batch have in common; the JSON in `batches.resource_class`. */
+export interface ResourceClass {
+  readonly cpus: number
+  readonly memory_bytes: number | null
+  readonly walltime_sec: number | null
+  readonly gpus: number
+  readonly setup: string | null
+  readonly container: string | null
+  readonly publish: 'files' | 'pack' | 'table'
+}
+
+/**
+ * Writes an array's directory: manifest and index, each whole or absent. The directory is the array: staging it again gives the same
+ * files. Holds the jobs of one array in memory, so the caller bounds them.
+ */
+export async function stageArray(
+  tables: Tables,
+  options: StageOptions,
+): Promise<{ tasks: number; jobs: number; answered: number }> {
+  const { sql } = tables
+  const tasks = await sql.rows<{ task: number; batch_id: number; resource_class: string }>(
+    'select task, batch_id, resource_class from batches where array_id = $1 order by task',
+    [options.arrayId],
+  )
+  const staged = await stagedJobs(tables, options)
+  const answered = await options.answer(staged)
+  const lines = new Map<number, ManifestJob[]>()
+  for (const { task, job } of staged) {
+    if (answered.has(job)) continue
+    const group = lines.get(task)
+    if (group) group.push(job)
+    else lines.set(task, [job])
+  }
+  const headers = tasks.map(({ task, batch_id, resource_class }): ManifestTask => {
+    const { cpus, memory_bytes, walltime_sec, setup, publish } = JSON.parse(resource_class) as ResourceClass
+    return {
+      v: 1,
+      campaign: options.campaign,
+      array: options.arrayId,
+      task,
+      batch: Number(batch_id),
+      jobs: lines.get(task)?.length ?? 0,
+      cpus,
+      memory_bytes,
+      walltime_sec,
+      setup,
+      publish,
+      outputs: options.outputs,
+      sandboxes_max: options.sandboxesMax,
+    }
+  })
+  writeManifest(options.directory, headers, lines)
+  return { tasks: tasks.length, jobs: staged.length - answered.size, answered: answered.size }
+}
+
+/** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted. */
+export async function probePrograms(tables: Tables, roots: Readonly<Record<string, string>>): Promise<void> {
+  const programs = await tables.sql.rows<{
+    executable: string
+    setup: string | null
+    pinned: boolean
+    input: string | null
+  }>(
+    `select distinct j.executable, j.setup, exists (from files f where f.url = j.executable and f.kind = 'program') as pinned
+     from jobs j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
+  )
+  for (const { executable, setup, pinned } of programs) {
+    if (isRemote(executable)) continue
+    if (pinned) checkPinned(executable, sitePath(executable, roots) ?? executable)
+    else probeSiteProgram(executable, setup)
+  }
+}
+
+async function stagedJobs(tables: Tables, options: StageOptions): Promise<StagedJob[]> {
+  const rows: StagedRow[] = []
+  const stream = tables.sql.stream<StagedRow>(
+    `with chosen as (
+       select p.job_key, p.revision, p.position, b.task
+       from plan p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+       where b.array_id = $1),
+     tried as (
+       select job_key, revision, count(*) filter (not superseded) as tries
+       from attempts semi join chosen using (job_key, revision) group by all)
+     select c.task, j.job_id, j.job_key, j.revision, coalesce(t.tries, 0) as tries, j.executable, j.arguments, j.inputs,
+       j.input_names, j.files, j.file_names, j.outputs, j.environment, j.labels, j.setup, j.container, j.stdin, j.stdout,
+       j."check", j.cache
+     from chosen c join jobs j using (job_key, revision) left join tried t using (job_key, revision)
+     where not j.withdrawn order by c.task, c.position`,
+    [options.arrayId],
+  )
+  for await (const chunk of stream) for (const row of chunk) if (!options.leaveOut.has(row.job_id)) rows.push(row)
+  const files = await stagedFiles(tables, rows, options)
+  const find = (url: string): StagedFile => {
+    const file = files.get(url)
+    if (!file) throw new FloeError('STAGE_FAILED', `The input ${url} is not known at the site.`, { details: { url } })
+    return file
+  }
+  const programs = new Map<string, StagedProgram>()
+  return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, find, programOf(row)) }))
+
+  function programOf(row: StagedRow): StagedProgram {
+    const helpers = (row.files ?? []).map((url, i) => ({ name: row.file_names![i]!, url }))
+    const key = JSON.stringify([row.executable, helpers])
+    let program = programs.get(key)
+    if (!program) {
+      const pinned = files.get(row.executable)
+      program = pinned
+        ? stageProgram(options.cache, {
+            executable: row.executable,
+            program: pinned,
+            files: helpers.map(({ name, url }) => ({ name, file: find(url) })),
+          })
+        : { program: row.executable, digest: `site:${row.executable}` }
+      programs.set(key, program)
+    }
+    return program
+  }
+}
+
+/** The files that the jobs name: where they lie on the site, and their digests. What only a server has is fetched into the cache. */
+async function stagedFiles(
+  tables: Tables,
+  rows: readonly StagedRow[],
+  { roots, cache }: StageOptions,
+): Promise<Map<string, StagedFile>> {
+  const urls = new Set<string>()
+  for (const row of rows) {
+    urls.add(row.executable)
+    for (const url of row.inputs ?? []) urls.add(url)
+    for (const url of row.files ?? []) urls.add(url)
+  }
+  const { sql } = tables
+  await sql.run('drop table if exists staged_urls')
+  await sql.load('staged_urls', [{ name: 'url', type: 'VARCHAR' }], [[...urls].map((url) => ({ url }))])
+  const known = new Map<string, StagedFile>()
+  const stream = sql.stream<{
+    url: string
+    kind: string
+    digest: string | null
+    size_bytes: number | null
+    mtime_us: number | null
+  }>('select url, kind, digest, size_bytes, epoch_us(mtime) as mtime_us from files semi join staged_urls using (url)')
+  for await (const chunk of stream) {
+    for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
+      if (isRemote(url)) {
+        known.set(url, await fetchRemote(cache, url, { digest, executable: kind === 'program' }))
+        continue
+      }
+      const path = sitePath(url, roots)
+      if (path === undefined) continue
+      known.set(url, { path, digest: digest ?? `undigested:${url}`, sizeBytes: size_bytes, mtimeUs: mtime_us })
+    }
+  }
+  return known
+}
+
+function writeManifest(
+  directory: string,
+  headers: readonly ManifestTask[],
+  lines: ReadonlyMap<number, readonly ManifestJob[]>,
+): void {
+  for (const folder of ['records', 'logs']) mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 })
+  const index = Buffer.alloc(headers.length * 16)
+  let offset = 0
+  writeWhole(join(directory, 'manifest'), (fd) => {
+    for (const [i, header] of headers.entries()) {
+      const jobs = lines.get(header.task) ?? []
+      const bytes = writeSync(fd, [header, ...jobs].map((line) => `${JSON.stringify(line)}\n`).join(''))
+      index.writeBigInt64LE(BigInt(offset), i * 16)
+      index.writeBigInt64LE(BigInt(bytes), i * 16 + 8)
+      offset += bytes
+    }
+  })
+  // The index comes last: an array with an index is staged.
+  writeWhole(join(directory, 'index'), (fd) => writeSync(fd, index))
+}
+
+function writeWhole(path: string, write: (fd: number) => void): void {
+  const aside = `${path}.${process.pid}`
+  const fd = openSync(aside, 'w', 0o600)
+  try {
+    write(fd)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(aside, path)
+}
