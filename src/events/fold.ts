@@ -1,0 +1,64 @@
+import type { JobEnded, TaskEnded, TaskStarted } from '../model/record.ts'
+import type { ReadLine } from './read-records.ts'
+
+/** `<task>.<attempt>`: one run of one task, as its record file is named. */
+export type TaskName = `${number}.${number}`
+export const taskName = (task: number, attempt: number): TaskName => `${task}.${attempt}`
+
+/** A job's verdict with its place, by which the first is chosen. */
+export interface Decided {
+  readonly task: number
+  readonly attempt: number
+  readonly end: number
+  readonly ended: JobEnded
+  /** A verdict of the same job in the same array came before. */
+  readonly superseded: boolean
+}
+
+/** What the record lines of one array say. */
+export interface Fold {
+  readonly tasks: ReadonlyMap<TaskName, { readonly started: TaskStarted | null; readonly ended: TaskEnded | null }>
+  /** In order of (job, attempt, end). */
+  readonly decided: readonly Decided[]
+  /** Started and not ended in the same attempt: job -> its task. */
+  readonly running: ReadonlyMap<string, TaskName>
+}
+
+const jobName = (job: string, revision: number): string => `${revision} ${job}`
+
+/**
+ * The state that a set of record lines means. Pure, and free of order: lines may come doubled and in any order, from any number of files.
+ * The first verdict of a job by (attempt, end) counts; later ones are kept as superseded.
+ */
+export function foldRecords(lines: Iterable<ReadLine>): Fold {
+  const tasks = new Map<TaskName, { started: TaskStarted | null; ended: TaskEnded | null }>()
+  const started = new Map<string, { job: string; task: TaskName }>()
+  const ended = new Map<string, Map<string, Omit<Decided, 'superseded'>>>()
+  for (const { task, attempt, end, line } of lines) {
+    const name = taskName(task, attempt)
+    const seen = tasks.get(name) ?? { started: null, ended: null }
+    tasks.set(name, seen)
+    if (line.event === 'task started') seen.started = line
+    else if (line.event === 'task ended') seen.ended = line
+    else if (line.event === 'job started')
+      started.set(`${name} ${jobName(line.job, line.revision)}`, { job: line.job, task: name })
+    else {
+      const job = jobName(line.job, line.revision)
+      const verdicts = ended.get(job) ?? new Map<string, Omit<Decided, 'superseded'>>()
+      verdicts.set(`${name} ${end}`, { task, attempt, end, ended: line })
+      ended.set(job, verdicts)
+    }
+  }
+  const decided: Decided[] = []
+  for (const job of [...ended.keys()].sort()) {
+    const verdicts = [...ended.get(job)!.values()].sort((a, b) => a.attempt - b.attempt || a.end - b.end)
+    for (const [i, verdict] of verdicts.entries()) {
+      decided.push({ ...verdict, superseded: i > 0 })
+      started.delete(`${taskName(verdict.task, verdict.attempt)} ${job}`)
+    }
+  }
+  const running = new Map(
+    [...started.values()].filter(({ task }) => tasks.get(task)?.ended === null).map(({ job, task }) => [job, task]),
+  )
+  return { tasks, decided, running }
+}

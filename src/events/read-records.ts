@@ -1,0 +1,67 @@
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { decodeRecord, type RecordLine } from '../model/record.ts'
+
+/** How far each record file (`<task>.<attempt>`) was read, bytes. */
+export type Offsets = Readonly<Record<string, number>>
+
+/** A line and where it ends in its file: the order of verdicts is by (attempt, end). */
+export interface ReadLine {
+  readonly task: number
+  readonly attempt: number
+  readonly end: number
+  readonly line: RecordLine
+}
+
+/** Bytes read from one file in one go; a bound on memory, not on files. */
+const READ_MAX = 8 << 20
+
+/**
+ * The complete lines that record files of an array hold behind `from`, and the new offsets. One listing and one stat a file. A last line
+ * without newline was being written: it is left for the next reading. A line in the middle whose checksum is wrong is passed over and counted.
+ */
+export function readRecords(
+  directory: string,
+  from: Offsets,
+): { lines: ReadLine[]; offsets: Offsets; damaged: number } {
+  const folder = join(directory, 'records')
+  const offsets: Record<string, number> = { ...from }
+  const lines: ReadLine[] = []
+  let damaged = 0
+  for (const name of namesIn(folder)) {
+    const [, task, attempt] = /^(\d+)\.(\d+)$/.exec(name) ?? []
+    if (task === undefined) continue
+    const start = offsets[name] ?? 0
+    const bytes = readFrom(join(folder, name), start)
+    let at = 0
+    for (let newline = bytes.indexOf(10, at); newline >= 0; newline = bytes.indexOf(10, at)) {
+      const line = decodeRecord(bytes.toString('utf8', at, newline))
+      at = newline + 1
+      if (line) lines.push({ task: Number(task), attempt: Number(attempt), end: start + at, line })
+      else damaged++
+    }
+    offsets[name] = start + at
+  }
+  return { lines, offsets, damaged }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+function readFrom(path: string, start: number): Buffer {
+  const size = statSync(path).size
+  if (size <= start) return Buffer.alloc(0)
+  const fd = openSync(path, 'r')
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(size - start, READ_MAX))
+    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, start))
+  } finally {
+    closeSync(fd)
+  }
+}
