@@ -53,7 +53,7 @@ export interface Commit {
   readonly txn?: { readonly appId: string; readonly version: number }
   /** Written into the commit, read back as `Snapshot.facts`. */
   readonly facts?: Readonly<Record<string, Json>>
-  /** Columns of a table without fixed shape (`merged`); new columns may be added, a changed type is refused. */
+  /** Columns of a table without fixed shape (`merged`); new columns may be added; a changed type is refused unless the commit removes all parts (copy on write). */
   readonly schema?: readonly { readonly name: string; readonly type: string }[]
   /** Throws to stop the commit just before it becomes visible (lease lost). */
   readonly guard?: () => Promise<void>
@@ -71,8 +71,8 @@ export interface Tables {
   readonly sql: Sql
   /** The newest version; version -1 and no parts when the table is not there. Throws TABLE_DAMAGED with the file that is. */
   snapshot(table: TableName): Promise<Snapshot>
-  /** Makes (or makes anew) a temporary view of that name over the snapshot; typed and empty when the table is not there. */
-  view(table: TableName, snapshot?: Snapshot): Promise<Snapshot>
+  /** Makes (or makes anew) a temporary view over the snapshot, named `name` or as the table; typed and empty when the table is not there. */
+  view(table: TableName, snapshot?: Snapshot, name?: string): Promise<Snapshot>
   /** Returns the new version, or undefined when `txn` was published before. Throws TABLE_CONFLICT. */
   commit(table: TableName, commit: Commit): Promise<number | undefined>
   /** Joins small parts, writes a checkpoint when due, deletes parts that no version of the last `keepSec` lists. Returns what it did. */
