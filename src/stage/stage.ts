@@ -21,8 +21,6 @@ export interface StageOptions {
   readonly roots: Readonly<Record<string, string>>
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
-  /** Column `state` of the jobs that are not to be staged any more: held or cancelled since the batches were cut. */
-  readonly leaveOut: ReadonlySet<string>
 }
 
 export interface StagedJob {
@@ -113,15 +111,21 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
        where b.array_id = $1),
      tried as (
        select job_key, revision, count(*) filter (not superseded) as tries
-       from attempts semi join chosen using (job_key, revision) group by all)
+       from attempts semi join chosen using (job_key, revision) group by all),
+     asked as (
+       select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try
+       from requests semi join chosen using (job_key, revision) group by all)
      select c.task, j.job_id, j.job_key, j.revision, coalesce(t.tries, 0) as tries, j.executable, j.arguments, j.inputs,
        j.input_names, j.files, j.file_names, j.outputs, j.environment, j.labels, j.setup, j.container, j.stdin, j.stdout,
        j."check", j.cache
      from chosen c join jobs j using (job_key, revision) left join tried t using (job_key, revision)
-     where not j.withdrawn order by c.task, c.position`,
+       left join asked a using (job_key, revision)
+     where not j.withdrawn
+       and coalesce(a.action not in ('hold', 'cancel') or (a.action = 'cancel' and a.after_try < coalesce(t.tries, 0)), true)
+     order by c.task, c.position`,
     [options.arrayId],
   )
-  for await (const chunk of stream) for (const row of chunk) if (!options.leaveOut.has(row.job_id)) rows.push(row)
+  for await (const chunk of stream) rows.push(...chunk)
   const files = await stagedFiles(tables, rows, options)
   const find = (url: string): StagedFile => {
     const file = files.get(url)

@@ -1,0 +1,89 @@
+import type { JobEnded, LogRange } from '../model/record.ts'
+import type { Row } from '../ports/tables/tables.ts'
+
+/** What a verdict's record line does not say: where it ran, what was asked, what the policy made of it. */
+export interface AttemptContext {
+  readonly jobKey: number | bigint
+  readonly evidence: 'record' | 'accounting' | 'queue' | 'heartbeat' | 'absence' | 'reuse'
+  readonly next: 'done' | 'retry' | 'hold' | 'give up'
+  readonly superseded: boolean
+  readonly cpus: number | null
+  readonly memoryBytes: number | null
+  readonly walltimeSec: number | null
+  readonly site: string
+  readonly node: string | null
+  readonly batchId: number | null
+  readonly arrayId: string | null
+  readonly task: number | null
+  readonly taskAttempt: number | null
+  readonly nativeId: string | null
+  readonly recordEnd: number | null
+  readonly reusedFrom: string | null
+  readonly publishedAtUs: number
+}
+
+const range = (log: LogRange | null) =>
+  log === null ? null : { file: log.file, offset: log.offset, bytes: log.bytes, total: log.total }
+
+/** A row of `attempts`; times are microseconds. */
+export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
+  return {
+    job_id: ended.job,
+    job_key: context.jobKey,
+    revision: ended.revision,
+    try: ended.try,
+    job_digest: ended.job_digest,
+    verdict: ended.verdict,
+    class: ended.class,
+    rule: ended.rule,
+    evidence: context.evidence,
+    next: context.next,
+    superseded: context.superseded,
+    exit_code: ended.exit,
+    signal: ended.signal,
+    wall_sec: ended.wall_sec,
+    cpu_sec: ended.cpu_sec,
+    memory_max_bytes: ended.memory_max_bytes,
+    cpus: context.cpus,
+    memory_bytes: context.memoryBytes,
+    walltime_sec: context.walltimeSec,
+    started_at: ended.started_at,
+    ended_at: ended.at,
+    site: context.site,
+    node: context.node,
+    slot: ended.slot,
+    batch_id: context.batchId,
+    array_id: context.arrayId,
+    task: context.task,
+    task_attempt: context.taskAttempt,
+    native_id: context.nativeId,
+    record_end: context.recordEnd,
+    log_stdout: range(ended.stdout),
+    log_stderr: range(ended.stderr),
+    sandbox: ended.sandbox,
+    reused_from: context.reusedFrom,
+    published_at: context.publishedAtUs,
+  }
+}
+
+/** Rows of `results` of a job that succeeded. `outputsRoot` is where published paths lie. */
+export function resultRows(
+  ended: JobEnded,
+  options: { jobKey: number | bigint; outputsRoot: string; site: string; checked: boolean; publishedAtUs: number },
+): Row[] {
+  return ended.outputs.map((output) => ({
+    job_digest: ended.job_digest,
+    job_id: ended.job,
+    job_key: options.jobKey,
+    revision: ended.revision,
+    output: output.path,
+    url: output.pack === undefined ? `${options.outputsRoot}/${output.path}` : null,
+    pack: output.pack ?? null,
+    offset_bytes: output.offset ?? null,
+    size_bytes: output.size_bytes,
+    digest: output.digest,
+    site: options.site,
+    check: options.checked ? true : null,
+    published_at: options.publishedAtUs,
+  }))
+}

@@ -1,0 +1,44 @@
+import type { Connector } from '../dispatch/dispatch.ts'
+import type { CampaignPaths } from '../model/campaign.ts'
+import type { Resources } from '../model/resources.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Tables } from '../ports/tables/tables.ts'
+import type { DigestPolicy } from '../stage/stage.ts'
+import type { RetryPolicy } from './policy.ts'
+
+/** What a campaign is run with; compiled once from floe.yaml and the command line. */
+export interface RunSettings {
+  /** Name of the site; `local` for this machine. */
+  readonly site: string
+  /** Cores of the local site. */
+  readonly slots: number
+  /** Null: chosen from the number of jobs and slots, at most 1000. */
+  readonly jobsPerBatch: number | null
+  /** Wanted length of a batch, where seconds are known. */
+  readonly batchSeconds: number
+  readonly retries: RetryPolicy
+  /** Share of the decided jobs that may fail before the run stops, 0 to 1. */
+  readonly stopWhenFailed: number
+  /** Other campaigns whose results answer equal jobs. */
+  readonly reuse: readonly string[]
+  readonly digest: DigestPolicy
+  /** How many sandboxes of failed jobs are kept. */
+  readonly sandboxesMax: number
+  readonly roots: Readonly<Record<string, string>>
+  readonly defaults: Resources
+}
+
+/** What every door of this room works with; the mains make it. */
+export interface RunContext {
+  readonly paths: CampaignPaths
+  /** UUID of campaign.json. */
+  readonly campaignId: string
+  readonly tables: Tables
+  readonly clock: Clock
+  /** user@host, for requests. */
+  readonly user: string
+  readonly settings: RunSettings
+  readonly connect: () => Promise<Connector>
+  /** argv of the runner on the site, without array and task. */
+  readonly runner: readonly string[]
+}

@@ -1,0 +1,132 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+
+/*
+ * lease.json in a campaign: {host, pid, started, epoch, expires_at}. Whoever holds it coordinates; a takeover raises the epoch, and each
+ * table commit looks whether the epoch is still its own. Times are milliseconds; the holder writes it anew every third of its length.
+ */
+interface LeaseFile {
+  readonly host: string
+  readonly pid: number
+  /** Start time of the process, so that a reused pid is not taken for the holder. */
+  readonly started: string | null
+  readonly epoch: number
+  readonly expires_at: number
+}
+
+export interface Lease {
+  readonly epoch: number
+  /** Throws RUN_LOCKED when another coordinator took over. */
+  guard(): Promise<void>
+  release(): void
+}
+
+const LENGTH_MS = 60_000
+
+/** Takes the lease of a campaign or throws RUN_LOCKED with who holds it. A holder that died on this host is followed at once. */
+export function takeLease(root: string, clock: Clock): Lease {
+  const path = join(root, 'lease.json')
+  const old = readLease(path)
+  if (old && holds(old, clock)) {
+    throw new FloeError(
+      'RUN_LOCKED',
+      `Another \`floe run\` works on this campaign: process ${old.pid} on ${old.host}.`,
+      {
+        details: { host: old.host, pid: old.pid },
+      },
+    )
+  }
+  const aside = join(root, `.lease.${process.pid}`)
+  const fenceOf = (epoch: number) => join(root, `.lease.epoch-${epoch}`)
+  const write = (epoch: number) => {
+    const lease: LeaseFile = {
+      host: hostname(),
+      pid: process.pid,
+      started: processStart(process.pid),
+      epoch,
+      expires_at: clock.now() + LENGTH_MS,
+    }
+    writeFileSync(aside, `${JSON.stringify(lease)}\n`, { mode: 0o600 })
+  }
+  const epoch = raiseEpoch(old?.epoch ?? 0)
+  renameSync(aside, path)
+  rmSync(fenceOf(epoch - 1), { force: true })
+  const renew = setInterval(() => {
+    if (readLease(path)?.epoch !== epoch) return
+    write(epoch)
+    renameSync(aside, path)
+  }, LENGTH_MS / 3)
+  renew.unref()
+  return {
+    epoch,
+    async guard() {
+      const now = readLease(path)
+      if (now?.epoch !== epoch || now.pid !== process.pid) {
+        throw new FloeError('RUN_LOCKED', 'Another `floe run` took this campaign over; this one stops.')
+      }
+    },
+    release() {
+      clearInterval(renew)
+      // The epoch stays, so that it only grows; an expired lease is free.
+      const lease = readLease(path)
+      if (lease?.epoch !== epoch) return
+      writeFileSync(aside, `${JSON.stringify({ ...lease, expires_at: 0 })}\n`, { mode: 0o600 })
+      renameSync(aside, path)
+      rmSync(fenceOf(epoch), { force: true })
+    },
+  }
+
+  /** Of two that follow the same dead holder only one can make the name of an epoch; a name whose maker died is passed over. */
+  function raiseEpoch(from: number): number {
+    for (let next = from + 1; ; next++) {
+      write(next)
+      try {
+        linkSync(aside, fenceOf(next))
+        return next
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+        const fenced = readLease(fenceOf(next))
+        if (!fenced || holds(fenced, clock)) {
+          rmSync(aside, { force: true })
+          throw new FloeError('RUN_LOCKED', 'Another `floe run` has just started on this campaign.', { cause })
+        }
+      }
+    }
+  }
+}
+
+/** Who coordinates the campaign now, if somebody does. */
+export function leaseHolder(root: string, clock: Clock): { host: string; pid: number } | undefined {
+  const lease = readLease(join(root, 'lease.json'))
+  return lease && holds(lease, clock) ? { host: lease.host, pid: lease.pid } : undefined
+}
+
+function holds(lease: LeaseFile, clock: Clock): boolean {
+  if (lease.expires_at <= 0) return false
+  if (lease.host !== hostname()) return lease.expires_at > clock.now()
+  const started = processStart(lease.pid)
+  if (lease.started !== null) return started === lease.started
+  return lease.expires_at > clock.now()
+}
+
+/** Start time of a process in clock ticks since boot, by /proc; null: no such process, or no /proc. */
+function processStart(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  } catch {
+    return null
+  }
+}
+
+function readLease(path: string): LeaseFile | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as LeaseFile
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
