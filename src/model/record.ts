@@ -75,6 +75,8 @@ export interface JobEnded extends RecordBase {
   readonly stdout: LogRange | null
   readonly stderr: LogRange | null
   readonly outputs: readonly OutputWritten[]
+  /** `check` was asked for and passed. */
+  readonly checked: boolean
   /** The kept sandbox of a failed job, relative to the array's directory. */
   readonly sandbox: string | null
 }

@@ -3,7 +3,6 @@ import type { Row } from '../ports/tables/tables.ts'
 
 /** What a verdict's record line does not say: where it ran, what was asked, what the policy made of it. */
 export interface AttemptContext {
-  readonly jobKey: number | bigint
   readonly evidence: 'record' | 'accounting' | 'queue' | 'heartbeat' | 'absence' | 'reuse'
   readonly next: 'done' | 'retry' | 'hold' | 'give up'
   readonly superseded: boolean
@@ -25,11 +24,11 @@ export interface AttemptContext {
 const range = (log: LogRange | null) =>
   log === null ? null : { file: log.file, offset: log.offset, bytes: log.bytes, total: log.total }
 
-/** A row of `attempts`; times are microseconds. */
+/** A row of `attempts`; times are microseconds, `job_key` is made by `publish`. */
 export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
   return {
     job_id: ended.job,
-    job_key: context.jobKey,
+    job_key: null,
     revision: ended.revision,
     try: ended.try,
     job_digest: ended.job_digest,
@@ -69,12 +68,12 @@ export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
 /** Rows of `results` of a job that succeeded. `outputsRoot` is where published paths lie. */
 export function resultRows(
   ended: JobEnded,
-  options: { jobKey: number | bigint; outputsRoot: string; site: string; checked: boolean; publishedAtUs: number },
+  options: { outputsRoot: string; site: string; publishedAtUs: number },
 ): Row[] {
   return ended.outputs.map((output) => ({
     job_digest: ended.job_digest,
     job_id: ended.job,
-    job_key: options.jobKey,
+    job_key: null,
     revision: ended.revision,
     output: output.path,
     url: output.pack === undefined ? `${options.outputsRoot}/${output.path}` : null,
@@ -83,7 +82,7 @@ export function resultRows(
     size_bytes: output.size_bytes,
     digest: output.digest,
     site: options.site,
-    check: options.checked ? true : null,
+    check: ended.checked ? true : null,
     published_at: options.publishedAtUs,
   }))
 }

@@ -1,3 +1,4 @@
+import { jobKeySql } from '../model/job-key.ts'
 import type { Json } from '../model/json.ts'
 import { TABLES } from '../model/tables.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
@@ -26,7 +27,7 @@ export async function publish(
   if (results.length > 0) {
     if (resumed) await tables.view('results')
     const fresh = resumed
-      ? 'select * from new_results n anti join results r on r.job_key = n.job_key and r.revision = n.revision and r.output = n.output and r.job_digest = n.job_digest and r.published_at >= now() - interval 30 days'
+      ? 'select * from new_results n anti join results r on r.job_id = n.job_id and r.revision = n.revision and r.output = n.output and r.job_digest = n.job_digest and r.published_at >= now() - interval 30 days'
       : 'select * from new_results'
     const [count] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from (${fresh})`)
     if (count!.n > 0) await tables.commit('results', { operation: 'publish results', select: fresh, guard })
@@ -55,5 +56,7 @@ async function load(tables: Tables, name: string, shape: 'attempts' | 'results',
   const times = columns
     .filter(({ type }) => type === 'TIMESTAMPTZ')
     .map(({ name: column }) => `make_timestamptz(${column}) as ${column}`)
-  await sql.run(`create temp view ${name} as select * replace (${times.join(', ')}) from ${raw}`)
+  await sql.run(
+    `create temp view ${name} as select * replace (${jobKeySql('job_id')} as job_key, ${times.join(', ')}) from ${raw}`,
+  )
 }

@@ -95,6 +95,7 @@ export async function answerFromResults(
         stdout: null,
         stderr: null,
         outputs,
+        checked: false,
         sandbox: null,
       },
     }

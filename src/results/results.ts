@@ -1,0 +1,3 @@
+export { type AttemptContext, attemptRow, resultRows } from './attempt-row.ts'
+export { type Publication, publish } from './publish.ts'
+export { type Answer, answerFromResults, type Question, type Source } from './reuse.ts'

@@ -1,0 +1,119 @@
+import { join } from 'node:path'
+import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
+import type { TaskStarted } from '../model/record.ts'
+
+/** A staged array as `batches` describes it. */
+export interface LiveBatch {
+  readonly batchId: number
+  readonly task: number
+  readonly jobs: number
+}
+
+export interface ArrayTerms {
+  readonly cpus: number
+  readonly memory_bytes: number | null
+  readonly walltime_sec: number | null
+}
+
+/**
+ * What the coordinator holds of an array between staging and its end; made anew from table and record files after a restart. Memory: one
+ * name a decided job of arrays that are not finished.
+ */
+export class LiveArray {
+  readonly id: string
+  readonly directory: string
+  readonly batches: readonly LiveBatch[]
+  readonly terms: ArrayTerms
+  nativeId: string | undefined
+  damagedLines = 0
+  #offsets: Offsets = {}
+  /** `revision job` of jobs with a verdict. */
+  readonly #decided = new Set<string>()
+  /** Jobs that started and have no verdict yet -> task. */
+  readonly #running = new Map<string, { job: string; revision: number; task: number; attempt: number }>()
+  readonly #started = new Map<string, TaskStarted>()
+  readonly #batchOf: ReadonlyMap<number, number>
+  readonly #sealed = new Set<number>()
+  readonly #gone = new Set<number>()
+
+  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ArrayTerms }) {
+    this.id = fields.id
+    this.directory = join(fields.arrays, fields.id)
+    this.batches = fields.batches
+    this.#batchOf = new Map(fields.batches.map(({ task, batchId }) => [task, batchId]))
+    this.terms = fields.terms
+  }
+
+  /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
+  harvest(committed?: Offsets): Decided[] {
+    const { lines, offsets, damaged } = readRecords(this.directory, this.#offsets)
+    this.#offsets = offsets
+    this.damagedLines += damaged
+    const { decided, tasks, running } = foldRecords(lines)
+    for (const { task, attempt, line } of lines) {
+      if (line.event === 'job started')
+        this.#running.set(`${line.revision} ${line.job}`, { job: line.job, revision: line.revision, task, attempt })
+    }
+    for (const [name, { started, ended }] of tasks) {
+      const task = Number(name.slice(0, name.indexOf('.')))
+      if (started) this.#started.set(name, started)
+      if (ended) this.#sealed.add(task)
+    }
+    const news: Decided[] = []
+    for (const verdict of decided) {
+      const name = `${verdict.ended.revision} ${verdict.ended.job}`
+      const superseded = verdict.superseded || this.#decided.has(name)
+      this.#decided.add(name)
+      this.#running.delete(name)
+      const known = committed?.[`${verdict.task}.${verdict.attempt}`] ?? 0
+      if (verdict.end > known) news.push({ ...verdict, superseded })
+    }
+    // A job that started in a sealed attempt without a verdict was given back by its runner.
+    for (const [name, { task, job }] of this.#running)
+      if (this.#sealed.has(task) && !running.has(job)) this.#running.delete(name)
+    return news
+  }
+
+  /** The scheduler no longer has the task, and its record is not sealed. */
+  markGone(task: number): void {
+    this.#gone.add(task)
+  }
+
+  /** Tasks that the scheduler should still know. */
+  get openTasks(): number[] {
+    return this.batches.map(({ task }) => task).filter((task) => !this.isOver(task))
+  }
+
+  isOver(task: number): boolean {
+    return this.#sealed.has(task) || this.#gone.has(task)
+  }
+
+  get over(): boolean {
+    return this.batches.every(({ task }) => this.isOver(task))
+  }
+
+  /** Jobs that had started when their task vanished: lost, with their task. */
+  lostJobs(): { job: string; revision: number; task: number; attempt: number }[] {
+    return [...this.#running.values()].filter(({ task }) => this.#gone.has(task) && !this.#sealed.has(task))
+  }
+
+  forgetLost(): void {
+    for (const [name, { task }] of this.#running) if (this.#gone.has(task)) this.#running.delete(name)
+  }
+
+  get runningJobs(): number {
+    return this.#running.size
+  }
+
+  get undecidedJobs(): number {
+    return this.batches.filter(({ task }) => !this.isOver(task)).reduce((sum, { jobs }) => sum + jobs, 0)
+  }
+
+  node(task: number, attempt: number): TaskStarted | undefined {
+    return this.#started.get(`${task}.${attempt}`)
+  }
+
+  batchOf(task: number): number | null {
+    return this.#batchOf.get(task) ?? null
+  }
+}

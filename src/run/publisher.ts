@@ -1,0 +1,210 @@
+import type { Decided } from '../events/events.ts'
+import type { JobEnded } from '../model/record.ts'
+import type { FailureClass } from '../model/verdict.ts'
+import type { Row } from '../ports/tables/tables.ts'
+import { type Answer, attemptRow, publish, resultRows } from '../results/results.ts'
+import type { RunContext } from './context.ts'
+import type { LiveArray, LiveBatch } from './live-array.ts'
+import { decideNext } from './policy.ts'
+
+interface Waiting {
+  readonly ended: JobEnded
+  readonly superseded: boolean
+  readonly evidence: 'record' | 'absence' | 'reuse'
+  readonly array: LiveArray | null
+  readonly task: number | null
+  readonly attempt: number | null
+  readonly recordEnd: number | null
+  readonly reusedFrom: string | null
+}
+
+/** How a verdict counts for the progress of this run. */
+export interface Tally {
+  succeeded: number
+  failed: number
+  retried: number
+  cancelled: number
+  lost: number
+  reused: number
+  readonly byClass: Map<FailureClass, number>
+}
+
+/** Verdicts between harvest and table. Memory: the rows since the last publication. */
+export class Publisher {
+  readonly tally: Tally = { succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, byClass: new Map() }
+  #waiting: Waiting[] = []
+  #resumed = true
+  readonly #context: RunContext
+  readonly #guard: () => Promise<void>
+  readonly #facts: () => Promise<Row>
+
+  constructor(context: RunContext, guard: () => Promise<void>, facts: () => Promise<Row>) {
+    this.#context = context
+    this.#guard = guard
+    this.#facts = facts
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  addDecided(array: LiveArray, decided: readonly Decided[]): void {
+    for (const { ended, superseded, task, attempt, end } of decided) {
+      this.#waiting.push({
+        ended,
+        superseded,
+        evidence: 'record',
+        array,
+        task,
+        attempt,
+        recordEnd: end,
+        reusedFrom: null,
+      })
+      if (!superseded) this.#count(ended)
+    }
+  }
+
+  addAnswers(answers: readonly Answer[]): void {
+    for (const { ended, from } of answers) {
+      this.#waiting.push({
+        ended,
+        superseded: false,
+        evidence: 'reuse',
+        array: null,
+        task: null,
+        attempt: null,
+        recordEnd: null,
+        reusedFrom: from,
+      })
+      this.tally.succeeded++
+      this.tally.reused++
+    }
+  }
+
+  /** Jobs that had started when their task vanished. */
+  addLost(
+    array: LiveArray,
+    lost: readonly Pick<JobEnded, 'job' | 'revision' | 'job_digest' | 'try'>[],
+    place: { task: number; attempt: number },
+  ): void {
+    const at = this.#nowUs()
+    for (const job of lost) {
+      const ended: JobEnded = {
+        ...job,
+        v: 1,
+        at,
+        event: 'job ended',
+        slot: 0,
+        started_at: at,
+        verdict: 'lost',
+        class: 'lost',
+        rule: 'its task vanished without sealing its record; the job had started',
+        exit: null,
+        signal: null,
+        wall_sec: 0,
+        cpu_sec: null,
+        memory_max_bytes: null,
+        stdout: null,
+        stderr: null,
+        outputs: [],
+        checked: false,
+        sandbox: null,
+      }
+      this.#waiting.push({
+        ended,
+        superseded: false,
+        evidence: 'absence',
+        array,
+        ...place,
+        recordEnd: null,
+        reusedFrom: null,
+      })
+      this.#count(ended)
+    }
+  }
+
+  /** Publishes what waits, in one commit a table. Returns how many rows. */
+  async flush(): Promise<number> {
+    const rows = this.#waiting
+    if (rows.length === 0) return 0
+    const before = await this.#failuresBefore(rows)
+    const publishedAtUs = this.#nowUs()
+    const { settings, paths } = this.#context
+    const attempts = rows.map((row): Row => {
+      const { ended, array } = row
+      const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
+      return attemptRow(ended, {
+        evidence: row.evidence,
+        next: row.superseded ? 'done' : decideNext(settings.retries, ended.class, before(ended)),
+        superseded: row.superseded,
+        cpus: array?.terms.cpus ?? null,
+        memoryBytes: array?.terms.memory_bytes ?? null,
+        walltimeSec: array?.terms.walltime_sec ?? null,
+        site: settings.site,
+        node: place?.node ?? null,
+        batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
+        arrayId: array?.id ?? null,
+        task: row.task,
+        taskAttempt: row.attempt,
+        nativeId: place?.native_id ?? array?.nativeId ?? null,
+        recordEnd: row.recordEnd,
+        reusedFrom: row.reusedFrom,
+        publishedAtUs,
+      })
+    })
+    const results = rows
+      .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
+      .flatMap(({ ended }) => resultRows(ended, { outputsRoot: paths.outputs, site: settings.site, publishedAtUs }))
+    await publish(this.#context.tables, {
+      attempts,
+      results,
+      resumed: this.#resumed,
+      facts: this.#facts,
+      guard: this.#guard,
+    })
+    this.#resumed = false
+    this.#waiting = []
+    return rows.length
+  }
+
+  #count(ended: JobEnded): void {
+    const { tally } = this
+    if (ended.verdict === 'succeeded') tally.succeeded++
+    else if (ended.verdict === 'failed') tally.failed++
+    else if (ended.verdict === 'cancelled') tally.cancelled++
+    else tally.lost++
+    if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
+  }
+
+  /** Earlier attempts of the failed jobs that ended in the same class; one query for all. */
+  async #failuresBefore(rows: readonly Waiting[]): Promise<(ended: JobEnded) => number> {
+    const failed = rows.filter(({ ended, superseded }) => ended.class !== null && !superseded)
+    if (failed.length === 0) return () => 0
+    const { tables } = this.#context
+    await tables.view('attempts')
+    await tables.sql.run('drop table if exists failed_now')
+    await tables.sql.load(
+      'failed_now',
+      [
+        { name: 'job_id', type: 'VARCHAR' },
+        { name: 'revision', type: 'INTEGER' },
+      ],
+      [failed.map(({ ended }) => ({ job_id: ended.job, revision: ended.revision }))],
+    )
+    const counts = new Map<string, number>()
+    const stream = tables.sql.stream<{ job_id: string; revision: number; class: string; n: number }>(
+      `select job_id, revision, class, count(*)::integer as n
+       from attempts semi join failed_now using (job_id, revision)
+       where class is not null and not superseded group by all`,
+    )
+    for await (const chunk of stream)
+      for (const { job_id, revision, class: failure, n } of chunk) counts.set(`${failure} ${revision} ${job_id}`, n)
+    return (ended) => counts.get(`${ended.class} ${ended.revision} ${ended.job}`) ?? 0
+  }
+
+  #nowUs(): number {
+    return Math.round(this.#context.clock.now() * 1000)
+  }
+}
+
+export type { LiveBatch }
