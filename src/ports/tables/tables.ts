@@ -1,11 +1,25 @@
+import { join } from 'node:path'
 import type { Json } from '../../model/json.ts'
 import type { TableName } from '../../model/tables.ts'
+import type { Clock } from '../clock.ts'
+import { diskFiles } from '../files/disk.ts'
+import { openDelta, toSnapshot } from './delta.ts'
+import { explainFault } from './faults.ts'
+import { maintainTable } from './maintain.ts'
+import { quoteName } from './quote.ts'
+import { lazySession } from './session.ts'
+import { selectParts } from './view.ts'
+
+export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
 
 /** What DuckDB gives back as JavaScript: BIGINT as number when safe, timestamps as microseconds since 1970, lists as arrays, structs and maps as objects. */
 export type Value = string | number | bigint | boolean | null | readonly Value[] | { readonly [key: string]: Value }
 export type Row = Readonly<Record<string, Value>>
 
-/** A DuckDB session, in memory, with bounded memory and threads; it spills to a folder of the campaign's cache. */
+/**
+ * A DuckDB session, in memory, with bounded memory and threads; it spills to a folder of the campaign's cache. The engine is loaded by the
+ * first statement. Statements run one after another; while a `stream` or `columns` is being read no other may be sent (BUG).
+ */
 export interface Sql {
   run(sql: string, parameters?: readonly Value[]): Promise<void>
   /** All rows; for answers that are known to be small. */
@@ -14,7 +28,9 @@ export interface Sql {
   stream<T extends Row = Row>(sql: string, parameters?: readonly Value[]): AsyncIterable<T[]>
   /** Chunk by chunk, column by column; fixed-width columns without nulls come as typed arrays. For millions of rows. */
   columns(sql: string, parameters?: readonly Value[]): AsyncIterable<readonly ColumnChunk[]>
-  /** Rows into a temporary table through DuckDB's appender. `columns` are names and DuckDB types. */
+  /** The kind of each statement in a text (`SELECT`, `COPY` …), found by preparing it without running it; throws DuckDB's error. */
+  statementTypes(sql: string): Promise<readonly string[]>
+  /** Rows into a temporary table, made anew, through DuckDB's appender; returns their count. `columns` are names and DuckDB types. */
   load(
     table: string,
     columns: readonly { name: string; type: string }[],
@@ -40,9 +56,16 @@ export interface Snapshot {
   readonly txns: ReadonlyMap<string, number>
   /** The `floe` object of the newest commit that has one: facts published with the rows. */
   readonly facts: Readonly<Record<string, Json>>
-  /** Null for a table that is not there yet. */
+  /** Version of that commit: rows came or went since then when it is less than `version`. Joining of parts counts as no change. */
+  readonly factsVersion: number
+  /** Columns and DuckDB types; none for a table that is not there yet. */
   readonly schema: readonly { readonly name: string; readonly type: string }[]
+  /** Older parts lack columns that were added later. */
+  readonly isEvolved: boolean
 }
+
+/** What the newest commit file says by itself. */
+export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion'>
 
 export interface Commit {
   /** SELECT that gives the new rows, all columns of the table by name; absent: only removals or facts. */
@@ -71,7 +94,9 @@ export interface Tables {
   readonly sql: Sql
   /** The newest version; version -1 and no parts when the table is not there. Throws TABLE_DAMAGED with the file that is. */
   snapshot(table: TableName): Promise<Snapshot>
-  /** Makes (or makes anew) a temporary view over the snapshot, named `name` or as the table; typed and empty when the table is not there. */
+  /** Version and facts from one listing and one file; never loads the SQL engine, never looks at parts. */
+  head(table: TableName): Promise<Head>
+  /** Makes (or makes anew) a temporary view over the snapshot, named as the table or as told; typed and empty when the table is not there. */
   view(table: TableName, snapshot?: Snapshot, name?: string): Promise<Snapshot>
   /** Returns the new version, or undefined when `txn` was published before. Throws TABLE_CONFLICT. */
   commit(table: TableName, commit: Commit): Promise<number | undefined>
@@ -81,4 +106,50 @@ export interface Tables {
     options?: { keepSec?: number },
   ): Promise<{ compacted: number; deleted: number; freedBytes: number }>
   close(): Promise<void>
+}
+
+export interface TablesOptions {
+  /** Directory of the campaign. */
+  readonly root: string
+  /** Its `.floe` directory, where SQL spills to. */
+  readonly cache: string
+  readonly clock: Clock
+  /** 1.5 GB by default. */
+  readonly memoryBytes?: number
+  /** The cores by default. */
+  readonly threads?: number
+  /** Shared with the unix group. */
+  readonly group?: boolean
+}
+
+/** The tables of a campaign on this machine's disk or a shared file system. Makes nothing until something is written. */
+export async function openTables(options: TablesOptions): Promise<Tables> {
+  const root = join(options.root, 'tables')
+  const files = diskFiles({ group: options.group ?? false })
+  const session = lazySession({
+    cache: options.cache,
+    memoryBytes: options.memoryBytes ?? 1.5e9,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    uuid: () => options.clock.uuid(),
+    explain: (cause) => explainFault(cause, root),
+  })
+  const delta = openDelta({ files, session, clock: options.clock, root })
+  const snapshot = async (table: TableName) => toSnapshot(table, await delta.refresh(table))
+  const viewed = new Map<string, Set<string>>()
+  return {
+    sql: session,
+    snapshot,
+    head: delta.head,
+    async view(table, given, name = table) {
+      const shown = given ?? (await snapshot(table))
+      const select = selectParts(delta.folder(table), shown, shown.parts)
+      await session.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${select}`)
+      viewed.set(name, new Set(shown.parts.map((part) => join(delta.folder(table), part.path))))
+      return shown
+    },
+    commit: (table, commit) => delta.commit(table, commit),
+    maintain: (table, { keepSec = 3600 } = {}) =>
+      maintainTable(delta, table, { keepSec, inUse: new Set([...viewed.values()].flatMap((paths) => [...paths])) }),
+    close: () => session.close(),
+  }
 }

@@ -1,0 +1,216 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type * as duck from '@duckdb/node-api'
+import { assert, FloeError } from '../../model/errors.ts'
+import { quoteName } from './quote.ts'
+import type { ColumnChunk, Row, Sql, Value } from './tables.ts'
+import { type ValueConverter, valueConverter } from './values.ts'
+
+export interface SessionOptions {
+  /** Folder that a session makes its spill folder in. */
+  readonly cache: string
+  readonly memoryBytes: number
+  readonly threads?: number
+  readonly uuid: () => string
+  /** Says what an error of DuckDB means here. */
+  readonly explain: (cause: unknown) => Error
+}
+
+export interface Session extends Sql {
+  /** The type that each statement of a text has (`SELECT`, `COPY` …) without running it; throws DuckDB's error of the parser or binder. */
+  statementTypes(sql: string): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+interface Open {
+  readonly engine: typeof duck
+  readonly instance: duck.DuckDBInstance
+  readonly connection: duck.DuckDBConnection
+  readonly values: ValueConverter
+  readonly spill: string
+}
+
+/** Rows of one chunk of DuckDB's. */
+const CHUNK = 2048
+
+/** A DuckDB session that loads the engine with the first statement, so that a verb which needs no SQL does not pay for it. */
+export function lazySession(options: SessionOptions): Session {
+  let opening: Promise<Open> | undefined
+  let last: Promise<unknown> = Promise.resolve()
+  let streaming: string | undefined
+  const open = () => {
+    opening ??= openEngine(options)
+    return opening
+  }
+
+  // One connection runs one statement at a time, and a new one ends an open stream: refuse that aloud instead of failing the reader later.
+  const alone = <T>(act: (open: Open) => Promise<T> | T): Promise<T> => {
+    const turn = last.then(async () => {
+      assert(streaming === undefined, `a statement was sent while this one is still being read: ${streaming}`)
+      const opened = await open()
+      try {
+        return await act(opened)
+      } catch (cause) {
+        throw options.explain(cause)
+      }
+    })
+    last = turn.catch(() => {})
+    return turn
+  }
+
+  const start = (sql: string, parameters: readonly Value[]) =>
+    alone(async ({ connection, values }) => {
+      const bound = bind(values, parameters)
+      const result = await connection.stream(sql, bound.values, bound.types)
+      streaming = sql.slice(0, 200)
+      return result
+    })
+
+  async function* chunks(sql: string, parameters: readonly Value[]) {
+    const result = await start(sql, parameters)
+    try {
+      for (;;) {
+        const chunk = await result.fetchChunk()
+        if (!chunk || chunk.rowCount === 0) return
+        yield { chunk, result }
+      }
+    } catch (cause) {
+      throw options.explain(cause)
+    } finally {
+      streaming = undefined
+    }
+  }
+
+  return {
+    run: (sql, parameters = []) =>
+      alone(async ({ connection, values }) => {
+        const bound = bind(values, parameters)
+        await connection.run(sql, bound.values, bound.types)
+      }),
+    rows: <T extends Row>(sql: string, parameters: readonly Value[] = []) =>
+      alone(async ({ connection, values }) => {
+        const bound = bind(values, parameters)
+        const result = await connection.run(sql, bound.values, bound.types)
+        const names = result.deduplicatedColumnNames()
+        return (await result.fetchAllChunks()).flatMap((chunk) => rowsOf<T>(chunk, names, values))
+      }),
+    async *stream<T extends Row>(sql: string, parameters: readonly Value[] = []) {
+      const { values } = await open()
+      for await (const { chunk, result } of chunks(sql, parameters)) {
+        yield rowsOf<T>(chunk, result.deduplicatedColumnNames(), values)
+      }
+    },
+    async *columns(sql, parameters = []) {
+      const { values } = await open()
+      for await (const { chunk } of chunks(sql, parameters)) {
+        const columns: ColumnChunk[] = []
+        for (let at = 0; at < chunk.columnCount; at++) columns.push(values.chunkColumn(chunk, at))
+        yield columns
+      }
+    },
+    load: (table, columns, rows) => load(alone, { table, columns, rows }),
+    statementTypes: (sql) =>
+      alone(async ({ connection, engine }) => {
+        const statements = await connection.extractStatements(sql)
+        const types: string[] = []
+        for (let at = 0; at < statements.count; at++) {
+          const prepared = await statements.prepare(at)
+          types.push(engine.StatementType[prepared.statementType] ?? String(prepared.statementType))
+          prepared.destroySync()
+        }
+        return types
+      }),
+    async close() {
+      await last
+      const opened = await opening?.catch(() => undefined)
+      opening = Promise.reject(new FloeError('BUG', 'the tables were closed'))
+      opening.catch(() => {})
+      if (!opened) return
+      opened.connection.closeSync()
+      opened.instance.closeSync()
+      await rm(opened.spill, { recursive: true, force: true })
+    },
+  }
+}
+
+async function openEngine(options: SessionOptions): Promise<Open> {
+  const engine = await import('@duckdb/node-api')
+  const spill = join(await folderFor(options.cache), `spill-${process.pid}-${options.uuid()}`)
+  const instance = await engine.DuckDBInstance.create(':memory:', {
+    memory_limit: `${Math.floor(options.memoryBytes / 2 ** 20)}MiB`,
+    threads: String(options.threads ?? availableParallelism()),
+    preserve_insertion_order: 'false',
+    // Two processes with one temporary directory would write the same file names.
+    temp_directory: spill,
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+  })
+  const connection = await instance.connect()
+  await connection.run("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
+  return { engine, instance, connection, values: valueConverter(engine), spill }
+}
+
+/** The cache, or the system's temporary folder where the campaign may only be read. */
+async function folderFor(cache: string): Promise<string> {
+  try {
+    await mkdir(cache, { recursive: true, mode: 0o700 })
+    return cache
+  } catch {
+    return tmpdir()
+  }
+}
+
+function bind(values: ValueConverter, parameters: readonly Value[]) {
+  if (parameters.length === 0) return { values: undefined, types: undefined }
+  const types = parameters.map(values.typeOf)
+  return { values: parameters.map((value, at) => values.toDuck(value, types[at]!)), types }
+}
+
+function rowsOf<T extends Row>(chunk: duck.DuckDBDataChunk, names: readonly string[], values: ValueConverter): T[] {
+  const rows = Array.from({ length: chunk.rowCount }, (): Record<string, Value> => ({}))
+  for (const [at, name] of names.entries()) {
+    const column = chunk.getColumnValues(at)
+    for (const [place, row] of rows.entries()) row[name] = values.fromDuck(column[place]!)
+  }
+  return rows as T[]
+}
+
+interface Load {
+  readonly table: string
+  readonly columns: readonly { name: string; type: string }[]
+  readonly rows: AsyncIterable<readonly Row[]> | Iterable<readonly Row[]>
+}
+
+async function load(alone: <T>(act: (open: Open) => T) => Promise<T>, { table, columns, rows }: Load): Promise<number> {
+  const list = columns.map((column) => `${quoteName(column.name)} ${column.type}`).join(', ')
+  const appender = await alone(async ({ connection }) => {
+    await connection.run(`CREATE OR REPLACE TEMP TABLE ${quoteName(table)} (${list})`)
+    return connection.createAppender(table, null, 'temp')
+  })
+  const types = columns.map((_, at) => appender.columnType(at))
+  let count = 0
+  try {
+    for await (const some of rows) {
+      for (let from = 0; from < some.length; from += CHUNK) {
+        const part = some.slice(from, from + CHUNK)
+        await alone(({ engine, values }) => {
+          const chunk = engine.DuckDBDataChunk.create(types, part.length)
+          for (const [at, column] of columns.entries()) {
+            const type = types[at]!
+            chunk.setColumnValues(
+              at,
+              part.map((row) => values.toDuck(row[column.name], type)),
+            )
+          }
+          appender.appendDataChunk(chunk)
+        })
+        count += part.length
+      }
+    }
+    await alone(() => appender.flushSync())
+  } finally {
+    appender.closeSync()
+  }
+  return count
+}
