@@ -30,7 +30,7 @@ export function readRecords(
   let damaged = 0
   for (const name of namesIn(folder)) {
     const [, task, attempt] = /^(\d+)\.(\d+)$/.exec(name) ?? []
-    if (task === undefined) continue
+    if (task === undefined || !wanted(name)) continue
     const start = offsets[name] ?? 0
     const bytes = readFrom(join(folder, name), start)
     let at = 0

@@ -38,6 +38,8 @@ export interface RunContext {
   /** user@host, for requests. */
   readonly user: string
   readonly settings: RunSettings
+  /** Tables of another campaign, to read results from; closed by the caller. */
+  readonly openOther: (root: string) => Promise<Tables>
   readonly connect: () => Promise<Connector>
   /** argv of the runner on the site, without array and task. */
   readonly runner: readonly string[]

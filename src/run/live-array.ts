@@ -1,18 +1,14 @@
+import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
+import type { ResourceClass } from '../stage/stage.ts'
 
 /** A staged array as `batches` describes it. */
 export interface LiveBatch {
   readonly batchId: number
   readonly task: number
   readonly jobs: number
-}
-
-export interface ArrayTerms {
-  readonly cpus: number
-  readonly memory_bytes: number | null
-  readonly walltime_sec: number | null
 }
 
 /**
@@ -23,7 +19,7 @@ export class LiveArray {
   readonly id: string
   readonly directory: string
   readonly batches: readonly LiveBatch[]
-  readonly terms: ArrayTerms
+  readonly terms: ResourceClass
   nativeId: string | undefined
   damagedLines = 0
   #offsets: Offsets = {}
@@ -36,7 +32,7 @@ export class LiveArray {
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
 
-  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ArrayTerms }) {
+  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
     this.id = fields.id
     this.directory = join(fields.arrays, fields.id)
     this.batches = fields.batches
@@ -115,5 +111,12 @@ export class LiveArray {
 
   batchOf(task: number): number | null {
     return this.#batchOf.get(task) ?? null
+  }
+
+  /** Asks the runners, on the site, to end these jobs. */
+  askCancel(jobs: readonly { job: string; task: number }[]): void {
+    appendFileSync(join(this.directory, 'cancel'), jobs.map(({ job }) => `${JSON.stringify(job)}\n`).join(''), {
+      mode: 0o600,
+    })
   }
 }

@@ -1,4 +1,5 @@
 import type { Decided } from '../events/events.ts'
+import type { Json } from '../model/json.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
@@ -36,9 +37,9 @@ export class Publisher {
   #resumed = true
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
-  readonly #facts: () => Promise<Row>
+  readonly #facts: () => Promise<Readonly<Record<string, Json>>>
 
-  constructor(context: RunContext, guard: () => Promise<void>, facts: () => Promise<Row>) {
+  constructor(context: RunContext, guard: () => Promise<void>, facts: () => Promise<Readonly<Record<string, Json>>>) {
     this.#context = context
     this.#guard = guard
     this.#facts = facts

@@ -8,11 +8,15 @@ import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from
 import { checkPinned, probeSiteProgram, stageProgram } from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
 
+export { readManifest } from './read-manifest.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
 
-/** An array to stage: batches of the table `batches` that carry its id, and where it goes. */
+/** An array to stage: its tasks, its jobs, and where it goes. */
 export interface StageOptions {
   readonly arrayId: string
+  readonly tasks: readonly StagedTask[]
+  /** SELECT that gives (job_key, revision, position, task) of its jobs. */
+  readonly chosen: string
   readonly directory: string
   readonly cache: string
   readonly campaign: string
@@ -21,6 +25,12 @@ export interface StageOptions {
   readonly roots: Readonly<Record<string, string>>
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
+}
+
+export interface StagedTask {
+  readonly task: number
+  readonly batchId: number
+  readonly terms: ResourceClass
 }
 
 export interface StagedJob {
@@ -48,11 +58,6 @@ export async function stageArray(
   tables: Tables,
   options: StageOptions,
 ): Promise<{ tasks: number; jobs: number; answered: number }> {
-  const { sql } = tables
-  const tasks = await sql.rows<{ task: number; batch_id: number; resource_class: string }>(
-    'select task, batch_id, resource_class from batches where array_id = $1 order by task',
-    [options.arrayId],
-  )
   const staged = await stagedJobs(tables, options)
   const answered = await options.answer(staged)
   const lines = new Map<number, ManifestJob[]>()
@@ -62,14 +67,14 @@ export async function stageArray(
     if (group) group.push(job)
     else lines.set(task, [job])
   }
-  const headers = tasks.map(({ task, batch_id, resource_class }): ManifestTask => {
-    const { cpus, memory_bytes, walltime_sec, setup, publish } = JSON.parse(resource_class) as ResourceClass
+  const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
+    const { cpus, memory_bytes, walltime_sec, setup, publish } = terms
     return {
       v: 1,
       campaign: options.campaign,
       array: options.arrayId,
       task,
-      batch: Number(batch_id),
+      batch: batchId,
       jobs: lines.get(task)?.length ?? 0,
       cpus,
       memory_bytes,
@@ -81,7 +86,7 @@ export async function stageArray(
     }
   })
   writeManifest(options.directory, headers, lines)
-  return { tasks: tasks.length, jobs: staged.length - answered.size, answered: answered.size }
+  return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
 }
 
 /** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted. */
@@ -105,10 +110,7 @@ export async function probePrograms(tables: Tables, roots: Readonly<Record<strin
 async function stagedJobs(tables: Tables, options: StageOptions): Promise<StagedJob[]> {
   const rows: StagedRow[] = []
   const stream = tables.sql.stream<StagedRow>(
-    `with chosen as (
-       select p.job_key, p.revision, p.position, b.task
-       from plan p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-       where b.array_id = $1),
+    `with chosen as (${options.chosen}),
      tried as (
        select job_key, revision, count(*) filter (not superseded) as tries
        from attempts semi join chosen using (job_key, revision) group by all),
@@ -123,7 +125,6 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
      where not j.withdrawn
        and coalesce(a.action not in ('hold', 'cancel') or (a.action = 'cancel' and a.after_try < coalesce(t.tries, 0)), true)
      order by c.task, c.position`,
-    [options.arrayId],
   )
   for await (const chunk of stream) rows.push(...chunk)
   const files = await stagedFiles(tables, rows, options)

@@ -1,0 +1,41 @@
+import type { ManifestJob } from '../model/manifest.ts'
+import { type Answer, answerFromResults, type Source } from '../results/results.ts'
+import type { StagedJob } from '../stage/stage.ts'
+import type { RunContext } from './context.ts'
+
+/**
+ * Which of the staged jobs earlier results answer: of this campaign, then of those named in `reuse:`. A job that asked for a fresh run
+ * (`cache: false`) and a job that was tried before (somebody asked for another try) are not answered.
+ */
+export async function answersFor(
+  { tables, clock, paths, settings, openOther }: RunContext,
+  jobs: readonly StagedJob[],
+): Promise<{ answers: Answer[]; answered: ReadonlySet<ManifestJob> }> {
+  const none = { answers: [], answered: new Set<ManifestJob>() }
+  const results = await tables.snapshot('results')
+  const asked = jobs.filter(({ row }) => row.cache !== false && Number(row.tries) === 0)
+  if (asked.length === 0 || (results.parts.length === 0 && settings.reuse.length === 0)) return none
+  const byName = new Map(asked.map(({ job }) => [`${job.revision} ${job.job}`, job]))
+  const questions = asked.map(({ job }) => ({
+    job: job.job,
+    revision: job.revision,
+    jobDigest: job.job_digest,
+    try: job.try,
+    outputs: job.outputs.map(({ path }) => path),
+  }))
+  const others = await Promise.all(
+    settings.reuse.map(async (root): Promise<Source> => ({ name: root, tables: await openOther(root) })),
+  )
+  try {
+    const answers = await answerFromResults(questions, [{ name: 'this campaign', tables }, ...others], {
+      outputsRoot: paths.outputs,
+      nowUs: Math.round(clock.now() * 1000),
+    })
+    return {
+      answers,
+      answered: new Set(answers.map(({ question }) => byName.get(`${question.revision} ${question.job}`)!)),
+    }
+  } finally {
+    for (const other of others) await other.tables.close()
+  }
+}

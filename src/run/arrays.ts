@@ -1,0 +1,135 @@
+import { mkdirSync } from 'node:fs'
+import type { Offsets } from '../events/events.ts'
+import type { SitePaths } from '../model/campaign.ts'
+import type { ManifestJob } from '../model/manifest.ts'
+import { type ResourceClass, readManifest } from '../stage/stage.ts'
+import type { RunContext } from './context.ts'
+import { LiveArray, type LiveBatch } from './live-array.ts'
+
+/** Jobs of one array: what staging holds in memory, and how long the first task waits for it. */
+const ARRAY_JOBS_MAX = 50_000
+const FIRST_ARRAY_JOBS_MAX = 10_000
+const ARRAY_TASKS_MAX = 1000
+
+type BatchRow = { batch_id: number; task: number; jobs: number; array_id: string; resource_class: string }
+
+/** The arrays that are staged and not ended, with the ends of the record lines that table `attempts` has of them. */
+export async function liveArrays(
+  { tables }: RunContext,
+  site: SitePaths,
+): Promise<{ arrays: { array: LiveArray; committed: Offsets }[]; cut: number; cutJobs: number }> {
+  await tables.view('batches')
+  const rows = await tables.sql.rows<BatchRow>(
+    "select batch_id, task, jobs, array_id, resource_class from batches where state in ('staged', 'submitted') order by array_id, task",
+  )
+  const [cut] = await tables.sql.rows<{ n: number; jobs: number }>(
+    "select count(*)::integer as n, coalesce(sum(jobs), 0)::double as jobs from batches where state = 'cut'",
+  )
+  const byArray = new Map<string, BatchRow[]>()
+  for (const row of rows) {
+    const same = byArray.get(row.array_id)
+    if (same) same.push(row)
+    else byArray.set(row.array_id, [row])
+  }
+  if (byArray.size > 0) await tables.view('attempts')
+  const arrays: { array: LiveArray; committed: Offsets }[] = []
+  for (const [id, batches] of byArray) {
+    const ends = await tables.sql.rows<{ name: string; end: number }>(
+      `select task || '.' || task_attempt as name, max(record_end)::double as "end" from attempts
+       where array_id = $1 and record_end is not null group by all`,
+      [id],
+    )
+    arrays.push({
+      array: arrayOf(id, site, batches),
+      committed: Object.fromEntries(ends.map(({ name, end }) => [name, end])),
+    })
+  }
+  return { arrays, cut: cut!.n, cutJobs: cut!.jobs }
+}
+
+/** Makes the next array from batches that are cut, of one resource class, and writes that into `batches`. Undefined: none is left. */
+export async function assignArray(
+  { tables, settings }: RunContext,
+  site: SitePaths,
+  { first, guard }: { first: boolean; guard: () => Promise<void> },
+): Promise<LiveArray | undefined> {
+  const { sql } = tables
+  const snapshot = await tables.view('batches')
+  const jobsMax = first ? FIRST_ARRAY_JOBS_MAX : ARRAY_JOBS_MAX
+  const tasksMax = first ? Math.min(ARRAY_TASKS_MAX, settings.slots * 64) : ARRAY_TASKS_MAX
+  const [next] = await sql.rows<{ array_id: string }>(
+    `select 'a' || lpad((coalesce(max(substr(array_id, 2)::bigint), 0) + 1)::varchar, 6, '0') as array_id from batches`,
+  )
+  await sql.run(`create or replace temp table assigned as
+    with cut as (select * from batches where state = 'cut'),
+    chosen as (select resource_class from cut order by batch_id limit 1),
+    ranked as (
+      select batch_id, jobs, resource_class, row_number() over w - 1 as task, sum(jobs) over w - jobs as before
+      from cut where resource_class = (from chosen) window w as (order by batch_id rows unbounded preceding))
+    select batch_id, task::integer as task, jobs, resource_class, '${next!.array_id}' as array_id
+    from ranked where before < ${jobsMax} and task < ${tasksMax}`)
+  const rows = await sql.rows<BatchRow>('from assigned order by task')
+  if (rows.length === 0) return undefined
+  const array = arrayOf(next!.array_id, site, rows)
+  mkdirSync(array.directory, { recursive: true, mode: 0o700 })
+  await tables.commit('batches', {
+    operation: `stage ${array.id}`,
+    expect: snapshot.version,
+    remove: snapshot.parts,
+    guard,
+    select: `select b.* replace (coalesce(a.array_id, b.array_id) as array_id, coalesce(a.task, b.task) as task,
+        case when a.batch_id is null then b.state else 'staged' end as state,
+        case when a.batch_id is null then b.updated_at else now() end as updated_at)
+      from batches b left join assigned a using (batch_id)`,
+  })
+  await tables.view('batches')
+  return array
+}
+
+/** Writes the end of arrays into `batches`. */
+export async function endArrays(
+  { tables }: RunContext,
+  arrays: readonly LiveArray[],
+  guard: () => Promise<void>,
+): Promise<void> {
+  const snapshot = await tables.view('batches')
+  const ids = arrays.map(({ id }) => `'${id}'`).join(', ')
+  await tables.commit('batches', {
+    operation: `end ${arrays.length} arrays`,
+    expect: snapshot.version,
+    remove: snapshot.parts,
+    guard,
+    select: `select * replace (case when array_id in (${ids}) then 'ended' else state end as state,
+      case when array_id in (${ids}) then now() else updated_at end as updated_at) from batches`,
+  })
+}
+
+/** The jobs that had started in tasks that are gone, by task; read from the manifest, because no record tells their digest. */
+export function lostJobs(
+  array: LiveArray,
+): { task: number; attempt: number; jobs: Pick<ManifestJob, 'job' | 'revision' | 'job_digest' | 'try'>[] }[] {
+  const byTask = new Map<number, ReturnType<LiveArray['lostJobs']>>()
+  for (const lost of array.lostJobs()) byTask.set(lost.task, [...(byTask.get(lost.task) ?? []), lost])
+  return [...byTask].map(([task, lost]) => {
+    const names = new Set(lost.map(({ job, revision }) => `${revision} ${job}`))
+    const { jobs } = readManifest(array.directory, task)
+    return {
+      task,
+      attempt: Math.max(...lost.map(({ attempt }) => attempt)),
+      jobs: jobs
+        .filter(({ job, revision }) => names.has(`${revision} ${job}`))
+        .map(({ job, revision, job_digest, try: nth }) => ({ job, revision, job_digest, try: nth })),
+    }
+  })
+}
+
+function arrayOf(id: string, site: SitePaths, rows: readonly BatchRow[]): LiveArray {
+  return new LiveArray({
+    id,
+    arrays: site.arrays,
+    batches: rows.map(
+      ({ batch_id, task, jobs }): LiveBatch => ({ batchId: Number(batch_id), task, jobs: Number(jobs) }),
+    ),
+    terms: JSON.parse(rows[0]!.resource_class) as ResourceClass,
+  })
+}

@@ -1,0 +1,308 @@
+import { countsAfter } from '../catalog/catalog.ts'
+import { type Connector, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
+import { type SitePaths, sitePaths } from '../model/campaign.ts'
+import { mergeOutputs } from '../results/results.ts'
+import { stageArray } from '../stage/stage.ts'
+import { answersFor } from './answers.ts'
+import { assignArray, endArrays, liveArrays, lostJobs } from './arrays.ts'
+import type { RunContext } from './context.ts'
+import type { Lease } from './lease.ts'
+import type { LiveArray } from './live-array.ts'
+import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
+import { Publisher, type Tally } from './publisher.ts'
+import { cancelRequested, RequestWatch } from './requests.ts'
+
+export interface Progress {
+  readonly site: string
+  /** Jobs that this run is to decide, and how many it has. */
+  readonly total: number
+  readonly done: number
+  readonly tally: Tally
+  readonly running: number
+  readonly queued: number
+  readonly elapsedSec: number
+  readonly stopping: string | null
+}
+
+export interface CoordinateOptions extends PlanWishes {
+  readonly once?: boolean
+  readonly onProgress?: (progress: Progress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface Outcome {
+  readonly tally: Tally
+  /** Why the run stopped before all was done; null: all is done. */
+  readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
+  readonly missing: number
+  readonly merged: { readonly outputs: number; readonly rows: number } | null
+}
+
+/** A commit a minute and table at most; more rows than these are not held. */
+const PUBLISH_EVERY_MS = 60_000
+const WAITING_MAX = 100_000
+/** Looks at record files of this machine. */
+const LOOK_EVERY_MS = 120
+/** Asks of the scheduler, local. */
+const WATCH_EVERY_MS = 1000
+/** Decided jobs before a share of failures says anything. */
+const SHARE_FROM = 20
+
+/**
+ * The loop: look, decide, act, sleep. Holds no state that table, record files and scheduler do not hold: killed anywhere, the next
+ * call goes on. Ends when nothing is pending, cut or live.
+ */
+export async function coordinate(context: RunContext, lease: Lease, options: CoordinateOptions): Promise<Outcome> {
+  const loop = new Coordinator(context, lease, options)
+  return loop.run()
+}
+
+class Coordinator {
+  readonly #context: RunContext
+  readonly #lease: Lease
+  readonly #options: CoordinateOptions
+  readonly #site: SitePaths
+  readonly #publisher: Publisher
+  readonly #requests: RequestWatch
+  readonly #arrays = new Map<string, LiveArray>()
+  #connector!: Connector
+  #publishedAt = 0
+  #watchedAt = 0
+  #cut = 0
+  #missing = 0
+  #total = 0
+  #stopping: Outcome['stopped'] = null
+  /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
+  #unplanned = true
+
+  constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
+    this.#context = context
+    this.#lease = lease
+    this.#options = options
+    this.#site = sitePaths(context.paths.scratch, context.campaignId)
+    this.#publisher = new Publisher(
+      context,
+      () => lease.guard(),
+      () => countsAfter(context.tables),
+    )
+    this.#requests = new RequestWatch(context.tables)
+  }
+
+  async run(): Promise<Outcome> {
+    const { clock } = this.#context
+    const started = clock.ticks()
+    this.#publishedAt = started
+    await this.#takeUp()
+    for (;;) {
+      await this.#plan()
+      await this.#stageMore()
+      this.#harvest()
+      await this.#watch()
+      await this.#heedRequests()
+      this.#judge()
+      await this.#settle()
+      this.#options.onProgress?.(this.#progress((clock.ticks() - started) / 1000))
+      if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
+      if (this.#stopping === 'interrupted' || this.#finished()) break
+      if (this.#options.once) {
+        this.#stopping = 'once'
+        break
+      }
+      await clock.sleep(LOOK_EVERY_MS, this.#options.signal)
+    }
+    await this.#publish()
+    const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
+    return { tally: this.#publisher.tally, stopped: this.#stopping, missing: this.#missing, merged }
+  }
+
+  #finished(): boolean {
+    return this.#arrays.size === 0 && (this.#stopping !== null || (this.#cut === 0 && !this.#unplanned))
+  }
+
+  /** Arrays that an earlier coordinator left: staged ones are submitted, their records read from the start. */
+  async #takeUp(): Promise<void> {
+    const { arrays, cut, cutJobs } = await liveArrays(this.#context, this.#site)
+    this.#cut = cut
+    this.#total += cutJobs
+    for (const { array, committed } of arrays) {
+      this.#arrays.set(array.id, array)
+      array.nativeId = nativeIdOf(array.directory)
+      if (array.nativeId === undefined) await this.#send(array)
+      this.#publisher.addDecided(array, array.harvest(committed))
+      this.#total += array.undecidedJobs
+    }
+  }
+
+  async #plan(): Promise<void> {
+    const busy = this.#openTasks() >= this.#context.settings.slots
+    if (!this.#unplanned || this.#cut > 0 || busy || this.#stopping !== null) return
+    await this.#publish()
+    this.#unplanned = false
+    const { jobs, missing } = await chooseRunnable(this.#context)
+    this.#missing = missing
+    if (jobs === 0) return
+    const { batches } = await planRunnable(this.#context, {
+      ...this.#options,
+      jobs,
+      guard: () => this.#lease.guard(),
+    })
+    this.#cut = batches
+    this.#total = Math.max(this.#total, this.#done()) + jobs
+  }
+
+  /** Keeps the site fed: a new array whenever fewer tasks wait than could start soon. */
+  async #stageMore(): Promise<void> {
+    const { slots } = this.#context.settings
+    while (this.#cut > 0 && this.#stopping === null && this.#openTasks() < slots * 4) {
+      const array = await assignArray(this.#context, this.#site, {
+        first: this.#arrays.size === 0,
+        guard: () => this.#lease.guard(),
+      })
+      if (!array) {
+        this.#cut = 0
+        return
+      }
+      this.#cut -= array.batches.length
+      this.#arrays.set(array.id, array)
+      await this.#send(array)
+    }
+  }
+
+  async #send(array: LiveArray): Promise<void> {
+    const context = this.#context
+    const site = this.#site
+    this.#connector ??= await context.connect()
+    for (const table of ['plan', 'requests', 'attempts'] as const) await context.tables.view(table)
+    const staged = await stageArray(context.tables, {
+      arrayId: array.id,
+      tasks: array.batches.map(({ task, batchId }) => ({ task, batchId, terms: array.terms })),
+      chosen: `select p.job_key, p.revision, p.position, b.task
+        from plan p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+        where b.array_id = '${array.id}'`,
+      directory: array.directory,
+      cache: site.cache,
+      campaign: context.campaignId,
+      outputs: context.paths.outputs,
+      sandboxesMax: context.settings.sandboxesMax,
+      roots: context.settings.roots,
+      answer: async (jobs) => {
+        const { answers, answered } = await answersFor(context, jobs)
+        this.#publisher.addAnswers(answers)
+        return answered
+      },
+    })
+    if (staged.jobs === 0) {
+      for (const { task } of array.batches) array.markGone(task)
+      return
+    }
+    array.nativeId = await submitOnce(this.#connector, {
+      name: `floe-${context.campaignId.slice(0, 8)}-${array.id}`,
+      directory: array.directory,
+      count: array.batches.length,
+      command: [...context.runner, '--array', array.directory],
+      cpus: array.terms.cpus,
+      memoryBytes: array.terms.memory_bytes,
+      walltimeSec: null,
+      gpus: 0,
+      queue: null,
+      account: null,
+    })
+  }
+
+  #harvest(): void {
+    for (const array of this.#arrays.values()) this.#publisher.addDecided(array, array.harvest())
+  }
+
+  /** A task that the scheduler ended and whose record is not sealed is gone: what it had started is lost, the rest waits for a plan. */
+  async #watch(): Promise<void> {
+    const { clock } = this.#context
+    const due = [...this.#arrays.values()].filter((array) => !array.over && array.nativeId !== undefined)
+    if (due.length === 0 || clock.ticks() - this.#watchedAt < WATCH_EVERY_MS) return
+    this.#watchedAt = clock.ticks()
+    this.#connector ??= await this.#context.connect()
+    const reports = await watchTasks(
+      this.#connector,
+      due.map(({ nativeId }) => nativeId!),
+    )
+    if (!reports) return
+    for (const array of due) {
+      const states = new Map(
+        reports.filter(({ id }) => id === array.nativeId).map(({ index, state }) => [index, state]),
+      )
+      // Read once more: the seal may have come between the last reading and the scheduler's answer.
+      this.#publisher.addDecided(array, array.harvest())
+      for (const task of array.openTasks) if (states.get(task) === 'ended' || states.size === 0) array.markGone(task)
+      for (const { task, attempt, jobs } of lostJobs(array)) this.#publisher.addLost(array, jobs, { task, attempt })
+      array.forgetLost()
+    }
+  }
+
+  async #heedRequests(): Promise<void> {
+    if (!(await this.#requests.changed())) return
+    this.#unplanned = true
+    for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
+      const array = this.#arrays.get(arrayId)
+      if (array) array.askCancel(jobs)
+    }
+  }
+
+  #judge(): void {
+    const { failed, succeeded } = this.#publisher.tally
+    if (this.#stopping !== null || failed + succeeded < SHARE_FROM) return
+    if (failed / (failed + succeeded) > this.#context.settings.stopWhenFailed) this.#stopping = 'too many failures'
+  }
+
+  /** Publishes when due, then lets go of arrays that are over. */
+  async #settle(): Promise<void> {
+    const over = [...this.#arrays.values()].filter((array) => array.over)
+    const due =
+      this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS || this.#publisher.waiting > WAITING_MAX
+    if (over.length === 0 && !due) return
+    if (over.length > 0 && (due || this.#arrays.size === over.length || over.length > 8)) {
+      await this.#publish()
+      await endArrays(this.#context, over, () => this.#lease.guard())
+      for (const array of over) this.#arrays.delete(array.id)
+      this.#unplanned = true
+    } else if (due) await this.#publish()
+  }
+
+  async #publish(): Promise<void> {
+    this.#publishedAt = this.#context.clock.ticks()
+    await this.#publisher.flush()
+  }
+
+  async #merge(): Promise<Outcome['merged']> {
+    if (this.#publisher.tally.succeeded === 0 && this.#stopping === 'once') return null
+    return mergeOutputs(this.#context.tables, { root: this.#context.paths.root })
+  }
+
+  #openTasks(): number {
+    let open = 0
+    for (const array of this.#arrays.values()) open += array.openTasks.length
+    return open
+  }
+
+  #done(): number {
+    const { succeeded, failed, cancelled, lost } = this.#publisher.tally
+    return succeeded + failed + cancelled + lost
+  }
+
+  #progress(elapsedSec: number): Progress {
+    let running = 0
+    let queued = 0
+    for (const array of this.#arrays.values()) {
+      running += array.runningJobs
+      queued += array.openTasks.length
+    }
+    return {
+      site: this.#context.settings.site,
+      total: this.#total,
+      done: this.#done(),
+      tally: this.#publisher.tally,
+      running,
+      queued,
+      elapsedSec,
+      stopping: this.#stopping,
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import { openViews } from '../catalog/catalog.ts'
+import { type PlanCosts, planJobs } from '../map/map.ts'
+import { FloeError } from '../model/errors.ts'
+import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
+import type { RunContext } from './context.ts'
+
+/** How the next plan is cut. */
+export interface PlanWishes {
+  readonly jobsPerBatch?: number
+  readonly batchSeconds?: number
+}
+
+/** Looks at the input files; what changed under finished results stops the run unless a person said what to do. */
+export async function lookAtFiles(
+  context: RunContext,
+  wish: {
+    stale: 'ask' | 'rerun' | 'keep'
+    digests: boolean
+    onProgress?: (files: number) => void
+    signal?: AbortSignal
+  },
+): Promise<Sighting> {
+  const { tables, clock, settings } = context
+  const sighting = await sightFiles(tables, {
+    clock,
+    roots: settings.roots,
+    ...(wish.digests && { digest: settings.digest }),
+    ...(wish.onProgress && { onProgress: wish.onProgress }),
+    ...(wish.signal && { signal: wish.signal }),
+  })
+  const stale = sighting.changed.length === 0 ? 0 : await countStale(context)
+  if (stale > 0 && wish.stale === 'ask' && wish.digests) {
+    const names = sighting.changed.slice(0, 3).join(', ')
+    throw new FloeError(
+      'RESULTS_STALE',
+      `${stale.toLocaleString('en')} results are stale: ${names}${sighting.changed.length > 3 ? ' and more' : ''} changed since they were made.`,
+      {
+        details: { stale, changed: sighting.changed },
+      },
+    )
+  }
+  if (stale > 0 && wish.stale === 'rerun') await askAgain(context)
+  if (sighting.news > 0) {
+    await commitSighting(tables, { clock, acceptChanged: stale === 0 || wish.stale !== 'ask' })
+    await tables.view('files')
+  }
+  return sighting
+}
+
+/** Succeeded jobs that used a file which changed since. */
+async function countStale({ tables }: RunContext): Promise<number> {
+  await staleJobs(tables)
+  const [row] = await tables.sql.rows<{ n: number }>('select count(*)::integer as n from stale_jobs')
+  return row!.n
+}
+
+async function staleJobs(tables: RunContext['tables']): Promise<void> {
+  await openViews(tables)
+  await tables.sql.run(`create or replace temp table stale_jobs as
+    with changed as (select url from files_seen where changed)
+    select job_id, job_key, revision, tries from jobs
+    where state = 'succeeded' and (executable in (from changed)
+      or len(list_intersect(coalesce(inputs, []), (select list(url) from changed))) > 0
+      or len(list_intersect(coalesce(files, []), (select list(url) from changed))) > 0)`)
+}
+
+/** Puts a retry request for each stale job: they are pending again. */
+async function askAgain({ tables, clock, user }: RunContext): Promise<void> {
+  const requests = await tables.view('requests', undefined, 'requests_now')
+  await tables.commit('requests', {
+    operation: 'run --rerun',
+    expect: requests.version,
+    select:
+      `select '${clock.uuid()}' as request_id, (select coalesce(max(seq), 0) + 1 from requests_now) as seq, 'retry' as action,
+      job_id, job_key, revision, tries as after_try, $who as who, 'an input or program changed' as why,
+      make_timestamptz(${Math.round(clock.now() * 1000)}) as asked_at from stale_jobs`.replace(
+        '$who',
+        `'${user.replaceAll("'", "''")}'`,
+      ),
+  })
+}
+
+/**
+ * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live.
+ * After a failure for memory or walltime the next try asks for more, by the policy.
+ */
+export async function chooseRunnable(context: RunContext): Promise<{ jobs: number; missing: number }> {
+  const { tables, settings } = context
+  const { sql } = tables
+  await openViews(tables)
+  const grown = (column: 'memory' | 'walltime', asked: string) => {
+    const factor = settings.retries[column][`${column}Factor`]
+    return `case when l.class = '${column}' then l.${asked} * ${factor} else coalesce(l.${asked}, j.resources.${asked}) end`
+  }
+  await sql.run(`create or replace temp table runnable as
+    with last as (
+      select job_key, revision, arg_max(class, try) as class, arg_max(memory_bytes, try) as memory_bytes,
+        arg_max(walltime_sec, try) as walltime_sec
+      from attempts where not superseded and verdict <> 'succeeded' group by all),
+    usual as (
+      select j.executable, avg(a.wall_sec) as seconds
+      from attempts a join jobs j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
+    batched as (
+      select p.job_key, p.revision from plan_positions p join batches b
+        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+      where b.state in ('cut', 'staged', 'submitted'))
+    select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing,
+      to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': ${grown('memory', 'memory_bytes')},
+        'walltime_sec': ${grown('walltime', 'walltime_sec')}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
+        'container': j.container, 'publish': coalesce(j.publish, 'files')})::VARCHAR as resource_class
+    from jobs j left join last l using (job_key, revision) left join usual u using (executable)
+      anti join batched x on x.job_key = j.job_key and x.revision = j.revision
+    where j.state = 'pending' and (j.site is null or j.site = '${settings.site.replaceAll("'", "''")}')`)
+  const [count] = await sql.rows<{ jobs: number; missing: number }>(
+    'select count(*) filter (not missing)::integer as jobs, count(*) filter (missing)::integer as missing from runnable',
+  )
+  await sql.run('delete from runnable where missing')
+  return count!
+}
+
+/** Plans and cuts the jobs of `runnable`; batches go to the table as `cut`. */
+export async function planRunnable(
+  context: RunContext,
+  wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
+): Promise<PlanCosts> {
+  const { tables, settings, clock } = context
+  await probePrograms(tables, settings.roots)
+  return planJobs(tables, {
+    site: settings.site,
+    jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
+    batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
+    clock,
+    ...(wishes.guard && { guard: wishes.guard }),
+    ...(wishes.signal && { signal: wishes.signal }),
+  })
+}
+
+/** Some batches for each slot, so that the last ones end together; at most 1000 jobs each. */
+export const usualBatch = (jobs: number, slots: number): number =>
+  Math.max(1, Math.min(1000, Math.ceil(jobs / (slots * 4))))

@@ -1,0 +1,46 @@
+import type { Tables } from '../ports/tables/tables.ts'
+import type { RunContext } from './context.ts'
+
+/** Notices new requests of people: one look at the table's log. */
+export class RequestWatch {
+  #version: number | undefined
+  readonly #tables: Tables
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  /** True once after each change; the first look only remembers. */
+  async changed(): Promise<boolean> {
+    const { version } = await this.#tables.snapshot('requests')
+    const changed = this.#version !== undefined && version !== this.#version
+    this.#version = version
+    return changed
+  }
+}
+
+/** Jobs of live arrays whose newest request is to cancel, or that were withdrawn. */
+export async function cancelRequested(
+  { tables }: RunContext,
+  arrays: readonly string[],
+): Promise<{ arrayId: string; jobs: { job: string; task: number }[] }[]> {
+  if (arrays.length === 0) return []
+  for (const table of ['requests', 'plan', 'batches', 'attempts'] as const) await tables.view(table)
+  const rows = await tables.sql.rows<{ array_id: string; job_id: string; task: number }>(
+    `with asked as (
+       select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try, any_value(job_id) as job_id
+       from requests group by all),
+     tried as (
+       select job_key, revision, count(*) filter (not superseded) as tries from attempts semi join asked using (job_key, revision) group by all)
+     select b.array_id, a.job_id, b.task
+     from asked a left join tried t using (job_key, revision) join plan p using (job_key, revision)
+       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+     where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')`,
+  )
+  return arrays
+    .map((arrayId) => ({
+      arrayId,
+      jobs: rows.filter(({ array_id }) => array_id === arrayId).map(({ job_id, task }) => ({ job: job_id, task })),
+    }))
+    .filter(({ jobs }) => jobs.length > 0)
+}

@@ -1,0 +1,95 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { openViews } from '../catalog/catalog.ts'
+import { foldRecords, readRecords } from '../events/events.ts'
+import { sitePaths } from '../model/campaign.ts'
+import { FloeError } from '../model/errors.ts'
+import type { JobEnded } from '../model/record.ts'
+import type { Row } from '../ports/tables/tables.ts'
+import type { RunContext } from './context.ts'
+
+/** All evidence on one job, newest try first. */
+export interface JobEvidence {
+  readonly job: Row
+  readonly inputs: readonly Row[]
+  readonly attempts: readonly Row[]
+  readonly results: readonly Row[]
+  readonly requests: readonly Row[]
+  readonly batch: Row | null
+  /** What the record file of its live task says and no table has yet. */
+  readonly live: {
+    readonly state: 'queued' | 'running' | 'ended'
+    readonly array: string
+    readonly task: number
+    readonly ended: JobEnded | null
+  } | null
+}
+
+/** Throws NOTHING_SELECTED when the campaign has no such job. */
+export async function showJob(context: RunContext, jobId: string): Promise<JobEvidence> {
+  const { tables } = context
+  await openViews(tables)
+  const { sql } = tables
+  const [job] = await sql.rows('select * from jobs where job_id = $1', [jobId])
+  if (!job)
+    throw new FloeError('NOTHING_SELECTED', `This campaign has no job ${jobId}.`, {
+      hint: await nearest(context, jobId),
+    })
+  const key = job.job_key as number | bigint
+  const inputs = await sql.rows(
+    `select f.* from files f where f.url in (select unnest(list_concat(coalesce(inputs, []), coalesce(files, []), [executable])) from jobs where job_key = $1)`,
+    [key],
+  )
+  const attempts = await sql.rows(
+    'select * from attempts where job_key = $1 order by try desc, superseded, ended_at desc',
+    [key],
+  )
+  const results = await sql.rows('select * from results where job_key = $1 order by published_at desc, output', [key])
+  const requests = await sql.rows('select * from requests where job_key = $1 order by seq desc', [key])
+  const [batch] = await sql.rows(
+    `select b.* from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+     where p.job_key = $1 and p.revision = $2 and b.state <> 'dropped' order by b.batch_id desc limit 1`,
+    [key, job.revision as number],
+  )
+  return {
+    job,
+    inputs,
+    attempts,
+    results,
+    requests,
+    batch: batch ?? null,
+    live: liveEvidence(context, jobId, batch, attempts),
+  }
+}
+
+function liveEvidence(
+  context: RunContext,
+  jobId: string,
+  batch: Row | undefined,
+  attempts: readonly Row[],
+): JobEvidence['live'] {
+  if (!batch || !['staged', 'submitted'].includes(batch.state as string)) return null
+  const array = batch.array_id as string
+  const task = batch.task as number
+  const directory = join(sitePaths(context.paths.scratch, context.campaignId).arrays, array)
+  const { lines } = readRecords(directory, {}, (name) => name.startsWith(`${task}.`))
+  const { decided, running } = foldRecords(lines)
+  const ended = decided.find((verdict) => verdict.ended.job === jobId && !verdict.superseded)?.ended ?? null
+  if (ended && attempts.some((row) => row.array_id === array && row.try === ended.try)) return null
+  return { state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued', array, task, ended }
+}
+
+async function nearest({ tables }: RunContext, jobId: string): Promise<string> {
+  const [row] = await tables.sql.rows<{ job_id: string }>(
+    'select job_id from jobs order by damerau_levenshtein(job_id[:200], $1[:200]), job_id limit 1',
+    [jobId],
+  )
+  return row ? `Did you mean ${row.job_id}? \`floe jobs\` lists them.` : '`floe add FILE` puts jobs into the catalog.'
+}
+
+/** Where an attempt's array lies; undefined when its directory was cleaned away. */
+export function attemptDirectory(context: RunContext, attempt: Row): string | undefined {
+  if (typeof attempt.array_id !== 'string') return undefined
+  const directory = join(sitePaths(context.paths.scratch, context.campaignId).arrays, attempt.array_id)
+  return existsSync(directory) ? directory : undefined
+}
