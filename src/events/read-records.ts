@@ -23,6 +23,7 @@ const READ_MAX = 8 << 20
 export function readRecords(
   directory: string,
   from: Offsets,
+  wanted: (name: string) => boolean = () => true,
 ): { lines: ReadLine[]; offsets: Offsets; damaged: number } {
   const folder = join(directory, 'records')
   const offsets: Record<string, number> = { ...from }

@@ -86,6 +86,20 @@ export async function assignArray(
   return array
 }
 
+/** Batches that are cut and not staged are dropped: their jobs wait for a new plan. */
+export async function dropCut({ tables }: RunContext, guard: () => Promise<void>): Promise<void> {
+  const snapshot = await tables.view('batches')
+  const [cut] = await tables.sql.rows<{ n: number }>("select count(*)::integer as n from batches where state = 'cut'")
+  if (cut!.n === 0) return
+  await tables.commit('batches', {
+    operation: `drop ${cut!.n} batches`,
+    expect: snapshot.version,
+    remove: snapshot.parts,
+    guard,
+    select: "select * from batches where state <> 'cut'",
+  })
+}
+
 /** Writes the end of arrays into `batches`. */
 export async function endArrays(
   { tables }: RunContext,

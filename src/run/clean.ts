@@ -1,0 +1,70 @@
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { sitePaths } from '../model/campaign.ts'
+import { TABLES, type TableName } from '../model/tables.ts'
+import type { RunContext } from './context.ts'
+
+export interface CleanReport {
+  readonly arrays: number
+  readonly cached: number
+  readonly parts: number
+  readonly freed_bytes: number
+}
+
+/** Logs of the newest arrays stay under this, so that `logs` and `show` go on working for what a person still looks at. */
+const KEEP_BYTES = 1e9
+
+/**
+ * Frees what no live work needs: directories of ended arrays beyond the newest `keepBytes`, programs and fetched inputs in the site's cache
+ * that no live array names, old parts of tables. Never touches outputs, and nothing of arrays that are live.
+ */
+export async function cleanCampaign(
+  context: RunContext,
+  { keepBytes = KEEP_BYTES, all = false } = {},
+): Promise<CleanReport> {
+  const { tables } = context
+  const { arrays, cache } = sitePaths(context.paths.scratch, context.campaignId)
+  await tables.view('batches')
+  const live = await tables.sql.rows<{ array_id: string }>(
+    "select distinct array_id from batches where state in ('staged', 'submitted')",
+  )
+  const liveIds = new Set(live.map(({ array_id }) => array_id))
+  const freed = { arrays: 0, cached: 0, bytes: 0 }
+  let kept = 0
+  const ended = (existsSync(arrays) ? readdirSync(arrays) : [])
+    .filter((id) => !liveIds.has(id))
+    .sort()
+    .reverse()
+  for (const id of ended) {
+    const bytes = treeBytes(join(arrays, id))
+    if (!all && kept + bytes <= keepBytes) {
+      kept += bytes
+      continue
+    }
+    rmSync(join(arrays, id), { recursive: true, force: true })
+    freed.arrays++
+    freed.bytes += bytes
+  }
+  // Live arrays run programs from the cache; without any, all of it can be staged again.
+  if (liveIds.size === 0 && existsSync(cache)) {
+    for (const name of readdirSync(cache)) {
+      freed.bytes += treeBytes(join(cache, name))
+      freed.cached++
+      rmSync(join(cache, name), { recursive: true, force: true })
+    }
+  }
+  let parts = 0
+  for (const table of [...Object.keys(TABLES), 'merged'] as TableName[]) {
+    const { deleted, freedBytes } = await tables.maintain(table, all ? { keepSec: 0 } : {})
+    parts += deleted
+    freed.bytes += freedBytes
+  }
+  return { arrays: freed.arrays, cached: freed.cached, parts, freed_bytes: freed.bytes }
+}
+
+function treeBytes(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat) return 0
+  if (!stat.isDirectory()) return stat.size
+  return readdirSync(path).reduce((sum, name) => sum + treeBytes(join(path, name)), 0)
+}

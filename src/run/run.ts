@@ -1,0 +1,70 @@
+import { countStates } from '../catalog/catalog.ts'
+import type { PlanCosts } from '../map/map.ts'
+import type { RunContext } from './context.ts'
+import { type CoordinateOptions, coordinate, type Outcome, type Progress } from './coordinate.ts'
+import { takeLease } from './lease.ts'
+import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
+
+export { type CleanReport, cleanCampaign } from './clean.ts'
+export type { RunContext, RunSettings } from './context.ts'
+export type { Outcome, Progress } from './coordinate.ts'
+export { leaseHolder } from './lease.ts'
+export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
+export { DEFAULT_RETRIES, type RetryPolicy, type RetryRule } from './policy.ts'
+export { type JobEvidence, showJob } from './show.ts'
+export { type TryReport, tryJob } from './try.ts'
+
+export interface RunOptions extends CoordinateOptions {
+  /** What to do about results whose inputs or program changed; absent: stop and say how many. */
+  readonly stale?: 'rerun' | 'keep'
+}
+
+export interface RunReport extends Outcome {
+  readonly counts: Awaited<ReturnType<typeof countStates>>
+  readonly elapsedSec: number
+}
+
+/** Plans, stages, dispatches, follows and publishes until nothing is left, the signal aborts, or too much fails. Resumable at any point. */
+export async function runCampaign(context: RunContext, options: RunOptions = {}): Promise<RunReport> {
+  const { clock, paths } = context
+  const started = clock.ticks()
+  const lease = takeLease(paths.root, clock)
+  try {
+    await lookAtFiles(context, {
+      stale: options.stale ?? 'ask',
+      digests: true,
+      ...(options.signal && { signal: options.signal }),
+    })
+    if (options.jobsPerBatch !== undefined || options.batchSeconds !== undefined)
+      await dropCut(context, () => lease.guard())
+    const outcome = await coordinate(context, lease, options)
+    const counts = await countStates(context.tables)
+    return { ...outcome, counts, elapsedSec: (clock.ticks() - started) / 1000 }
+  } finally {
+    lease.release()
+  }
+}
+
+export interface PlanReport extends PlanCosts {
+  readonly missing: number
+}
+
+/** The map phase alone: what would be run, in which batches, at what cost. The plan stays and is used by the next run. */
+export async function planCampaign(
+  context: RunContext,
+  wishes: PlanWishes & { signal?: AbortSignal } = {},
+): Promise<PlanReport | { missing: number; jobs: 0 }> {
+  const lease = takeLease(context.paths.root, context.clock)
+  try {
+    await lookAtFiles(context, { stale: 'ask', digests: false })
+    await dropCut(context, () => lease.guard())
+    const { jobs, missing } = await chooseRunnable(context)
+    if (jobs === 0) return { missing, jobs: 0 }
+    const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })
+    return { ...costs, missing }
+  } finally {
+    lease.release()
+  }
+}
+
+export type { PlanCosts, PlanWishes, Progress as RunProgress }
