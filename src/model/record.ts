@@ -29,14 +29,27 @@ export interface TaskStarted extends RecordBase {
   readonly slots: number
 }
 
+/** A job that has run for a moment. The shortest have no such line: "job ended" says when they started. */
 export interface JobStarted extends RecordBase {
   readonly event: 'job started'
   readonly job: string
   readonly revision: number
   readonly slot: number
+  readonly started_at: number
+  /** Where its streams begin in logs/; the files grow while it runs, and are not there before something was written. */
+  readonly stdout: LogStart
+  readonly stderr: LogStart
 }
 
-/** Where a stream of one job lies: a file in logs/, from `offset`, `bytes` long there; `total` bytes were written by the job. */
+export interface LogStart {
+  readonly file: string
+  readonly offset: number
+}
+
+/**
+ * Where a stream of one job lies: a file in logs/, from `offset`, `bytes` long there; `total` bytes were written by the job. When `total` is
+ * more than `bytes`, the middle was left out, and a line between head and tail says so.
+ */
 export interface LogRange {
   readonly file: string
   readonly offset: number
@@ -49,8 +62,10 @@ export interface OutputWritten {
   readonly size_bytes: number
   /** `sha256:…` of the content; null for a directory. */
   readonly digest: string | null
-  /** With `publish: pack`: the tar in outputs/ and where the content lies in it. */
+  /** With `publish: pack`: the tar, relative to the directory of outputs; content lies at `offset`. */
   readonly pack?: string
+  /** With `publish: table`: the file, relative to the array's directory; content lies at `offset`, and no file is published. */
+  readonly table?: string
   readonly offset?: number
 }
 
@@ -87,6 +102,7 @@ export interface TaskEnded extends RecordBase {
   /** `done`, `drained` (TERM or walltime near), `cancelled`, `failed` (the runner could not work; `message` says why). */
   readonly reason: 'done' | 'drained' | 'cancelled' | 'failed'
   readonly message: string | null
+  /** How many jobs this attempt decided. */
   readonly jobs: number
 }
 
