@@ -65,10 +65,12 @@ export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
   }
 }
 
-/** Rows of `results` of a job that succeeded. `outputsRoot` is where published paths lie. */
+/**
+ * Rows of `results` of a job that succeeded. `outputsRoot` is where published paths lie; packs and table files are named by absolute path.
+ */
 export function resultRows(
   ended: JobEnded,
-  options: { outputsRoot: string; site: string; publishedAtUs: number },
+  options: { outputsRoot: string; arrayDirectory: string | null; site: string; publishedAtUs: number },
 ): Row[] {
   return ended.outputs.map((output) => ({
     job_digest: ended.job_digest,
@@ -76,8 +78,13 @@ export function resultRows(
     job_key: null,
     revision: ended.revision,
     output: output.path,
-    url: output.pack === undefined ? `${options.outputsRoot}/${output.path}` : null,
-    pack: output.pack ?? null,
+    url: output.pack === undefined && output.table === undefined ? `${options.outputsRoot}/${output.path}` : null,
+    pack:
+      output.pack !== undefined
+        ? `${options.outputsRoot}/${output.pack}`
+        : output.table !== undefined
+          ? `${options.arrayDirectory}/${output.table}`
+          : null,
     offset_bytes: output.offset ?? null,
     size_bytes: output.size_bytes,
     digest: output.digest,

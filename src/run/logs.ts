@@ -27,6 +27,8 @@ const LOOK_EVERY_MS = 300
  * NOTHING_SELECTED when there is no such try, or its logs were cleaned away.
  */
 export async function* jobLogs(context: RunContext, jobId: string, wishes: LogWishes): AsyncGenerator<LogPiece> {
+  /** How far the files of a running job were read: the end that was told already is not told again. */
+  const grown: { stdout?: number; stderr?: number } = {}
   const { arrays } = sitePaths(context.paths.scratch, context.campaignId)
   for (;;) {
     const evidence = await showJob(context, jobId)
@@ -35,11 +37,25 @@ export async function* jobLogs(context: RunContext, jobId: string, wishes: LogWi
       for (const stream of ['stdout', 'stderr'] as const) {
         const range = ranges[stream]
         if (range === null || (wishes.stream !== undefined && wishes.stream !== stream)) continue
-        for (const text of readRange(join(arrays, ranges.array, 'logs', range.file), range)) yield { stream, text }
+        const told = Math.max(0, (grown[stream] ?? 0) - range.offset)
+        const rest = { offset: range.offset + told, bytes: range.bytes - told }
+        for (const text of readRange(join(arrays, ranges.array, 'logs', range.file), rest)) yield { stream, text }
       }
       return
     }
-    if (!wishes.follow) {
+    const started = evidence.live?.started
+    if (started && wishes.try === undefined) {
+      for (const stream of ['stdout', 'stderr'] as const) {
+        if (wishes.stream !== undefined && wishes.stream !== stream) continue
+        const path = join(arrays, evidence.live!.array, 'logs', started[stream].file)
+        const at = grown[stream] ?? started[stream].offset
+        for (const text of readRange(path, { offset: at, bytes: Number.POSITIVE_INFINITY })) {
+          grown[stream] = (grown[stream] ?? at) + text.length
+          yield { stream, text }
+        }
+      }
+      if (!wishes.follow) return
+    } else if (!wishes.follow) {
       const state = evidence.live?.state ?? String(evidence.job.state)
       throw new FloeError('NOTHING_SELECTED', `Job ${jobId} is ${state} and has no log yet.`, {
         hint:
@@ -70,11 +86,13 @@ function rangesOf(
   }
 }
 
-function* readRange(path: string, { offset, bytes }: LogRange): Generator<Buffer> {
+function* readRange(path: string, { offset, bytes }: Pick<LogRange, 'offset' | 'bytes'>): Generator<Buffer> {
   let fd: number
   try {
     fd = openSync(path, 'r')
   } catch (cause) {
+    // A running job that wrote nothing has no file yet.
+    if (bytes === Number.POSITIVE_INFINITY) return
     throw new FloeError('NOTHING_SELECTED', `The log ${path} is not there any more.`, {
       hint: 'Logs of ended arrays go with `floe clean`.',
       cause,

@@ -155,7 +155,14 @@ export class Publisher {
     })
     const results = rows
       .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
-      .flatMap(({ ended }) => resultRows(ended, { outputsRoot: paths.outputs, site: settings.site, publishedAtUs }))
+      .flatMap(({ ended, array }) =>
+        resultRows(ended, {
+          outputsRoot: paths.outputs,
+          arrayDirectory: array?.directory ?? null,
+          site: settings.site,
+          publishedAtUs,
+        }),
+      )
     await publish(this.#context.tables, {
       attempts,
       results,

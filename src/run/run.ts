@@ -1,5 +1,6 @@
 import { countStates } from '../catalog/catalog.ts'
 import type { PlanCosts } from '../map/map.ts'
+import { dropCut } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type CoordinateOptions, coordinate, type Outcome, type Progress } from './coordinate.ts'
 import { takeLease } from './lease.ts'

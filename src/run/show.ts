@@ -4,7 +4,7 @@ import { openViews } from '../catalog/catalog.ts'
 import { foldRecords, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { JobEnded } from '../model/record.ts'
+import type { JobEnded, JobStarted } from '../model/record.ts'
 import type { Row } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
 
@@ -21,6 +21,7 @@ export interface JobEvidence {
     readonly state: 'queued' | 'running' | 'ended'
     readonly array: string
     readonly task: number
+    readonly started: JobStarted | null
     readonly ended: JobEnded | null
   } | null
 }
@@ -76,7 +77,16 @@ function liveEvidence(
   const { decided, running } = foldRecords(lines)
   const ended = decided.find((verdict) => verdict.ended.job === jobId && !verdict.superseded)?.ended ?? null
   if (ended && attempts.some((row) => row.array_id === array && row.try === ended.try)) return null
-  return { state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued', array, task, ended }
+  const started = lines.findLast(({ line }) => line.event === 'job started' && line.job === jobId)?.line as
+    | JobStarted
+    | undefined
+  return {
+    state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued',
+    array,
+    task,
+    started: started ?? null,
+    ended,
+  }
 }
 
 async function nearest({ tables }: RunContext, jobId: string): Promise<string> {

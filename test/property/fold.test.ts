@@ -47,7 +47,16 @@ const lines = fc
       const base = { v: 1, at: 1 } as const
       const line: RecordLine =
         kind === 'start'
-          ? { ...base, event: 'job started', job, revision: 1, slot: 0 }
+          ? {
+              ...base,
+              event: 'job started',
+              job,
+              revision: 1,
+              slot: 0,
+              started_at: 0,
+              stdout: { file: 'o', offset: 0 },
+              stderr: { file: 'e', offset: 0 },
+            }
           : kind === 'seal'
             ? { ...base, event: 'task ended', reason: 'done', message: null, jobs: 1 }
             : kind === 'task'
