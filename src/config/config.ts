@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { Resources } from '../model/resources.ts'
+import type { FailureClass } from '../model/verdict.ts'
+import { parseConfig } from './parse.ts'
+import type { ParsedConfig } from './schema.ts'
+
+export { configMarkdown, configTemplate, jsonSchema } from './texts.ts'
+
+/** What is done after a failure of one class. */
+export interface RetrySetting {
+  readonly tries: number
+  readonly memoryFactor: number
+  readonly walltimeFactor: number
+  readonly exhausted: 'give up' | 'hold'
+}
+
+/** What holds for every job that does not say otherwise. */
+export interface JobDefaults {
+  readonly resources: Resources
+  readonly setup: string | null
+  readonly environment: Readonly<Record<string, string>>
+  readonly publish: 'files' | 'pack' | 'table'
+  readonly check: string | null
+  readonly cache: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly priority: number
+}
+
+/** floe.yaml, compiled: units resolved, paths absolute, defaults filled in, frozen. */
+export interface Config {
+  readonly name: string
+  readonly site: string
+  /** Null: the cores of the machine. */
+  readonly slots: number | null
+  readonly jobs: JobDefaults
+  /** `jobs` null: chosen by the number of jobs and slots. */
+  readonly batch: { readonly jobs: number | null; readonly seconds: number }
+  readonly retries: Readonly<Record<FailureClass, RetrySetting>>
+  readonly stopWhenFailed: number
+  readonly reuse: readonly string[]
+  readonly digest: 'auto' | 'hashed' | 'size_mtime'
+  readonly sandboxesMax: number
+  readonly roots: Readonly<Record<string, string>>
+  readonly outputs: string
+  readonly group: boolean
+  readonly memoryBytes: number
+  readonly threads: number | null
+}
+
+export const CONFIG_FILE = 'floe.yaml'
+
+/**
+ * Reads floe.yaml of a campaign; without the file, the defaults. Throws CONFIG_INVALID with file, line, what is wrong and, for a key
+ * that does not exist, the one that was meant. Writes nothing.
+ */
+export function openConfig(directory: string): Config {
+  const path = join(directory, CONFIG_FILE)
+  return compileConfig(readText(path), { path, directory })
+}
+
+/** The same from a text; `path` is for messages. */
+export function compileConfig(text: string, place: { path: string; directory: string }): Config {
+  return freeze(toConfig(parseConfig(text, place.path), resolve(place.directory)))
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw new FloeError('CONFIG_INVALID', `${path} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function toConfig(parsed: ParsedConfig, directory: string): Config {
+  const { memory, walltime, cpus, gpus } = parsed.jobs.resources
+  return {
+    name: parsed.name ?? basename(directory),
+    site: parsed.site,
+    slots: parsed.slots,
+    jobs: { ...parsed.jobs, resources: { cpus, memoryBytes: memory, walltimeSec: walltime, gpus, nodes: 1 } },
+    batch: parsed.batch,
+    retries: { ...toRetries(parsed.retries), cancelled: ONCE },
+    stopWhenFailed: parsed.stop_when_failed,
+    reuse: parsed.reuse.map((path) => resolve(directory, path)),
+    digest: parsed.digest,
+    sandboxesMax: parsed.sandboxes,
+    roots: Object.fromEntries(Object.entries(parsed.roots).map(([name, path]) => [name, resolve(directory, path)])),
+    outputs: resolve(directory, parsed.outputs),
+    group: parsed.group,
+    memoryBytes: parsed.memory,
+    threads: parsed.threads,
+  }
+}
+
+const ONCE: RetrySetting = { tries: 1, memoryFactor: 1, walltimeFactor: 1, exhausted: 'give up' }
+
+function toRetries(retries: ParsedConfig['retries']): Record<keyof ParsedConfig['retries'], RetrySetting> {
+  const settings = Object.entries(retries).map(([name, { tries, memory_factor, walltime_factor, exhausted }]) => [
+    name,
+    { tries, memoryFactor: memory_factor, walltimeFactor: walltime_factor, exhausted },
+  ])
+  return Object.fromEntries(settings)
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) freeze(inner)
+  return Object.freeze(value)
+}

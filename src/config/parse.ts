@@ -1,0 +1,119 @@
+import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
+import type * as z from 'zod'
+import { FloeError } from '../model/errors.ts'
+import type { Json } from '../model/json.ts'
+import { nearest } from '../model/nearest.ts'
+import { configSchema, type ParsedConfig } from './schema.ts'
+
+/** One thing wrong in floe.yaml. */
+interface Fault {
+  readonly line: number
+  readonly key: string
+  readonly message: string
+}
+
+type Document = ReturnType<typeof parseDocument>
+
+const FAULTS_SHOWN = 5
+
+/** Text of floe.yaml to options with defaults. Throws CONFIG_INVALID that names every fault with its line. */
+export function parseConfig(text: string, path: string): ParsedConfig {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const broken = document.errors.map(({ message, pos }) => ({ line: lines.linePos(pos[0]).line, key: '', message }))
+  if (broken.length > 0) throw invalid(path, broken)
+  const given = toPlain(document, path) ?? {}
+  const result = configSchema.safeParse(given)
+  if (result.success) return result.data
+  throw invalid(
+    path,
+    result.error.issues.flatMap((issue) => faultsOf(issue, document, (offset) => lines.linePos(offset).line)),
+  )
+}
+
+function toPlain(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 })
+  } catch (cause) {
+    throw new FloeError('CONFIG_INVALID', `${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function invalid(path: string, faults: readonly Fault[]): FloeError {
+  const shown = faults.slice(0, FAULTS_SHOWN).map(({ line, message }) => `${path}:${line}: ${message}`)
+  const more = faults.length > FAULTS_SHOWN ? [`and ${faults.length - FAULTS_SHOWN} more`] : []
+  return new FloeError('CONFIG_INVALID', [...shown, ...more].join('\n'), {
+    hint: 'Correct floe.yaml; docs/config.md lists every option.',
+    details: { file: path, faults: faults as unknown as Json },
+  })
+}
+
+function faultsOf(issue: z.core.$ZodIssue, document: Document, lineAt: (offset: number) => number): Fault[] {
+  const path = issue.path.map(String)
+  const where = path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const meant = nearest(key, keysAt(path))
+      const hint = meant === undefined ? `known here: ${keysAt(path).join(', ')}` : `did you mean \`${meant}\`?`
+      return {
+        line: lineAt(keyOffset(document, path, key)),
+        key: [...path, key].join('.'),
+        message: `unknown key \`${[...path, key].join('.')}\`; ${hint}`,
+      }
+    })
+  }
+  const offset = (document.getIn(issue.path as string[], true) as Node | undefined)?.range?.[0]
+  return [{ line: lineAt(offset ?? 0), key: where, message: where ? `${where} ${says(issue)}` : `it ${says(issue)}` }]
+}
+
+/** Offset of a key in a mapping of the document. */
+function keyOffset(document: Document, path: readonly string[], key: string): number {
+  const map = path.length === 0 ? document.contents : document.getIn(path, true)
+  if (!isMap(map)) return 0
+  const pair = map.items.find(({ key: name }) => isScalar(name) && String(name.value) === key)
+  return (pair?.key as Node | undefined)?.range?.[0] ?? 0
+}
+
+/** Names of the options at a place of the schema. */
+function keysAt(path: readonly string[]): string[] {
+  let schema: unknown = configSchema
+  for (const name of path) schema = shapeOf(schema)?.[name]
+  return Object.keys(shapeOf(schema) ?? {})
+}
+
+function shapeOf(schema: unknown): Record<string, unknown> | undefined {
+  let inner = schema as { shape?: Record<string, unknown>; def?: { innerType?: unknown } } | undefined
+  while (inner && !inner.shape) inner = inner.def?.innerType as typeof inner
+  return inner?.shape
+}
+
+function says(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'custom':
+      return issue.message
+    case 'invalid_type':
+      return `must be ${TYPE_WORDS[issue.expected] ?? issue.expected}`
+    case 'invalid_union':
+      return 'must be text or a number'
+    case 'invalid_value':
+      return `must be one of ${issue.values.map(String).join(', ')}`
+    case 'too_small':
+      return issue.origin === 'string' ? 'must not be empty' : `must be ${issue.minimum} or more`
+    case 'too_big':
+      return `must be ${issue.maximum} or less`
+    case 'invalid_key':
+      return 'is no name for a root: use two or more letters, digits, - and _'
+    default:
+      return issue.message
+  }
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping (key: value)',
+  record: 'a mapping (key: value)',
+}

@@ -1,0 +1,247 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { compileConfig, configMarkdown, configTemplate, jsonSchema } from '../../../src/config/config.ts'
+import { FloeError } from '../../../src/model/errors.ts'
+import { DEFAULT_RETRIES } from '../../../src/run/policy.ts'
+
+const root = join(import.meta.dirname, '..', '..', '..')
+const compile = (text: string) => compileConfig(text, { path: 'floe.yaml', directory: '/c/winds' })
+const refusal = (text: string): string => {
+  try {
+    compile(text)
+  } catch (error) {
+    if (error instanceof FloeError && error.code === 'CONFIG_INVALID') return error.message
+    throw error
+  }
+  throw new Error('this configuration was accepted')
+}
+
+describe('floe.yaml', () => {
+  test('says nothing and means the defaults', () => {
+    expect(compile('')).toMatchInlineSnapshot(`
+      {
+        "batch": {
+          "jobs": null,
+          "seconds": 600,
+        },
+        "digest": "auto",
+        "group": false,
+        "jobs": {
+          "cache": true,
+          "check": null,
+          "environment": {},
+          "labels": {},
+          "priority": 0,
+          "publish": "files",
+          "resources": {
+            "cpus": 1,
+            "gpus": 0,
+            "memoryBytes": null,
+            "nodes": 1,
+            "walltimeSec": null,
+          },
+          "setup": null,
+        },
+        "memoryBytes": 1500000000,
+        "name": "winds",
+        "outputs": "/c/winds/outputs",
+        "retries": {
+          "app": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 1,
+            "walltimeFactor": 1,
+          },
+          "cancelled": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 1,
+            "walltimeFactor": 1,
+          },
+          "check": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 1,
+            "walltimeFactor": 1,
+          },
+          "input": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 1,
+            "walltimeFactor": 1,
+          },
+          "launch": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 1,
+            "walltimeFactor": 1,
+          },
+          "lost": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 3,
+            "walltimeFactor": 1,
+          },
+          "memory": {
+            "exhausted": "give up",
+            "memoryFactor": 2,
+            "tries": 3,
+            "walltimeFactor": 1,
+          },
+          "node": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 5,
+            "walltimeFactor": 1,
+          },
+          "preempted": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 10,
+            "walltimeFactor": 1,
+          },
+          "purged": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 5,
+            "walltimeFactor": 1,
+          },
+          "staging": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 3,
+            "walltimeFactor": 1,
+          },
+          "walltime": {
+            "exhausted": "give up",
+            "memoryFactor": 1,
+            "tries": 2,
+            "walltimeFactor": 2,
+          },
+        },
+        "reuse": [],
+        "roots": {},
+        "sandboxesMax": 20,
+        "site": "local",
+        "slots": null,
+        "stopWhenFailed": 0.25,
+        "threads": null,
+      }
+    `)
+    expect(compile('# only a comment\n')).toEqual(compile('{}'))
+  })
+
+  test('retries by default what the run room retries', () => {
+    expect(compile('').retries).toEqual(DEFAULT_RETRIES)
+  })
+
+  test('resolves units and paths, and keeps what was not said', () => {
+    const config = compile(`
+name: Arctic
+slots: 2
+jobs:
+  resources: {cpus: 2, memory: 1.5GiB, walltime: 1h30m}
+  environment: {LANG: C, YEAR: 1982}
+batch: {jobs: 200}
+retries: {memory: {tries: 5}, app: {exhausted: hold}}
+reuse: [../earlier, /data/other]
+roots: {era5: /data/era5, here: input}
+outputs: /big/out
+memory: 4GB
+`)
+    expect(config).toMatchObject({
+      name: 'Arctic',
+      slots: 2,
+      jobs: {
+        resources: { cpus: 2, memoryBytes: 1.5 * 2 ** 30, walltimeSec: 5400, gpus: 0, nodes: 1 },
+        environment: { LANG: 'C', YEAR: '1982' },
+        publish: 'files',
+      },
+      batch: { jobs: 200, seconds: 600 },
+      reuse: ['/c/earlier', '/data/other'],
+      roots: { era5: '/data/era5', here: '/c/winds/input' },
+      outputs: '/big/out',
+      memoryBytes: 4e9,
+    })
+    expect(config.retries.memory).toEqual({ tries: 5, memoryFactor: 2, walltimeFactor: 1, exhausted: 'give up' })
+    expect(config.retries.app.exhausted).toBe('hold')
+  })
+
+  test('is frozen', () => {
+    const config = compile('') as { jobs: { labels: Record<string, string> } }
+    expect(() => {
+      config.jobs.labels.a = 'b'
+    }).toThrow(TypeError)
+  })
+})
+
+describe('a wrong floe.yaml', () => {
+  test('is told every fault with its line', () => {
+    expect(
+      refusal('name: a\nslot: 4\njobs:\n  resources:\n    memmory: 2GB\n    walltime: soon\nstop_when_failed: 3\n'),
+    ).toMatchInlineSnapshot(`
+      "floe.yaml:6: jobs.resources.walltime must be a duration such as 90s, 10m, 1h30m or 2-12:00:00
+      floe.yaml:5: unknown key \`jobs.resources.memmory\`; did you mean \`memory\`?
+      floe.yaml:7: stop_when_failed must be 1 or less
+      floe.yaml:2: unknown key \`slot\`; did you mean \`slots\`?"
+    `)
+  })
+  test('is told what a key without a likeness may be', () => {
+    expect(refusal('batch:\n  zebra: 1\n')).toMatchInlineSnapshot(
+      `"floe.yaml:2: unknown key \`batch.zebra\`; known here: jobs, seconds"`,
+    )
+  })
+  test.each([
+    ['slots: many'],
+    ['slots: 0'],
+    ['slots: 1.5'],
+    ['digest: md5'],
+    ['group: perhaps'],
+    ['reuse: ../a'],
+    ['jobs: 3'],
+    ['jobs:\n  resources: {memory: [1]}'],
+    ['roots: {e: /x}'],
+    ['roots: {"": /x}'],
+    ['name: ""'],
+    ['just text'],
+    ['- a\n- b'],
+    ['memory: lots'],
+  ])('%s', (text) => {
+    expect(refusal(text)).toMatchSnapshot()
+  })
+  test.each([['a: [1'], ['\tname: x'], ['name: a\nname: b'], ['a: *nowhere'], ['a: b: c']])('YAML: %s', (text) => {
+    expect(refusal(text)).toMatchSnapshot()
+  })
+  test('that expands aliases without end is refused', () => {
+    const bomb = [
+      'a0: &a0 [x,x,x,x,x,x,x,x,x]',
+      ...[1, 2, 3, 4, 5, 6, 7].map(
+        (n) =>
+          `a${n}: &a${n} [${Array(9)
+            .fill(`*a${n - 1}`)
+            .join(',')}]`,
+      ),
+    ]
+    expect(refusal(bomb.join('\n'))).toContain('Excessive alias count')
+  })
+})
+
+describe('made from the schema', () => {
+  // `npx vitest run test/unit/config -u` writes both files.
+  test('data/schemas/floe.schema.json', async () => {
+    await expect(jsonSchema()).toMatchFileSnapshot(join(root, 'data', 'schemas', 'floe.schema.json'))
+  })
+  test('docs/config.md', async () => {
+    await expect(configMarkdown()).toMatchFileSnapshot(join(root, 'docs', 'config.md'))
+  })
+  test('the floe.yaml of init is valid, also with all its comments taken away', () => {
+    const template = configTemplate('say "hi"')
+    expect(compile(template).name).toBe('say "hi"')
+    const bare = template
+      .split('\n')
+      .slice(2)
+      .map((line) => line.replace(/^# /, ''))
+      .join('\n')
+    expect(compile(bare)).toMatchObject({ slots: 4, roots: { era5: '/data/era5' }, stopWhenFailed: 0.25 })
+  })
+})
