@@ -9,6 +9,9 @@ const started = (job: string): JobStarted => ({
   job,
   revision: 1,
   slot: 0,
+  started_at: 0,
+  stdout: { file: 'o', offset: 0 },
+  stderr: { file: 'e', offset: 0 },
 })
 
 test('a line reads back as it was written, whatever the name of the job', () => {
