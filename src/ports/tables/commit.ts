@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { FloeError } from '../../model/errors.ts'
-import type { Json } from '../../model/json.ts'
 import { type Column, TABLES, type TableName } from '../../model/tables.ts'
 import type { Files } from '../files/files.ts'
 import { type Action, type Add, commitName, ENGINE, LOG, type LogState, type MetaData, PROTOCOL } from './log.ts'
@@ -107,15 +106,11 @@ export function commitText(lines: CommitLines): string {
   return actions.map((action) => `${JSON.stringify(action)}\n`).join('')
 }
 
-/** Facts are carried on; joining parts changes no row, so facts that were of the newest version stay so. */
-function factsAfter({ commit, state, dataChange }: CommitLines): {
-  floe: Readonly<Record<string, Json>>
-  floeVersion: number
-} {
-  const next = state.version + 1
-  if (commit.facts) return { floe: commit.facts, floeVersion: next }
-  const isCurrent = state.factsVersion >= 0 && state.factsVersion === state.version
-  return { floe: state.facts, floeVersion: isCurrent && !dataChange ? next : state.factsVersion }
+/** Facts are carried on; they stay current through a commit by which no row comes or goes. */
+function factsAfter({ commit, state, adds, dataChange }: CommitLines) {
+  if (commit.facts) return { floe: commit.facts, floeVersion: state.version + 1, floeCurrent: true }
+  const isSame = !dataChange || (adds.length === 0 && (commit.remove?.length ?? 0) === 0)
+  return { floe: state.facts, floeVersion: state.factsVersion, floeCurrent: state.factsCurrent && isSame }
 }
 
 /**

@@ -6,16 +6,18 @@ import type { Files } from '../files/files.ts'
 /*
  * Delta log, reader version 1, writer version 2 (https://github.com/delta-io/delta/blob/master/PROTOCOL.md), as floe writes it.
  *
- *   _delta_log/00000000000000000007.json              commit 7: NDJSON, one action a line, the file ends in a newline
- *     {"commitInfo":{timestamp, operation, engineInfo, operationMetrics:{numAddedFiles, numRemovedFiles}, floe, floeVersion}}
+ *   _delta_log/00000000000000000007.json              commit 7: NDJSON, one action a line
+ *     {"commitInfo":{timestamp, operation, engineInfo, operationMetrics:{numAddedFiles, numRemovedFiles},
+ *                    floe, floeVersion, floeCurrent}}
  *     {"protocol":…} {"metaData":…}                   in commit 0, and metaData again when columns were added
  *     {"txn":{appId, version, lastUpdated}}           when the commit can be repeated
  *     {"remove":{path, deletionTimestamp, dataChange}} {"add":{path, partitionValues, size, modificationTime, dataChange, stats}}
  *   _delta_log/00000000000000000100.checkpoint.parquet  all that holds after commit 100, one action a row
  *   _delta_log/_last_checkpoint                       {"version":100,"size":rows}
  *
- * `floe` holds the facts of the newest commit that stated some, carried on by each later one, and `floeVersion` the version that stated
- * them: the newest file alone tells the facts. `operationMetrics` count the add and remove lines, so a file cut at a line is found out.
+ * `floe` holds the facts of the newest commit that stated some, carried on by each later one, `floeVersion` the version that stated
+ * them, and `floeCurrent` whether no rows came or went since: the newest file alone tells the facts. `operationMetrics` count the add and
+ * remove lines, so a file cut at the end of a line is found out.
  */
 
 export interface Add {
@@ -49,6 +51,7 @@ export interface CommitInfo {
   readonly operationMetrics?: Readonly<Record<string, string>>
   readonly floe?: Readonly<Record<string, Json>>
   readonly floeVersion?: number
+  readonly floeCurrent?: boolean
 }
 
 export interface Action {
@@ -69,11 +72,12 @@ export interface LogState {
   txns: Map<string, number>
   facts: Readonly<Record<string, Json>>
   factsVersion: number
+  factsCurrent: boolean
   protocol: { readonly minReaderVersion: number; readonly minWriterVersion: number }
   metaData: MetaData | undefined
 }
 
-export type Head = Pick<LogState, 'version' | 'facts' | 'factsVersion'>
+export type Head = Pick<LogState, 'version' | 'facts' | 'factsVersion' | 'factsCurrent'>
 
 export const LOG = '_delta_log'
 export const ENGINE = 'floe'
@@ -88,6 +92,7 @@ export function emptyState(): LogState {
     txns: new Map(),
     facts: {},
     factsVersion: -1,
+    factsCurrent: false,
     protocol: PROTOCOL,
     metaData: undefined,
   }
@@ -172,7 +177,7 @@ async function startAt(source: LogSource, checkpoint: number | undefined): Promi
   replay(state, actions, checkpoint)
   if (!state.metaData) throw damaged(path, 'it does not say what the columns are')
   const commit = await source.files.read(join(source.folder, LOG, commitName(checkpoint)))
-  if (commit) takeFacts(state, parseCommit(commit, join(source.folder, LOG, commitName(checkpoint)))[0])
+  if (commit) takeFacts(state, parseCommit(commit, join(source.folder, LOG, commitName(checkpoint)))[0]?.commitInfo)
   return state
 }
 
@@ -184,8 +189,6 @@ async function readCommit(files: Files, path: string): Promise<Action[]> {
 
 /** The actions of one commit file; TABLE_DAMAGED when it is cut short or no NDJSON. */
 export function parseCommit(content: Buffer, path: string): Action[] {
-  if (content.at(-1) !== 10)
-    throw damaged(path, content.length === 0 ? 'it is empty' : 'it ends in the middle of a line')
   let actions: Action[]
   try {
     actions = content
@@ -194,8 +197,9 @@ export function parseCommit(content: Buffer, path: string): Action[] {
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Action)
   } catch (cause) {
-    throw damaged(path, 'it is no NDJSON', cause)
+    throw damaged(path, 'it is cut short or no NDJSON', cause)
   }
+  if (actions.length === 0) throw damaged(path, 'it is empty')
   const metrics = actions[0]?.commitInfo?.operationMetrics
   if (metrics && actions[0]!.commitInfo!.engineInfo?.startsWith(ENGINE)) {
     const adds = actions.filter((action) => action.add).length
@@ -215,14 +219,18 @@ export async function readHead(files: Files, folder: string): Promise<Head> {
   const version = Math.max(newest, versionsIn(names, 'checkpoint.parquet').at(-1) ?? -1)
   const path = join(log, commitName(newest))
   const content = version >= 0 && newest === version ? await files.read(path) : undefined
-  const commit = content ? parseCommit(content, path)[0]?.commitInfo : undefined
-  return { version, facts: commit?.floe ?? {}, factsVersion: commit?.floeVersion ?? -1 }
+  const state = emptyState()
+  if (content) takeFacts(state, parseCommit(content, path)[0]?.commitInfo)
+  const { facts, factsVersion, factsCurrent } = state
+  return { version, facts, factsVersion, factsCurrent }
 }
 
-function takeFacts(state: LogState, action: Action | undefined): void {
-  if (!action?.commitInfo?.floe) return
-  state.facts = action.commitInfo.floe
-  state.factsVersion = action.commitInfo.floeVersion ?? -1
+function takeFacts(state: LogState, commit: CommitInfo | undefined): void {
+  // A commit of another writer (an OPTIMIZE by Spark) tells no facts; what was known before may be out of date.
+  state.factsCurrent = commit?.floeCurrent ?? false
+  if (!commit?.floe) return
+  state.facts = commit.floe
+  state.factsVersion = commit.floeVersion ?? -1
 }
 
 function replay(state: LogState, actions: readonly Action[], version: number): void {
@@ -240,8 +248,8 @@ function replay(state: LogState, actions: readonly Action[], version: number): v
     } else if (action.protocol) {
       state.protocol = action.protocol
       refuseFeatures(action.protocol)
-    } else {
-      takeFacts(state, action)
+    } else if (action.commitInfo) {
+      takeFacts(state, action.commitInfo)
     }
   }
   state.version = version

@@ -3,7 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type * as duck from '@duckdb/node-api'
 import { assert, FloeError } from '../../model/errors.ts'
-import { quoteName } from './quote.ts'
+import { quoteName, quoteTexts } from './quote.ts'
 import type { ColumnChunk, Row, Sql, Value } from './tables.ts'
 import { type ValueConverter, valueConverter } from './values.ts'
 
@@ -18,8 +18,8 @@ export interface SessionOptions {
 }
 
 export interface Session extends Sql {
-  /** The type that each statement of a text has (`SELECT`, `COPY` …) without running it; throws DuckDB's error of the parser or binder. */
-  statementTypes(sql: string): Promise<readonly string[]>
+  /** From now on nothing on disk can be reached but `folder` and the spill folder, and no setting can be changed. */
+  lock(folder: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -120,6 +120,13 @@ export function lazySession(options: SessionOptions): Session {
           prepared.destroySync()
         }
         return types
+      }),
+    lock: (folder) =>
+      alone(async ({ connection, spill }) => {
+        const folders = quoteTexts([`${folder}/`, `${spill}/`])
+        await connection.run(
+          `SET allowed_directories = ${folders}; SET enable_external_access = false; SET lock_configuration = true`,
+        )
       }),
     async close() {
       await last

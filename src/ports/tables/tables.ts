@@ -7,7 +7,7 @@ import { openDelta, toSnapshot } from './delta.ts'
 import { explainFault } from './faults.ts'
 import { maintainTable } from './maintain.ts'
 import { quoteName } from './quote.ts'
-import { lazySession } from './session.ts'
+import { lazySession, type Session } from './session.ts'
 import { selectParts } from './view.ts'
 
 export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
@@ -56,8 +56,10 @@ export interface Snapshot {
   readonly txns: ReadonlyMap<string, number>
   /** The `floe` object of the newest commit that has one: facts published with the rows. */
   readonly facts: Readonly<Record<string, Json>>
-  /** Version of that commit: rows came or went since then when it is less than `version`. Joining of parts counts as no change. */
+  /** Version of that commit. */
   readonly factsVersion: number
+  /** No rows came or went since then; joining of parts is no change. */
+  readonly factsCurrent: boolean
   /** Columns and DuckDB types; none for a table that is not there yet. */
   readonly schema: readonly { readonly name: string; readonly type: string }[]
   /** Older parts lack columns that were added later. */
@@ -65,7 +67,7 @@ export interface Snapshot {
 }
 
 /** What the newest commit file says by itself. */
-export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion'>
+export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion' | 'factsCurrent'>
 
 export interface Commit {
   /** SELECT that gives the new rows, all columns of the table by name; absent: only removals or facts. */
@@ -105,6 +107,16 @@ export interface Tables {
     table: TableName,
     options?: { keepSec?: number },
   ): Promise<{ compacted: number; deleted: number; freedBytes: number }>
+  /**
+   * A session of its own for the SQL of others: `prepare` makes its views, then it can read the parts of this campaign and nothing else on
+   * disk, and no setting can be changed any more. It still runs any statement: look at `statementTypes` first.
+   */
+  fence(prepare: (inside: Pick<Tables, 'sql' | 'view'>) => Promise<void>): Promise<Fenced>
+  close(): Promise<void>
+}
+
+export interface Fenced {
+  readonly sql: Sql
   close(): Promise<void>
 }
 
@@ -124,32 +136,48 @@ export interface TablesOptions {
 
 /** The tables of a campaign on this machine's disk or a shared file system. Makes nothing until something is written. */
 export async function openTables(options: TablesOptions): Promise<Tables> {
+  const { clock } = options
   const root = join(options.root, 'tables')
   const files = diskFiles({ group: options.group ?? false })
-  const session = lazySession({
-    cache: options.cache,
-    memoryBytes: options.memoryBytes ?? 1.5e9,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-    uuid: () => options.clock.uuid(),
-    explain: (cause) => explainFault(cause, root),
-  })
-  const delta = openDelta({ files, session, clock: options.clock, root })
-  const snapshot = async (table: TableName) => toSnapshot(table, await delta.refresh(table))
+  const newSession = () =>
+    lazySession({
+      cache: options.cache,
+      memoryBytes: options.memoryBytes ?? 1.5e9,
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+      uuid: () => clock.uuid(),
+      explain: (cause) => explainFault(cause, root),
+    })
+  const session = newSession()
+  const delta = openDelta({ files, session, clock, root })
   const viewed = new Map<string, Set<string>>()
-  return {
-    sql: session,
-    snapshot,
-    head: delta.head,
-    async view(table, given, name = table) {
-      const shown = given ?? (await snapshot(table))
+  const viewIn =
+    (inside: Session): Tables['view'] =>
+    async (table, given, name = table) => {
+      const shown = given ?? toSnapshot(table, await delta.refresh(table))
       const select = selectParts(delta.folder(table), shown, shown.parts)
-      await session.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${select}`)
+      await inside.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${select}`)
       viewed.set(name, new Set(shown.parts.map((part) => join(delta.folder(table), part.path))))
       return shown
-    },
+    }
+  return {
+    sql: session,
+    snapshot: async (table) => toSnapshot(table, await delta.refresh(table)),
+    head: delta.head,
+    view: viewIn(session),
     commit: (table, commit) => delta.commit(table, commit),
     maintain: (table, { keepSec = 3600 } = {}) =>
       maintainTable(delta, table, { keepSec, inUse: new Set([...viewed.values()].flatMap((paths) => [...paths])) }),
+    async fence(prepare) {
+      const inside = newSession()
+      try {
+        await prepare({ sql: inside, view: viewIn(inside) })
+        await inside.lock(root)
+        return { sql: inside, close: () => inside.close() }
+      } catch (cause) {
+        await inside.close()
+        throw cause
+      }
+    },
     close: () => session.close(),
   }
 }
