@@ -47,6 +47,9 @@ const SEEN = [
   { name: 'changed', type: 'BOOLEAN' },
 ] as const
 
+/** Rows of `files` held at a time. */
+const SLICE = 50_000
+
 /** Names of changed files that are kept for messages; the rest is counted in `files_seen`. */
 const NAMED_MAX = 100
 
@@ -55,10 +58,23 @@ const NAMED_MAX = 100
  * Costs one stat a distinct file, and one reading of each file whose digest is not known yet.
  */
 export async function sightFiles(tables: Tables, options: SightingOptions): Promise<Sighting> {
+  const { sql } = tables
   await tables.view('files')
   const look = new Look(options)
-  await tables.sql.run('drop table if exists files_seen')
-  await tables.sql.load('files_seen', SEEN, look.news(tables))
+  await sql.run(
+    `create or replace temp table files_seen (${SEEN.map(({ name, type }) => `${name} ${type}`).join(', ')})`,
+  )
+  await sql.run('create or replace temp table files_known as select *, row_number() over () as n from files')
+  for (let from = 0; ; from += SLICE) {
+    const rows = await sql.rows<FileRow>(
+      `select url, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files_known where n > ${from} and n <= ${from + SLICE}`,
+    )
+    if (rows.length === 0) break
+    const news = await look.news(rows)
+    if (news.length === 0) continue
+    await sql.load('files_seen_slice', SEEN, [news])
+    await sql.run('insert into files_seen select * from files_seen_slice')
+  }
   return { files: look.files, missing: look.missing, changed: look.changed, news: look.newsCount }
 }
 
@@ -96,21 +112,16 @@ class Look {
     this.#options = options
   }
 
-  async *news(tables: Tables): AsyncIterable<Row[]> {
-    const rows = tables.sql.stream<FileRow>(
-      'select url, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files',
-    )
-    for await (const chunk of rows) {
+  async news(rows: readonly FileRow[]): Promise<Row[]> {
+    const news: Row[] = []
+    for (const row of rows) {
       if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'Stopped while looking at the input files.')
-      const news: Row[] = []
-      for (const row of chunk) {
-        const seen = await this.#see(row)
-        if (seen) news.push(seen)
-      }
-      this.newsCount += news.length
-      this.#options.onProgress?.(this.files)
-      if (news.length > 0) yield news
+      const seen = await this.#see(row)
+      if (seen) news.push(seen)
     }
+    this.newsCount += news.length
+    this.#options.onProgress?.(this.files)
+    return news
   }
 
   async #see(row: FileRow): Promise<Row | undefined> {
