@@ -11,7 +11,7 @@ export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
 export { leaseHolder } from './lease.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
-export { DEFAULT_RETRIES, type RetryPolicy, type RetryRule } from './policy.ts'
+
 export { type JobEvidence, showJob } from './show.ts'
 export { type TryReport, tryJob } from './try.ts'
 

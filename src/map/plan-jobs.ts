@@ -1,0 +1,267 @@
+import type { Clock } from '../ports/clock.ts'
+import type { Row, Tables } from '../ports/tables/tables.ts'
+import { affinityOrder } from './affinity-order.ts'
+import { bytesToNodes, type Hypergraph } from './hypergraph.ts'
+
+export interface PlanOptions {
+  readonly site: string
+  /** Most jobs of a batch. */
+  readonly jobsPerBatch: number
+  /** Wanted seconds of a batch, where seconds are known. */
+  readonly batchSeconds: number
+  readonly clock: Clock
+  readonly guard?: () => Promise<void>
+  readonly signal?: AbortSignal
+}
+
+/** What a plan costs, before a byte moves. */
+export interface PlanCosts {
+  readonly jobs: number
+  readonly batches: number
+  readonly jobsPerBatch: number
+  /** Distinct inputs. */
+  readonly files: number
+  readonly bytesLowerBound: number
+  readonly bytesToNodes: number
+  readonly filesToNodes: number
+  /** In the order of the catalog, batches of the same size. */
+  readonly bytesCatalogOrder: number
+  /** Each job on its own. */
+  readonly bytesNaive: number
+  readonly filesNaive: number
+  /** Predicted seconds of all jobs; null: not known. */
+  readonly seconds: number | null
+}
+
+/** Jobs of one priority and resource class: rows `from` to `to` of temporary table `plan_jobs`. */
+interface ClassRange {
+  readonly resourceClass: string
+  readonly from: number
+  readonly to: number
+}
+
+interface Costs {
+  batches: number
+  bytesToNodes: number
+  filesToNodes: number
+  bytesCatalogOrder: number
+}
+
+/**
+ * Plans the jobs of the temporary table `runnable` (job_id, job_key, revision, priority, seconds, resource_class): writes the affinity
+ * order to `plan` and the ranges of it to `batches`, state `cut`. The same jobs give the same plan whatever the order of their rows:
+ * they are numbered by (priority, resource class, name). Memory: some 30 bytes a job and input.
+ */
+export async function planJobs(tables: Tables, options: PlanOptions): Promise<PlanCosts> {
+  const { sql } = tables
+  await tables.view('files')
+  const plan = await tables.view('plan')
+  const batches = await tables.view('batches')
+  const [next] = await sql.rows<{ plan_id: number; batch_id: number }>(
+    `select (select coalesce(max(plan_id), 0) + 1 from plan)::double as plan_id,
+       (select coalesce(max(batch_id), 0) + 1 from batches)::double as batch_id`,
+  )
+  await numberRows(tables)
+  const graph = await readGraph(tables)
+  const classes = await sql.rows<{ resource_class: string; from: number; to: number }>(
+    'select resource_class, min(n)::double as "from", max(n)::double + 1 as "to" from plan_jobs group by priority, resource_class order by 2',
+  )
+  const order = new Uint32Array(graph.jobs)
+  const rows: Row[] = []
+  const costs: Costs = { batches: 0, bytesToNodes: 0, filesToNodes: 0, bytesCatalogOrder: 0 }
+  for (const { resource_class: resourceClass, from, to } of classes) {
+    planClass(graph, { resourceClass, from, to }, { options, order, rows, costs })
+  }
+  await writePlan(
+    tables,
+    { order, rows, next: next!, planVersion: plan.version, batchesVersion: batches.version },
+    options,
+  )
+  const seconds = graph.jobWeight === undefined ? null : graph.jobWeight.reduce((sum, weight) => sum + weight, 0)
+  let bytesNaive = 0
+  for (const input of graph.pins) bytesNaive += graph.inputBytes[input]!
+  return {
+    jobs: graph.jobs,
+    batches: costs.batches,
+    jobsPerBatch: options.jobsPerBatch,
+    files: graph.inputs,
+    bytesLowerBound: graph.inputBytes.reduce((sum, bytes) => sum + bytes, 0),
+    bytesToNodes: costs.bytesToNodes,
+    filesToNodes: costs.filesToNodes,
+    bytesCatalogOrder: costs.bytesCatalogOrder,
+    bytesNaive,
+    filesNaive: graph.pins.length,
+    seconds,
+  }
+}
+
+/** Temporary tables `plan_jobs` (n, …) and `plan_pins` (n, input), `plan_inputs` (input, bytes): names become numbers in an order of their own. */
+async function numberRows({ sql }: Tables): Promise<void> {
+  await sql.run(`create or replace temp table plan_jobs as
+    select (row_number() over (order by priority desc, resource_class, job_id) - 1)::integer as n, job_id, job_key, revision, seconds, priority, resource_class
+    from runnable`)
+  await sql.run(`create or replace temp table plan_urls as
+    select p.n, unnest(j.inputs) as url from plan_jobs p join jobs j using (job_key, revision)`)
+  await sql.run(`create or replace temp table plan_inputs as
+    select (row_number() over (order by url) - 1)::integer as input, url, coalesce(f.size_bytes, 0)::double as bytes
+    from (select distinct url from plan_urls) left join files f using (url)`)
+  await sql.run(`create or replace temp table plan_pins as
+    select distinct u.n, i.input from plan_urls u join plan_inputs i using (url)`)
+  await sql.run('drop table plan_urls')
+}
+
+async function readGraph({ sql }: Tables): Promise<Hypergraph> {
+  const [size] = await sql.rows<{ jobs: number; inputs: number; pins: number; timed: number; usual: number | null }>(
+    `select (select count(*) from plan_jobs)::double as jobs, (select count(*) from plan_inputs)::double as inputs,
+       (select count(*) from plan_pins)::double as pins, (select count(seconds) from plan_jobs)::double as timed,
+       (select avg(seconds) from plan_jobs) as usual`,
+  )
+  const { jobs, inputs, pins: pinCount, timed, usual } = size!
+  const inputBytes = new Float64Array(inputs)
+  await fill(sql.columns('select bytes from plan_inputs order by input'), [inputBytes])
+  const pins = new Uint32Array(pinCount)
+  const jobOfPin = new Uint32Array(pinCount)
+  await fill(sql.columns('select n, input from plan_pins order by n, input'), [jobOfPin, pins])
+  const offsets = new Uint32Array(jobs + 1)
+  for (const job of jobOfPin) offsets[job + 1]!++
+  for (let job = 0; job < jobs; job++) offsets[job + 1]! += offsets[job]!
+  if (timed === 0) return { jobs, inputs, offsets, pins, inputBytes, jobWeight: undefined }
+  const jobWeight = new Float64Array(jobs)
+  await fill(sql.columns(`select coalesce(seconds, ${usual})::double as s from plan_jobs order by n`), [jobWeight])
+  return { jobs, inputs, offsets, pins, inputBytes, jobWeight }
+}
+
+async function fill(
+  chunks: AsyncIterable<readonly ArrayLike<unknown>[]>,
+  into: readonly (Uint32Array | Float64Array)[],
+): Promise<void> {
+  let at = 0
+  for await (const columns of chunks) {
+    for (const [i, target] of into.entries()) target.set(columns[i] as ArrayLike<number>, at)
+    at += columns[0]!.length
+  }
+}
+
+/** Order and batches of one resource class; its part of `order` is filled, its batches are added to `rows`. */
+function planClass(
+  graph: Hypergraph,
+  range: ClassRange,
+  { options, order, rows, costs }: { options: PlanOptions; order: Uint32Array; rows: Row[]; costs: Costs },
+): void {
+  const { from, to, resourceClass } = range
+  const part = subgraph(graph, from, to)
+  const mean = part.jobWeight === undefined ? 1 : part.jobWeight.reduce((sum, weight) => sum + weight, 0) / part.jobs
+  const capacity =
+    part.jobWeight === undefined
+      ? options.jobsPerBatch
+      : Math.max(mean, Math.min(options.batchSeconds, options.jobsPerBatch * mean))
+  const planned = affinityOrder(part, { capacity })
+  for (let i = 0; i < part.jobs; i++) order[from + i] = from + planned.order[i]!
+  const catalogOrder = Uint32Array.from({ length: part.jobs }, (_, i) => i)
+  costs.batches += planned.cuts.length
+  costs.bytesToNodes += planned.bytesToNodes
+  costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, planned.cuts)
+  const seen = new Int32Array(part.inputs).fill(-1)
+  let start = 0
+  for (const [block, end] of planned.cuts.entries()) {
+    let bytes = 0
+    let files = 0
+    let seconds = 0
+    for (let i = start; i < end; i++) {
+      const job = planned.order[i]!
+      seconds += part.jobWeight?.[job] ?? 0
+      for (let pin = part.offsets[job]!; pin < part.offsets[job + 1]!; pin++) {
+        const input = part.pins[pin]!
+        if (seen[input] === block) continue
+        seen[input] = block
+        bytes += part.inputBytes[input]!
+        files++
+      }
+    }
+    costs.filesToNodes += files
+    rows.push({
+      position_from: from + start,
+      position_to: from + end,
+      jobs: end - start,
+      input_bytes: bytes,
+      seconds: part.jobWeight === undefined ? null : seconds,
+      resource_class: resourceClass,
+    })
+    start = end
+  }
+}
+
+/** Jobs `from` to `to` with the same inputs and their numbers. */
+function subgraph(graph: Hypergraph, from: number, to: number): Hypergraph {
+  if (from === 0 && to === graph.jobs) return graph
+  const first = graph.offsets[from]!
+  return {
+    jobs: to - from,
+    inputs: graph.inputs,
+    offsets: graph.offsets.slice(from, to + 1).map((offset) => offset - first),
+    pins: graph.pins.subarray(first, graph.offsets[to]!),
+    inputBytes: graph.inputBytes,
+    jobWeight: graph.jobWeight?.subarray(from, to),
+  }
+}
+
+interface Written {
+  readonly order: Uint32Array
+  readonly rows: readonly Row[]
+  readonly next: { readonly plan_id: number; readonly batch_id: number }
+  readonly planVersion: number
+  readonly batchesVersion: number
+}
+
+/** Plan first, then batches: a plan without batches says nothing to anybody. */
+async function writePlan(
+  tables: Tables,
+  { order, rows, next, planVersion, batchesVersion }: Written,
+  options: PlanOptions,
+): Promise<void> {
+  const { sql } = tables
+  const guard = options.guard && { guard: options.guard }
+  await sql.load(
+    'plan_order',
+    [
+      { name: 'position', type: 'BIGINT' },
+      { name: 'n', type: 'INTEGER' },
+    ],
+    orderRows(order),
+  )
+  await tables.commit('plan', {
+    operation: `plan ${order.length} jobs`,
+    expect: planVersion,
+    ...guard,
+    select: `select ${next.plan_id}::bigint as plan_id, o.position, j.job_id, j.job_key, j.revision from plan_order o join plan_jobs j using (n)`,
+  })
+  await sql.load(
+    'plan_batches',
+    [
+      { name: 'position_from', type: 'BIGINT' },
+      { name: 'position_to', type: 'BIGINT' },
+      { name: 'jobs', type: 'BIGINT' },
+      { name: 'input_bytes', type: 'BIGINT' },
+      { name: 'seconds', type: 'DOUBLE' },
+      { name: 'resource_class', type: 'VARCHAR' },
+    ],
+    [rows],
+  )
+  await tables.commit('batches', {
+    operation: `cut ${rows.length} batches`,
+    expect: batchesVersion,
+    ...guard,
+    select: `select ${next.batch_id}::bigint + row_number() over (order by position_from) - 1 as batch_id, ${next.plan_id}::bigint as plan_id,
+      position_from, position_to, jobs, input_bytes, seconds, '${options.site.replaceAll("'", "''")}' as site, resource_class,
+      null::varchar as array_id, null::integer as task, 'cut' as state, null::varchar as native_id,
+      make_timestamptz(${Math.round(options.clock.now() * 1000)}) as updated_at from plan_batches`,
+  })
+  for (const table of ['plan_order', 'plan_batches', 'plan_jobs', 'plan_pins', 'plan_inputs'])
+    await sql.run(`drop table ${table}`)
+}
+
+function* orderRows(order: Uint32Array): Generator<Row[]> {
+  for (let from = 0; from < order.length; from += 20_000) {
+    yield Array.from(order.subarray(from, from + 20_000), (n, i) => ({ position: from + i, n }))
+  }
+}
