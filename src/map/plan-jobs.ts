@@ -55,10 +55,11 @@ interface Costs {
 export async function planJobs(tables: Tables, options: PlanOptions): Promise<PlanCosts> {
   const { sql } = tables
   await tables.view('files')
-  const plan = await tables.view('plan')
+  await tables.view('jobs', undefined, 'jobs_rows')
+  const plan = await tables.view('plan', undefined, 'plan_positions')
   const batches = await tables.view('batches')
   const [next] = await sql.rows<{ plan_id: number; batch_id: number }>(
-    `select (select coalesce(max(plan_id), 0) + 1 from plan)::double as plan_id,
+    `select (select coalesce(max(plan_id), 0) + 1 from plan_positions)::double as plan_id,
        (select coalesce(max(batch_id), 0) + 1 from batches)::double as batch_id`,
   )
   await numberRows(tables)
@@ -101,7 +102,7 @@ async function numberRows({ sql }: Tables): Promise<void> {
     select (row_number() over (order by priority desc, resource_class, job_id) - 1)::integer as n, job_id, job_key, revision, seconds, priority, resource_class
     from runnable`)
   await sql.run(`create or replace temp table plan_urls as
-    select p.n, unnest(j.inputs) as url from plan_jobs p join jobs j using (job_key, revision)`)
+    select p.n, unnest(j.inputs) as url from plan_jobs p join jobs_rows j using (job_key, revision)`)
   await sql.run(`create or replace temp table plan_inputs as
     select (row_number() over (order by url) - 1)::integer as input, url, coalesce(f.size_bytes, 0)::double as bytes
     from (select distinct url from plan_urls) left join files f using (url)`)

@@ -106,7 +106,7 @@ async function heldResults(tables: Tables, digests: readonly string[]): Promise<
   const held = new Map<string, Held[]>()
   const results = await tables.view('results')
   if (results.parts.length === 0) return held
-  await tables.view('jobs')
+  await tables.view('jobs', undefined, 'jobs_rows')
   const { sql } = tables
   await sql.run('drop table if exists asked_digests')
   await sql.load(
@@ -121,7 +121,7 @@ async function heldResults(tables: Tables, digests: readonly string[]): Promise<
        from results r semi join asked_digests using (job_digest) where r.url is not null)
      select s.job_digest, s.job_id, s.output, s.url, s.size_bytes, s.digest,
        coalesce(list_position(list_transform(j.outputs, lambda o: o.path), s.output), 0) as place
-     from same s left join jobs j on j.job_key = s.job_key
+     from same s left join jobs_rows j on j.job_key = s.job_key
      where s.newest = 1 and s.job_key = s.chosen order by s.job_digest, place`,
   )
   for (const row of rows) {

@@ -1,4 +1,4 @@
-import { countsAfter } from '../catalog/catalog.ts'
+import { stateFacts } from '../catalog/catalog.ts'
 import { type Connector, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
 import { type SitePaths, sitePaths } from '../model/campaign.ts'
 import { mergeOutputs } from '../results/results.ts'
@@ -83,7 +83,7 @@ class Coordinator {
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
-      () => countsAfter(context.tables),
+      () => stateFacts(context.tables),
     )
     this.#requests = new RequestWatch(context.tables)
   }
@@ -172,12 +172,12 @@ class Coordinator {
     const context = this.#context
     const site = this.#site
     this.#connector ??= await context.connect()
-    for (const table of ['plan', 'requests', 'attempts'] as const) await context.tables.view(table)
+    await context.tables.view('plan', undefined, 'plan_positions')
     const staged = await stageArray(context.tables, {
       arrayId: array.id,
       tasks: array.batches.map(({ task, batchId }) => ({ task, batchId, terms: array.terms })),
       chosen: `select p.job_key, p.revision, p.position, b.task
-        from plan p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+        from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
         where b.array_id = '${array.id}'`,
       directory: array.directory,
       cache: site.cache,

@@ -25,15 +25,16 @@ export async function cancelRequested(
   arrays: readonly string[],
 ): Promise<{ arrayId: string; jobs: { job: string; task: number }[] }[]> {
   if (arrays.length === 0) return []
-  for (const table of ['requests', 'plan', 'batches', 'attempts'] as const) await tables.view(table)
+  for (const table of ['requests', 'batches', 'attempts'] as const) await tables.view(table)
+  await tables.view('plan', undefined, 'plan_positions')
   const rows = await tables.sql.rows<{ array_id: string; job_id: string; task: number }>(
     `with asked as (
        select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try, any_value(job_id) as job_id
        from requests group by all),
      tried as (
-       select job_key, revision, count(*) filter (not superseded) as tries from attempts semi join asked using (job_key, revision) group by all)
+       select job_key, revision, max(try) as tries from attempts semi join asked using (job_key, revision) group by all)
      select b.array_id, a.job_id, b.task
-     from asked a left join tried t using (job_key, revision) join plan p using (job_key, revision)
+     from asked a left join tried t using (job_key, revision) join plan_positions p using (job_key, revision)
        join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
      where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')`,
   )

@@ -58,6 +58,8 @@ export async function stageArray(
   tables: Tables,
   options: StageOptions,
 ): Promise<{ tasks: number; jobs: number; answered: number }> {
+  for (const table of ['attempts', 'requests', 'files'] as const) await tables.view(table)
+  await tables.view('jobs', undefined, 'jobs_rows')
   const staged = await stagedJobs(tables, options)
   const answered = await options.answer(staged)
   const lines = new Map<number, ManifestJob[]>()
@@ -98,7 +100,7 @@ export async function probePrograms(tables: Tables, roots: Readonly<Record<strin
     input: string | null
   }>(
     `select distinct j.executable, j.setup, exists (from files f where f.url = j.executable and f.kind = 'program') as pinned
-     from jobs j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
+     from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
   )
   for (const { executable, setup, pinned } of programs) {
     if (isRemote(executable)) continue
@@ -112,7 +114,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
   const stream = tables.sql.stream<StagedRow>(
     `with chosen as (${options.chosen}),
      tried as (
-       select job_key, revision, count(*) filter (not superseded) as tries
+       select job_key, revision, max(try) as tries
        from attempts semi join chosen using (job_key, revision) group by all),
      asked as (
        select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try
@@ -120,7 +122,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
      select c.task, j.job_id, j.job_key, j.revision, coalesce(t.tries, 0) as tries, j.executable, j.arguments, j.inputs,
        j.input_names, j.files, j.file_names, j.outputs, j.environment, j.labels, j.setup, j.container, j.stdin, j.stdout,
        j."check", j.cache
-     from chosen c join jobs j using (job_key, revision) left join tried t using (job_key, revision)
+     from chosen c join jobs_rows j using (job_key, revision) left join tried t using (job_key, revision)
        left join asked a using (job_key, revision)
      where not j.withdrawn
        and coalesce(a.action not in ('hold', 'cancel') or (a.action = 'cancel' and a.after_try < coalesce(t.tries, 0)), true)
