@@ -1,7 +1,7 @@
 // Bundles the mains into dist/: the command line, the library, the runner, the local scheduler. Types go to dist/types.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -36,6 +36,8 @@ const written = new Set(
 for (const file of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []) {
   if (/\.js(\.map)?$/.test(file) && !written.has(file)) rmSync(join(root, 'dist', file))
 }
+const command = join(root, 'dist', 'cli.js')
+if (existsSync(command)) chmodSync(command, 0o755)
 if (process.argv.includes('--types')) {
   const tsc = join(root, 'node_modules', '.bin', 'tsc')
   const args = [

@@ -1,6 +1,7 @@
-// Makes a fresh clone usable: installs the packages of package-lock.json when they are absent or older than it, and builds.
+// Makes a fresh clone usable: installs the packages of package-lock.json when they are absent or older than it, builds, and puts
+// `floe` into node_modules/.bin. Touches nothing outside the clone.
 import { spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -22,6 +23,15 @@ function run(command, args) {
 const installed = join(root, 'node_modules', '.package-lock.json')
 const wanted = join(root, 'package-lock.json')
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mtimeMs) {
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  console.error('Installing the packages of package-lock.json into node_modules, once.')
+  // The build needs the development packages also where npm is set to leave them out, as NODE_ENV=production does.
+  const include = ['--include=dev', '--include=optional']
+  run('npm', ['ci', '--ignore-scripts', ...include, '--no-audit', '--no-fund', '--loglevel=error'])
 }
 run(process.execPath, [join(root, 'infra', 'build.mjs')])
+
+const command = join(root, 'node_modules', '.bin', 'floe')
+if (!existsSync(command)) {
+  rmSync(command, { force: true })
+  symlinkSync(join('..', '..', 'dist', 'cli.js'), command)
+}
