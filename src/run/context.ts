@@ -1,6 +1,5 @@
 import type { Connector } from '../dispatch/dispatch.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
-import type { Resources } from '../model/resources.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { DigestPolicy } from '../stage/stage.ts'
@@ -25,7 +24,6 @@ export interface RunSettings {
   /** How many sandboxes of failed jobs are kept. */
   readonly sandboxesMax: number
   readonly roots: Readonly<Record<string, string>>
-  readonly defaults: Resources
 }
 
 /** What every door of this room works with; the mains make it. */
