@@ -29,7 +29,14 @@ export async function stageOutputs(
   return stage
 }
 
-const firstLine = (cause: unknown): string => shorten(String((cause as Error).message).split('\n')[0]!)
+/** What DuckDB says, without its prefix and the path of a file that may be a temporary one. */
+const firstLine = (cause: unknown): string =>
+  shorten(
+    String((cause as Error).message)
+      .split('\n')[0]!
+      .replace(/^[\w ]*Error: /, '')
+      .replace(/(file )?['"]\/[^'"]*['"]/, 'the file'),
+  )
 const REJECTS = '_merge_rejects'
 const LINE_BYTES = 16 * 2 ** 20
 
@@ -68,8 +75,6 @@ class Stage implements Staging {
     try {
       await this.#dropRejects()
       await this.#sql.run(`CREATE OR REPLACE TEMP TABLE ${table} AS ${selectText(text)}`)
-      await this.#refuseRejected(text, table)
-      return true
     } catch (cause) {
       if (cause instanceof FloeError) throw cause
       // For some quotes DuckDB 1.5.6 gives up on the whole file: "The CSV Parser state machine reached an invalid state".
@@ -83,6 +88,8 @@ class Stage implements Staging {
       await this.take(await this.#gatherAgain(outputs.slice(half)))
       return false
     }
+    await this.#refuseRejected(text, table)
+    return true
   }
 
   async #dropRejects(): Promise<void> {
@@ -93,7 +100,7 @@ class Stage implements Staging {
   async #refuseRejected(text: Gathered, table: string): Promise<void> {
     const no = text.no === null ? `try_cast(split_part(csv_line, ${quoteText(text.delimiter)}, 1) AS INTEGER)` : text.no
     const rejected = await this.#sql.rows<{ no: number; line: string; message: string }>(
-      `SELECT ${no} AS no, min_by(csv_line, line) AS line, min_by(error_message, line) AS message FROM ${REJECTS} GROUP BY ALL`,
+      `SELECT ${no} AS no, min_by(csv_line, line) AS line, min_by(error_message, line) AS message FROM ${REJECTS} GROUP BY ALL HAVING count(*) > 0`,
     )
     const extra = text.no === null ? 2 : 0
     for (const { no: which, line, message } of rejected) {

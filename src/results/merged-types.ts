@@ -18,8 +18,11 @@ const DAY = '\\d{4}-\\d\\d-\\d\\d'
 const ZONE = '(\\s?(Z|UTC|[+-]\\d\\d(:?\\d\\d)?))'
 const MOMENT = `${DAY}[ T]\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?`
 
-const asMoment = (x: string): string =>
-  `try_cast(CASE WHEN regexp_full_match(trim(${x}), '${DAY}') THEN trim(${x}) || ' 00:00:00Z' WHEN regexp_full_match(trim(${x}), '${MOMENT}') THEN trim(${x}) || 'Z' ELSE trim(${x}) END AS TIMESTAMPTZ)`
+// DuckDB 1.5.6 reads no zone behind a time without seconds; text without a zone is UTC.
+const asMoment = (x: string): string => {
+  const full = `regexp_replace(trim(${x}), '^(.{16})${ZONE}?$', '\\1:00\\2')`
+  return `try_cast(CASE WHEN regexp_full_match(trim(${x}), '${DAY}') THEN trim(${x}) || ' 00:00:00Z' WHEN regexp_full_match(trim(${x}), '${MOMENT}') THEN ${full} || 'Z' ELSE ${full} END AS TIMESTAMPTZ)`
+}
 
 // `try_cast` takes 1.5 and 1e3 for integers and 1_000 for a number; the sniffer of DuckDB 1.5.6 does not, and neither should we.
 const isInteger = (x: string): string =>

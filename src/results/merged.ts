@@ -19,6 +19,8 @@ export interface MergeOptions {
   readonly signal?: AbortSignal
   /** Outputs read at a time; bounds memory. */
   readonly filesMax?: number
+  /** Bytes of outputs committed at a time. */
+  readonly bytesMax?: number
   /** Throws to stop a commit just before it becomes visible. */
   readonly guard?: () => Promise<void>
 }
@@ -31,7 +33,7 @@ export interface Merged extends LeftOut {
 
 const FILES_MAX = 20_000
 const CHUNK_BYTES = 256 * 2 ** 20
-/** Content that is held, in DuckDB's memory or spilled, before it is committed. */
+/** Content that DuckDB holds, in memory or spilled, before it is committed. */
 const COMMIT_BYTES = 2 ** 30
 const TRIES = 4
 const TABULAR = '\\.((csv|tsv|ndjson|jsonl)(\\.gz)?|parquet)$'
@@ -101,7 +103,7 @@ class Merge {
     await readLedger(sql, ledger)
     const found = await this.#findNew()
     if (found === 0 && this.#content.version < 0) return { outputs: 0, rows: 0, ...said(this.#facts) }
-    for (let after = 0; after < found; ) after = await this.#readNext(after)
+    for (let after = 0; after < found; ) after = await this.#readNext(after, found)
     const facts = await this.#factsAfter(results.version)
     await this.#commit(facts, results.version)
     await writeLedger(sql, join(ledger, '..', facts.origin))
@@ -144,7 +146,7 @@ class Merge {
   }
 
   /** Reads the outputs numbered from `after` + 1, as many as may be held; returns the number of the last. */
-  async #readNext(after: number): Promise<number> {
+  async #readNext(after: number, found: number): Promise<number> {
     if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'stopped while outputs were being merged')
     const { sql } = this.#tables
     const rows = await sql.rows<Todo>(
@@ -167,7 +169,7 @@ class Merge {
     const range = { from: outputs[0]!.no, to: outputs.at(-1)!.no }
     await this.#account(table, range)
     rmSync(folder, { recursive: true, force: true })
-    if (this.#pendingBytes >= COMMIT_BYTES && range.to < (rows.at(-1)?.no ?? 0)) {
+    if (this.#pendingBytes >= (this.#options.bytesMax ?? COMMIT_BYTES) && range.to < found) {
       await this.#commit(await this.#factsAfter(null))
     }
     return range.to

@@ -107,3 +107,20 @@ export async function openCampaign(root = mkdtempSync(join(tmpdir(), 'floe-merge
     rows: (sql) => tables.sql.rows(sql),
   }
 }
+
+/** The same tables, with a chance to stop before and after each statement and commit. */
+export function stopAfter(tables: Tables, stop: () => void): Tables {
+  const around = async <T>(act: () => Promise<T>): Promise<T> => {
+    stop()
+    const answer = await act()
+    stop()
+    return answer
+  }
+  const sql: Tables['sql'] = {
+    ...tables.sql,
+    run: (...given) => around(() => tables.sql.run(...given)),
+    rows: (...given) => around(() => tables.sql.rows(...given)) as never,
+    load: (...given) => around(() => tables.sql.load(...given)),
+  }
+  return { ...tables, sql, commit: (...given) => around(() => tables.commit(...given)) }
+}
