@@ -13,6 +13,10 @@ const BASE = {
   requests: 'requests',
 } as const satisfies Record<FixedTable, string>
 
+/** Whether a file that a row of jobs needs was looked for and not found. */
+export const MISSING =
+  'coalesce(list_has_any(list_concat(inputs, files, [executable]), (SELECT list(url) FROM files WHERE missing)), false)'
+
 /** What the state of jobs is read from once `openViews` was called. */
 export const STATE_SOURCES = {
   jobs: BASE.jobs,
@@ -48,9 +52,7 @@ export async function openViews(
 function jobsView(): string {
   const columns = TABLES.jobs.columns.map(({ name }) => quoteName(name))
   const carry = columns.filter((name) => name !== '"job_key"' && name !== '"revision"').map((name) => `j.${name}`)
-  const files = 'list_concat(inputs, files, [executable])'
-  return `SELECT ${columns.join(', ')}, state, class, tries,
-      coalesce(list_has_any(${files}, (SELECT list(url) FROM files WHERE missing)), false) AS missing
+  return `SELECT ${columns.join(', ')}, state, class, tries, ${MISSING} AS missing
     FROM (${jobStates({ ...STATE_SOURCES, carry })})`
 }
 

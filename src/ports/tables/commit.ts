@@ -106,11 +106,14 @@ export function commitText(lines: CommitLines): string {
   return actions.map((action) => `${JSON.stringify(action)}\n`).join('')
 }
 
-/** Facts are carried on; they stay current through a commit by which no row comes or goes. */
+/** Facts are carried on until a commit states others. */
 function factsAfter({ commit, state, adds, dataChange }: CommitLines) {
-  if (commit.facts) return { floe: commit.facts, floeVersion: state.version + 1, floeCurrent: true }
+  const next = state.version + 1
   const isSame = !dataChange || (adds.length === 0 && (commit.remove?.length ?? 0) === 0)
-  return { floe: state.facts, floeVersion: state.factsVersion, floeCurrent: state.factsCurrent && isSame }
+  const facts = commit.facts
+    ? { floe: commit.facts, floeVersion: next }
+    : { floe: state.facts, floeVersion: state.factsVersion }
+  return { ...facts, floeRows: isSame ? state.rowsVersion : next }
 }
 
 /**

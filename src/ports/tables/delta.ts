@@ -133,7 +133,7 @@ export function toSnapshot(table: TableName, state: LogState): Snapshot {
     txns: new Map(state.txns),
     facts: state.facts,
     factsVersion: state.factsVersion,
-    factsCurrent: state.factsCurrent,
+    rowsVersion: state.rowsVersion,
     schema: state.metaData ? fromSchemaString(state.metaData.schemaString) : [],
     isEvolved: state.metaData?.configuration['floe.evolved'] === 'true',
   }

@@ -8,7 +8,7 @@ import type { Files } from '../files/files.ts'
  *
  *   _delta_log/00000000000000000007.json              commit 7: NDJSON, one action a line
  *     {"commitInfo":{timestamp, operation, engineInfo, operationMetrics:{numAddedFiles, numRemovedFiles},
- *                    floe, floeVersion, floeCurrent}}
+ *                    floe, floeVersion, floeRows}}
  *     {"protocol":…} {"metaData":…}                   in commit 0, and metaData again when columns were added
  *     {"txn":{appId, version, lastUpdated}}           when the commit can be repeated
  *     {"remove":{path, deletionTimestamp, dataChange}} {"add":{path, partitionValues, size, modificationTime, dataChange, stats}}
@@ -16,7 +16,7 @@ import type { Files } from '../files/files.ts'
  *   _delta_log/_last_checkpoint                       {"version":100,"size":rows}
  *
  * `floe` holds the facts of the newest commit that stated some, carried on by each later one, `floeVersion` the version that stated
- * them, and `floeCurrent` whether no rows came or went since: the newest file alone tells the facts. `operationMetrics` count the add and
+ * them, and `floeRows` the newest version by which rows came or went: the newest file alone tells the facts. `operationMetrics` count the add and
  * remove lines, so a file cut at the end of a line is found out.
  */
 
@@ -51,7 +51,7 @@ export interface CommitInfo {
   readonly operationMetrics?: Readonly<Record<string, string>>
   readonly floe?: Readonly<Record<string, Json>>
   readonly floeVersion?: number
-  readonly floeCurrent?: boolean
+  readonly floeRows?: number
 }
 
 export interface Action {
@@ -72,12 +72,12 @@ export interface LogState {
   txns: Map<string, number>
   facts: Readonly<Record<string, Json>>
   factsVersion: number
-  factsCurrent: boolean
+  rowsVersion: number
   protocol: { readonly minReaderVersion: number; readonly minWriterVersion: number }
   metaData: MetaData | undefined
 }
 
-export type Head = Pick<LogState, 'version' | 'facts' | 'factsVersion' | 'factsCurrent'>
+export type Head = Pick<LogState, 'version' | 'facts' | 'factsVersion' | 'rowsVersion'>
 
 export const LOG = '_delta_log'
 export const ENGINE = 'floe'
@@ -92,7 +92,7 @@ export function emptyState(): LogState {
     txns: new Map(),
     facts: {},
     factsVersion: -1,
-    factsCurrent: false,
+    rowsVersion: -1,
     protocol: PROTOCOL,
     metaData: undefined,
   }
@@ -176,8 +176,10 @@ async function startAt(source: LogSource, checkpoint: number | undefined): Promi
   const actions = await source.readCheckpoint(path)
   replay(state, actions, checkpoint)
   if (!state.metaData) throw damaged(path, 'it does not say what the columns are')
-  const commit = await source.files.read(join(source.folder, LOG, commitName(checkpoint)))
-  if (commit) takeFacts(state, parseCommit(commit, join(source.folder, LOG, commitName(checkpoint)))[0]?.commitInfo)
+  state.rowsVersion = checkpoint
+  const commitPath = join(source.folder, LOG, commitName(checkpoint))
+  const commit = await source.files.read(commitPath)
+  if (commit) takeFacts(state, parseCommit(commit, commitPath)[0]?.commitInfo, checkpoint)
   return state
 }
 
@@ -220,14 +222,14 @@ export async function readHead(files: Files, folder: string): Promise<Head> {
   const path = join(log, commitName(newest))
   const content = version >= 0 && newest === version ? await files.read(path) : undefined
   const state = emptyState()
-  if (content) takeFacts(state, parseCommit(content, path)[0]?.commitInfo)
-  const { facts, factsVersion, factsCurrent } = state
-  return { version, facts, factsVersion, factsCurrent }
+  if (content) takeFacts(state, parseCommit(content, path)[0]?.commitInfo, version)
+  const { facts, factsVersion, rowsVersion } = state
+  return { version, facts, factsVersion, rowsVersion }
 }
 
-function takeFacts(state: LogState, commit: CommitInfo | undefined): void {
-  // A commit of another writer (an OPTIMIZE by Spark) tells no facts; what was known before may be out of date.
-  state.factsCurrent = commit?.floeCurrent ?? false
+function takeFacts(state: LogState, commit: CommitInfo | undefined, version: number): void {
+  // A commit of another writer says nothing of facts: rows may have come and gone by it.
+  state.rowsVersion = commit?.floeRows ?? version
   if (!commit?.floe) return
   state.facts = commit.floe
   state.factsVersion = commit.floeVersion ?? -1
@@ -249,7 +251,7 @@ function replay(state: LogState, actions: readonly Action[], version: number): v
       state.protocol = action.protocol
       refuseFeatures(action.protocol)
     } else if (action.commitInfo) {
-      takeFacts(state, action.commitInfo)
+      takeFacts(state, action.commitInfo, version)
     }
   }
   state.version = version

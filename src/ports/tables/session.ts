@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type * as duck from '@duckdb/node-api'
 import { assert, FloeError } from '../../model/errors.ts'
 import { quoteName, quoteTexts } from './quote.ts'
-import type { ColumnChunk, Row, Sql, Value } from './tables.ts'
+import type { ColumnChunk, Row, Sql, Statement, Value } from './tables.ts'
 import { type ValueConverter, valueConverter } from './values.ts'
 
 export interface SessionOptions {
@@ -111,16 +111,16 @@ export function lazySession(options: SessionOptions): Session {
       }
     },
     load: (table, columns, rows) => load(alone, { table, columns, rows }),
-    statementTypes: (sql) =>
+    describe: (sql) =>
       alone(async ({ connection, engine }) => {
         const statements = await connection.extractStatements(sql)
-        const types: string[] = []
+        const described: Statement[] = []
         for (let at = 0; at < statements.count; at++) {
           const prepared = await statements.prepare(at)
-          types.push(engine.StatementType[prepared.statementType] ?? String(prepared.statementType))
+          described.push(describeOne(prepared, engine.StatementType[prepared.statementType]))
           prepared.destroySync()
         }
-        return types
+        return described
       }),
     lock: (folder) =>
       alone(async ({ connection, spill }) => {
@@ -158,6 +158,14 @@ async function openEngine(options: SessionOptions): Promise<Open> {
   const connection = await instance.connect()
   await connection.run("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
   return { engine, instance, connection, values: valueConverter(engine), spill }
+}
+
+function describeOne(prepared: duck.DuckDBPreparedStatement, kind: string | undefined): Statement {
+  const columns = Array.from({ length: prepared.columnCount }, (_, at) => ({
+    name: prepared.columnName(at),
+    type: prepared.columnType(at).toString(),
+  }))
+  return { kind: kind ?? 'unknown', columns }
 }
 
 /** The cache, or the system's temporary folder where the campaign may only be read. */

@@ -28,14 +28,20 @@ export interface Sql {
   stream<T extends Row = Row>(sql: string, parameters?: readonly Value[]): AsyncIterable<T[]>
   /** Chunk by chunk, column by column; fixed-width columns without nulls come as typed arrays. For millions of rows. */
   columns(sql: string, parameters?: readonly Value[]): AsyncIterable<readonly ColumnChunk[]>
-  /** The kind of each statement in a text (`SELECT`, `COPY` …), found by preparing it without running it; throws DuckDB's error. */
-  statementTypes(sql: string): Promise<readonly string[]>
+  /** The statements of a text, prepared and not run; throws DuckDB's error of the parser or binder. */
+  describe(sql: string): Promise<readonly Statement[]>
   /** Rows into a temporary table, made anew, through DuckDB's appender; returns their count. `columns` are names and DuckDB types. */
   load(
     table: string,
     columns: readonly { name: string; type: string }[],
     rows: AsyncIterable<readonly Row[]> | Iterable<readonly Row[]>,
   ): Promise<number>
+}
+
+export interface Statement {
+  /** `SELECT`, `COPY` … */
+  readonly kind: string
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
 }
 
 export type ColumnChunk = ArrayLike<Value> | Int32Array | BigInt64Array | Float64Array
@@ -58,8 +64,8 @@ export interface Snapshot {
   readonly facts: Readonly<Record<string, Json>>
   /** Version of that commit. */
   readonly factsVersion: number
-  /** No rows came or went since then; joining of parts is no change. */
-  readonly factsCurrent: boolean
+  /** Version of the newest commit by which rows came or went; joining of parts is no such. */
+  readonly rowsVersion: number
   /** Columns and DuckDB types; none for a table that is not there yet. */
   readonly schema: readonly { readonly name: string; readonly type: string }[]
   /** Older parts lack columns that were added later. */
@@ -67,7 +73,7 @@ export interface Snapshot {
 }
 
 /** What the newest commit file says by itself. */
-export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion' | 'factsCurrent'>
+export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion' | 'rowsVersion'>
 
 export interface Commit {
   /** SELECT that gives the new rows, all columns of the table by name; absent: only removals or facts. */
@@ -109,7 +115,7 @@ export interface Tables {
   ): Promise<{ compacted: number; deleted: number; freedBytes: number }>
   /**
    * A session of its own for the SQL of others: `prepare` makes its views, then it can read the parts of this campaign and nothing else on
-   * disk, and no setting can be changed any more. It still runs any statement: look at `statementTypes` first.
+   * disk, and no setting can be changed any more. It still runs any statement: look at `describe` first.
    */
   fence(prepare: (inside: Pick<Tables, 'sql' | 'view'>) => Promise<void>): Promise<Fenced>
   close(): Promise<void>

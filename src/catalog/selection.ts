@@ -1,0 +1,80 @@
+import { FloeError } from '../model/errors.ts'
+import { JOB_STATES, type JobState } from '../model/verdict.ts'
+import { quoteName, quoteText, type Row, type Tables } from '../ports/tables/tables.ts'
+import { MISSING, openViews } from './views.ts'
+import { checkWhere, whereInvalid } from './where.ts'
+
+/** Which jobs a command speaks of. What is given holds together: names and state and where. */
+export interface Selection {
+  /** Exact names. */
+  readonly jobs?: readonly string[]
+  readonly state?: JobState | readonly JobState[]
+  /** One SQL expression over the columns of view `jobs`. */
+  readonly where?: string
+  readonly all?: boolean
+}
+
+/** The condition of a selection over view `jobs`. Throws SQL_INVALID on a `where` that is no single expression. */
+export async function selectionSql(tables: Tables, selection: Selection): Promise<string> {
+  const conditions: string[] = []
+  if (selection.jobs) {
+    const names = selection.jobs.map(quoteText)
+    conditions.push(names.length === 0 ? 'false' : `job_id IN (${names.join(', ')})`)
+  }
+  if (selection.state !== undefined) {
+    const states = typeof selection.state === 'string' ? [selection.state] : selection.state
+    conditions.push(states.length === 0 ? 'false' : `state IN (${states.map(checkState).join(', ')})`)
+  }
+  if (selection.where !== undefined) {
+    await checkWhere(tables.sql, selection.where)
+    conditions.push(`(${selection.where}\n)`)
+  }
+  return conditions.join(' AND ') || 'true'
+}
+
+function checkState(state: string): string {
+  if (!JOB_STATES.includes(state as JobState)) {
+    throw new FloeError('USAGE', `no state ${state}`, { hint: `States are ${JOB_STATES.join(', ')}.` })
+  }
+  return quoteText(state)
+}
+
+export interface ListOptions extends Selection {
+  readonly limit?: number
+  readonly offset?: number
+  /** Columns of view `jobs` in their order; all by default. */
+  readonly columns?: readonly string[]
+}
+
+/** Jobs by name, in chunks. A page costs the states of all jobs and the columns of its own rows. */
+export async function* listJobs(tables: Tables, options: ListOptions = {}): AsyncIterable<Row[]> {
+  const { sql } = tables
+  await openViews(tables)
+  const where = await selectionSql(tables, options)
+  const columns = (options.columns ?? ['*']).map((name) => (name === '*' ? name : quoteName(name)))
+  const page = `LIMIT ${rowCount(options.limit, 'ALL')} OFFSET ${rowCount(options.offset, '0')}`
+  try {
+    if (options.limit === undefined) {
+      yield* sql.stream(`SELECT ${columns.join(', ')} FROM jobs WHERE ${where} ORDER BY job_id ${page}`)
+      return
+    }
+    // The condition may be over wide columns, the page is not: its rows are fetched in a second step.
+    await sql.run(
+      `CREATE OR REPLACE TEMP TABLE jobs_page AS
+       SELECT job_id, job_key, state, class, tries FROM jobs WHERE ${where} ORDER BY job_id ${page}`,
+    )
+    yield* sql.stream(
+      `SELECT ${columns.join(', ')} FROM (
+         SELECT j.*, p.state, p.class, p.tries, ${MISSING} AS missing FROM jobs_rows j JOIN jobs_page p USING (job_key))
+       ORDER BY job_id`,
+    )
+  } catch (cause) {
+    throw whereInvalid(cause, options.where)
+  }
+}
+
+function rowCount(value: number | undefined, absent: string): string {
+  if (value === undefined) return absent
+  if (Number.isSafeInteger(value) && value >= 0) return String(value)
+  throw new FloeError('USAGE', `${value} is no number of rows`)
+}
