@@ -1,0 +1,190 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { RunContext } from '../../../src/run/run.ts'
+import { planCampaign, runCampaign } from '../../../src/run/run.ts'
+import { madeCampaign, runContext } from '../../fakes/campaign.ts'
+import { type Fate, scriptedConnector } from '../../fakes/scripted-connector.ts'
+
+const grid = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    id: `job${String(i).padStart(4, '0')}`,
+    inputs: [`a${i % 7}.csv`, `b${i % 3}.csv`],
+    outputs: [`out/${i}.csv`],
+  }))
+
+const attempts = async ({ tables }: RunContext) => {
+  await tables.view('attempts')
+  return tables.sql.rows<{
+    job_id: string
+    try: number
+    verdict: string
+    class: string | null
+    next: string
+    superseded: boolean
+    evidence: string
+  }>(
+    'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
+  )
+}
+
+describe('a campaign', () => {
+  test('is planned, staged, run and published; a second run does nothing', async () => {
+    const connector = scriptedConnector()
+    const context = await madeCampaign(grid(50), connector)
+    const report = await runCampaign(context)
+    expect(report.counts).toMatchObject({ succeeded: 50 })
+    expect(report.stopped).toBeNull()
+    expect([...connector.runs.values()].every((count) => count === 1)).toBe(true)
+    const { version } = await context.tables.snapshot('attempts')
+    const again = await runCampaign(context)
+    expect(again.tally.succeeded).toBe(0)
+    expect((await context.tables.snapshot('attempts')).version).toBe(version)
+    expect(connector.submitted).toHaveLength(1)
+    await context.tables.close()
+  })
+
+  test('a plan shows costs and is what the next run uses', async () => {
+    const connector = scriptedConnector()
+    const context = await madeCampaign(grid(42), connector)
+    const plan = await planCampaign(context, { jobsPerBatch: 6 })
+    expect(plan).toMatchObject({ jobs: 42, files: 10, missing: 0, filesNaive: 84 })
+    await runCampaign(context)
+    const batches = await context.tables.view('batches')
+    expect(batches.version).toBeGreaterThan(0)
+    const rows = await context.tables.sql.rows<{ jobs: number; state: string }>(
+      'select jobs::integer as jobs, state from batches',
+    )
+    expect(rows.reduce((sum, { jobs }) => sum + jobs, 0)).toBe(42)
+    expect(rows.every(({ jobs, state }) => jobs <= 7 && state === 'ended')).toBe(true)
+    await context.tables.close()
+  })
+
+  test('memory is asked for again with more, and only so often', async () => {
+    const fate = ({ job }: { job: string }): Fate => (job === 'job0001' ? { class: 'memory' } : {})
+    const context = await madeCampaign(
+      grid(4).map((job) => ({ ...job, memoryBytes: 1000 })),
+      scriptedConnector(fate),
+      'stop_when_failed: 1',
+    )
+    const report = await runCampaign(context)
+    expect(report.counts).toMatchObject({ succeeded: 3, failed: 1 })
+    const tries = (await attempts(context)).filter(({ job_id }) => job_id === 'job0001')
+    expect(tries).toMatchObject([
+      { try: 1, next: 'retry', memory_bytes: 1000 },
+      { try: 2, next: 'retry', memory_bytes: 2000 },
+      { try: 3, next: 'give up', memory_bytes: 4000 },
+    ])
+    await context.tables.close()
+  })
+
+  test('a task that vanishes loses only the job it was at; the rest is planned again', async () => {
+    let vanished = false
+    const connector = scriptedConnector(({ job }) => {
+      if (job !== 'job0003' || vanished) return {}
+      vanished = true
+      return 'vanish'
+    })
+    const context = await madeCampaign(grid(12), connector, 'batch: {jobs: 12}')
+    const report = await runCampaign(context)
+    expect(report.counts).toMatchObject({ succeeded: 12 })
+    expect((await attempts(context)).filter(({ verdict }) => verdict === 'lost')).toMatchObject([
+      { job_id: 'job0003', evidence: 'absence', next: 'retry', try: 1 },
+    ])
+    for (const [job, count] of connector.runs) expect(count, job).toBe(job === 'job0003' ? 2 : 1)
+    await context.tables.close()
+  })
+
+  test('jobs with missing inputs wait, the others run', async () => {
+    const context = await madeCampaign(grid(9), scriptedConnector())
+    rmSync(join(context.data, 'a0.csv'))
+    const report = await runCampaign(context)
+    expect(report.missing).toBe(2)
+    expect(report.counts).toMatchObject({ succeeded: 7, pending: 2 })
+    writeFileSync(join(context.data, 'a0.csv'), 'back\n')
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 9 })
+    await context.tables.close()
+  })
+
+  test('results made of a file that changed are stale: the run stops and asks', async () => {
+    const connector = scriptedConnector()
+    const context = await madeCampaign(grid(9), connector)
+    await runCampaign(context)
+    writeFileSync(join(context.data, 'a0.csv'), 'changed\n')
+    await expect(runCampaign(context)).rejects.toMatchObject({ code: 'RESULTS_STALE', details: { stale: 2 } })
+    await expect(runCampaign(context)).rejects.toMatchObject({ code: 'RESULTS_STALE' })
+    const rerun = await runCampaign(context, { stale: 'rerun' })
+    expect(rerun.tally.succeeded).toBe(2)
+    writeFileSync(join(context.data, 'b0.csv'), 'changed\n')
+    expect((await runCampaign(context, { stale: 'keep' })).tally.succeeded).toBe(0)
+    expect((await runCampaign(context)).tally.succeeded).toBe(0)
+    await context.tables.close()
+  })
+
+  test('too many failures stop it with a reason', async () => {
+    const context = await madeCampaign(
+      grid(400),
+      scriptedConnector(() => ({ class: 'app' })),
+      'batch: {jobs: 1}',
+    )
+    const report = await runCampaign(context)
+    expect(report.stopped).toBe('too many failures')
+    await context.tables.close()
+  })
+})
+
+describe('killed at any step and run again', () => {
+  test('has the same rows, and runs nothing twice', async () => {
+    const plain = await madeCampaign(grid(20), scriptedConnector(), 'batch: {jobs: 4}')
+    await runCampaign(plain)
+    const wanted = await attempts(plain)
+    await plain.tables.close()
+    let step = 1
+    for (; ; step++) {
+      const connector = scriptedConnector()
+      const context = await madeCampaign(grid(20), connector, 'batch: {jobs: 4}')
+      const survived = await runUntil(context, step)
+      await context.tables.close()
+      const { openTables } = await import('../../../src/ports/tables/tables.ts')
+      const { paths, clock } = context
+      const tables = await openTables({ root: paths.root, cache: paths.cache, clock })
+      const again = runContext(paths.root, tables, connector, 'batch: {jobs: 4}')
+      const report = await runCampaign(again)
+      expect(report.counts, `stopped at step ${step}`).toMatchObject({ succeeded: 20 })
+      expect(await attempts(again), `stopped at step ${step}`).toEqual(wanted)
+      await tables.view('results')
+      const [results] = await tables.sql.rows(
+        'select count(*)::integer as n, count(distinct job_id)::integer as jobs from results',
+      )
+      expect(results, `stopped at step ${step}`).toEqual({ n: 20, jobs: 20 })
+      for (const [job, count] of connector.runs) expect(count, `${job}, stopped at step ${step}`).toBe(1)
+      await tables.close()
+      if (survived) break
+    }
+    expect(step).toBeGreaterThan(12)
+  })
+
+  /** Runs until it dies just before (odd) or after (even) a commit or submission; true: there is no such step any more. */
+  async function runUntil(context: RunContext, last: number): Promise<boolean> {
+    let steps = 0
+    const step = async <T>(act: () => Promise<T>): Promise<T> => {
+      if (++steps === last) throw new Error('killed')
+      const value = await act()
+      if (++steps === last) throw new Error('killed')
+      return value
+    }
+    const connector = await context.connect()
+    const mortal: RunContext = {
+      ...context,
+      tables: { ...context.tables, commit: (table, commit) => step(() => context.tables.commit(table, commit)) },
+      connect: async () => ({ ...connector, submit: (array) => step(() => connector.submit(array)) }),
+    }
+    return runCampaign(mortal).then(
+      () => true,
+      (error: Error) => {
+        if (error.message !== 'killed') throw error
+        return false
+      },
+    )
+  }
+})
