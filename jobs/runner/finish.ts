@@ -1,0 +1,119 @@
+import type { ManifestTask } from '../../src/model/manifest.ts'
+import type { JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
+import { collectOutputs } from './outputs.ts'
+import { PackPublisher, TablePublisher } from './pack.ts'
+import { isDiskError } from './prepare.ts'
+import { FilePublisher, type Publisher } from './publish.ts'
+import { KeptSandboxes, removeSandbox, sandboxName } from './sandbox.ts'
+import type { Flight } from './slot.ts'
+import { failed, type Judged, succeeded } from './verdict.ts'
+
+export const nowUs = (): number => usOf(performance.now())
+/** UTC microseconds of a monotonic time of this process. */
+export const usOf = (ticksMs: number): number => Math.round((performance.timeOrigin + ticksMs) * 1000)
+
+/** What was measured of a job that ran. */
+export interface JobRun {
+  readonly flight: Flight
+  readonly slot: number
+  readonly startedMs: number
+  readonly wallMs: number
+  readonly cpuSec: number | null
+  readonly stdout: LogRange | null
+  readonly stderr: LogRange | null
+}
+
+/** From a job's last exit to its record line: outputs checked and published, directory kept or removed. */
+export class Finish {
+  readonly #files: FilePublisher
+  readonly #publisher: Publisher
+  readonly #kept: KeptSandboxes
+  readonly #name: string
+
+  constructor(array: string, header: ManifestTask, attempt: number) {
+    this.#name = `${header.task}.${attempt}`
+    const packed = `${header.array}-${this.#name}`
+    this.#files = new FilePublisher(header.outputs, packed)
+    this.#kept = new KeptSandboxes(array, header.sandboxes_max)
+    this.#publisher = this.#files
+    if (header.publish === 'pack') this.#publisher = new PackPublisher(header.outputs, packed)
+    if (header.publish === 'table') this.#publisher = new TablePublisher(array, this.#name)
+  }
+
+  /** `judged` undefined: all went well so far, and the outputs decide. A promise only for large outputs. */
+  finish(run: JobRun, judged: Judged | undefined): JobEnded | Promise<JobEnded> {
+    if (judged) return this.#line(run, this.#withMissing(run, judged), [])
+    const { job, sandbox } = run.flight
+    if (job.outputs.length === 0) return this.#line(run, succeeded, [])
+    const collected = collectOutputs(sandbox.path, job.outputs, sandbox.links)
+    if ('problem' in collected) return this.#line(run, { ...failed('app', collected.problem), exit: 0 }, [])
+    const written: (OutputWritten | Promise<OutputWritten>)[] = []
+    try {
+      for (const produced of collected.produced)
+        written.push((produced.isDirectory ? this.#files : this.#publisher).publish(produced))
+    } catch (error) {
+      return this.#line(run, unpublished(error), [])
+    }
+    if (!written.some((output) => output instanceof Promise))
+      return this.#line(run, succeeded, written as OutputWritten[])
+    return Promise.all(written).then(
+      (outputs) => this.#line(run, succeeded, outputs),
+      (error) => this.#line(run, unpublished(error), []),
+    )
+  }
+
+  /** Puts the directory of a job away that gets no verdict. */
+  forget(flight: Flight): void {
+    removeSandbox(flight.sandbox)
+  }
+
+  close(): void {
+    this.#publisher.close()
+    this.#kept.prune()
+  }
+
+  /** A failed check is often a missing output. */
+  #withMissing({ flight: { sandbox, job } }: JobRun, judged: Judged): Judged {
+    if (judged.class !== 'check') return judged
+    const collected = collectOutputs(sandbox.path, job.outputs, sandbox.links)
+    return 'problem' in collected ? { ...judged, rule: `${judged.rule}; ${collected.problem}` } : judged
+  }
+
+  #line(run: JobRun, judged: Judged, outputs: readonly OutputWritten[]): JobEnded {
+    const { flight, slot, startedMs, wallMs } = run
+    const { job, sandbox } = flight
+    const isKept = judged.verdict === 'failed' && judged.class !== 'launch'
+    const kept = isKept ? this.#kept.keep(sandbox.path, sandboxName(this.#name, sandbox.path)) : null
+    if (kept === null) removeSandbox(sandbox)
+    return {
+      v: 1,
+      at: usOf(startedMs + wallMs),
+      event: 'job ended',
+      job: job.job,
+      revision: job.revision,
+      job_digest: job.job_digest,
+      try: job.try,
+      slot,
+      started_at: usOf(startedMs),
+      verdict: judged.verdict,
+      class: judged.class,
+      rule: judged.rule,
+      exit: judged.exit,
+      signal: judged.signal,
+      wall_sec: Math.round(wallMs * 1000) / 1e6,
+      cpu_sec: run.cpuSec,
+      memory_max_bytes: flight.memoryMax ?? null,
+      stdout: run.stdout,
+      stderr: run.stderr,
+      outputs,
+      checked: job.check !== undefined && judged.verdict === 'succeeded',
+      sandbox: kept,
+    }
+  }
+}
+
+/** An output that cannot be put in its place: of the disk, so nothing is said of the job; or of its name, then it is the job's. */
+function unpublished(error: unknown): Judged {
+  if (isDiskError(error)) throw error
+  return { ...failed('app', `an output could not be published: ${(error as Error).message}`), exit: 0 }
+}

@@ -1,0 +1,44 @@
+import { type Stats, statSync } from 'node:fs'
+import type { ManifestInput } from '../../src/model/manifest.ts'
+
+/** Jobs of a batch share inputs, so a look is good for a second. */
+const FRESH_MS = 1000
+const KEPT_MAX = 20_000
+
+/** Looks at inputs just before they are linked. */
+export class InputLook {
+  readonly #seen = new Map<string, { at: number; stats: Stats | undefined }>()
+
+  /** What is wrong with an input, in words; `undefined`: it is as planned. */
+  differs(input: ManifestInput, now: number): string | undefined {
+    const stats = this.#look(input.path, now)
+    if (stats === undefined) return `input ${input.name} is not there: ${input.path}`
+    if (stats.isDirectory()) return undefined
+    if (input.size_bytes !== null && stats.size !== input.size_bytes)
+      return `input ${input.name} has ${stats.size} bytes, ${input.size_bytes} when it was planned`
+    // Milliseconds as a double hold microseconds to within 0.25.
+    if (input.mtime !== null && Math.abs(stats.mtimeMs * 1000 - input.mtime) > 2)
+      return `input ${input.name} was changed ${time(stats.mtimeMs)}, it was of ${time(input.mtime / 1000)} when it was planned`
+    return undefined
+  }
+
+  #look(path: string, now: number): Stats | undefined {
+    const known = this.#seen.get(path)
+    if (known && now - known.at < FRESH_MS) return known.stats
+    if (this.#seen.size >= KEPT_MAX) this.#seen.clear()
+    const stats = statOf(path)
+    this.#seen.set(path, { at: now, stats })
+    return stats
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    // A part of the path is no directory, or may not be entered.
+    return undefined
+  }
+}
+
+const time = (ms: number): string => new Date(ms).toISOString().replace('T', ' ').replace('Z', ' UTC')

@@ -1,0 +1,131 @@
+import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
+import { InputLook } from './inputs.ts'
+import { ProgramLook } from './program.ts'
+import { jobName } from './record-file.ts'
+import { makeSandbox, removeTree } from './sandbox.ts'
+import { jobText, unspeakable } from './shell-text.ts'
+import type { Flight, Slot } from './slot.ts'
+import { failed, type Judged } from './verdict.ts'
+
+export interface PreparationPlace {
+  readonly header: ManifestTask
+  readonly jobs: Iterator<ManifestJob>
+  /** Jobs that an earlier attempt decided. */
+  readonly decided: ReadonlySet<string>
+  readonly cancelled: ReadonlySet<string>
+  readonly root: string
+  /** A job that is not to run: its verdict. */
+  readonly refuse: (job: ManifestJob, judged: Judged) => void
+}
+
+/** Errors of the disk that all jobs would meet: the task ends, and nothing is said of the job. */
+const DISK_ERRORS = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE']
+
+export const isDiskError = (error: unknown): boolean =>
+  DISK_ERRORS.includes((error as NodeJS.ErrnoException)?.code ?? '')
+
+/** From the manifest to a job that can be told to a shell: looked at, directory made, inputs linked. */
+export class Preparation {
+  readonly #place: PreparationPlace
+  readonly #inputs = new InputLook()
+  readonly #programs = new ProgramLook()
+  readonly #again: Flight[] = []
+  #seq = 0
+  #isDry = false
+
+  constructor(place: PreparationPlace) {
+    this.#place = place
+  }
+
+  nextSeq = (): number => this.#seq++
+
+  /** No job is left. */
+  get isDry(): boolean {
+    return this.#isDry && this.#again.length === 0
+  }
+
+  /** Prepared jobs that a shell did not start. */
+  giveBack(flights: readonly Flight[]): void {
+    this.#again.push(...flights)
+  }
+
+  /** The next job to tell to a slot; undefined: there is none. Jobs that cannot start get their verdict on the way. */
+  next(slot: Slot): Flight | undefined {
+    for (;;) {
+      const back = this.#again.shift()
+      const job = back?.job ?? this.#read()
+      if (job === undefined) return undefined
+      if (this.#place.cancelled.has(job.job)) {
+        if (back) removeTree(back.sandbox.path)
+        this.#place.refuse(job, failed('cancelled', 'cancelled on request'))
+        continue
+      }
+      if (back) return { ...back, seq: this.#seq++ }
+      const made = this.#make(job, slot.shell.path)
+      if (!('verdict' in made)) return made
+      this.#place.refuse(job, made)
+    }
+  }
+
+  /** Gives all that is left the same verdict. */
+  refuseRest(judged: Judged): void {
+    for (const { job, sandbox } of this.#again.splice(0)) {
+      removeTree(sandbox.path)
+      this.#place.refuse(job, judged)
+    }
+    for (let job = this.#read(); job !== undefined; job = this.#read()) this.#place.refuse(job, judged)
+  }
+
+  text({ seq, job, sandbox, program }: Flight, slot: Slot): string {
+    const variables: [string, string][] = [
+      ['FLOE_JOB', job.job],
+      ['FLOE_CAMPAIGN', this.#place.header.campaign],
+      ['FLOE_SLOT', String(slot.index)],
+    ]
+    for (const [i, { name }] of job.inputs.entries()) variables.push([`FLOE_INPUT_${i + 1}`, name])
+    for (const [i, { path }] of job.outputs.entries()) variables.push([`FLOE_OUTPUT_${i + 1}`, path])
+    return jobText(job, slot.shell.nonce, { seq, directory: sandbox.path, program, variables })
+  }
+
+  #read(): ManifestJob | undefined {
+    const { jobs, decided } = this.#place
+    while (!this.#isDry) {
+      const next = jobs.next()
+      if (next.done) this.#isDry = true
+      else if (decided.size === 0 || !decided.has(jobName(next.value.job, next.value.revision))) return next.value
+    }
+    return undefined
+  }
+
+  #make(job: ManifestJob, path: string): Flight | Judged {
+    const now = performance.now()
+    const problem = unspeakable(job)
+    if (problem !== undefined) return failed('launch', problem)
+    for (const list of [job.inputs, job.files ?? []]) {
+      for (const input of list) {
+        const difference = this.#inputs.differs(input, now)
+        if (difference !== undefined) return failed('input', difference)
+      }
+    }
+    const program = this.#programs.find(job.program, path, now)
+    if ('problem' in program) return failed('launch', program.problem)
+    const seq = this.#seq++
+    const directory = `${this.#place.root}/${seq}`
+    try {
+      const sandbox = makeSandbox(directory, job)
+      return {
+        seq,
+        job,
+        sandbox,
+        program: program.path,
+        isAnnounced: false,
+        ticksBefore: undefined,
+        memoryMax: undefined,
+      }
+    } catch (error) {
+      if (isDiskError(error)) throw error
+      removeTree(directory)
+      return failed('staging', `its directory could not be made: ${(error as Error).message}`)
+    }
+  }
+}

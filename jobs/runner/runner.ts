@@ -1,0 +1,84 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { ManifestTask } from '../../src/model/manifest.ts'
+import { nowUs } from './finish.ts'
+import { readTask } from './manifest-range.ts'
+import { decidedJobs, RecordFile } from './record-file.ts'
+import { Task, type TaskEnding } from './task.ts'
+
+export interface RunnerOptions {
+  /** The array's directory. */
+  readonly array: string
+  readonly task: number
+  /** Cores for this task; undefined: those of one job. */
+  readonly cpus: number | undefined
+  /** Limit of the task itself: it drains when this draws near. */
+  readonly walltimeSec: number | undefined
+  readonly environment: NodeJS.ProcessEnv
+}
+
+const NATIVE_IDS = ['SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS_JOBID', 'JOB_ID'] as const
+
+/**
+ * Runs one task of an array: takes the next free attempt, runs each job of the task's range that no earlier attempt decided, and seals the
+ * record. Writes only below the array's directory, the outputs directory and a directory of its own on the node. Never runs a job twice
+ * in one attempt; killed at any instruction it leaves whole outputs and a record whose complete lines are true.
+ */
+export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
+  const array = resolve(options.array)
+  const { header, jobs } = readTask(array, options.task)
+  const record = new RecordFile(array, options.task)
+  const { attempt } = record
+  const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))
+  const { campaign, array: name, task, batch } = header
+  const node = hostname()
+  const nativeId = NATIVE_IDS.map((key) => options.environment[key]).find((id) => id !== undefined) ?? null
+  record.write({
+    ...{ v: 1, at: nowUs(), event: 'task started', campaign, array: name, task, attempt, batch, node },
+    ...{ native_id: nativeId, pid: process.pid, slots },
+  })
+  record.flush()
+  const root = join(sandboxesOf(header, array, options.environment), `floe-${name}-${task}.${attempt}-${process.pid}`)
+  let ending: TaskEnding
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 })
+    const decided = attempt > 1 ? decidedJobs(array, task, attempt) : new Set<string>()
+    const graceMs = 1000 * Number(options.environment['FLOE_GRACE_SEC'] ?? 2)
+    const work = new Task({ array, header, jobs, record, decided, slots, root, graceMs })
+    const release = listen(work, options.walltimeSec)
+    ending = await work.run()
+    release()
+  } catch (error) {
+    ending = { reason: 'failed', message: (error as Error).message, jobs: 0 }
+  }
+  record.write({ v: 1, at: nowUs(), event: 'task ended', ...ending })
+  record.close()
+  rmSync(root, { recursive: true, force: true, maxRetries: 3 })
+  return ending
+}
+
+/** TERM and a walltime that draws near end the task early; a lost terminal does not. */
+function listen(work: Task, walltimeSec: number | undefined): () => void {
+  const drain = (signal: string) => work.stop('drained', `signal ${signal.slice(3)}`)
+  process.on('SIGTERM', drain)
+  process.on('SIGINT', drain)
+  process.on('SIGHUP', () => {})
+  const margin = walltimeSec === undefined ? 0 : Math.min(60, Math.max(5, walltimeSec / 10))
+  const timer =
+    walltimeSec === undefined
+      ? undefined
+      : setTimeout(
+          () => work.stop('drained', `${margin} s before the walltime of the task`),
+          Math.max(0, walltimeSec - margin) * 1000,
+        )
+  return () => {
+    clearTimeout(timer)
+    process.removeAllListeners('SIGTERM').removeAllListeners('SIGINT')
+  }
+}
+
+function sandboxesOf(header: ManifestTask, array: string, environment: NodeJS.ProcessEnv): string {
+  const chosen = header.sandboxes ?? environment['FLOE_TMPDIR'] ?? environment['TMPDIR']
+  return chosen ? resolve(chosen) : join(array, 'running')
+}

@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import type { Readable, Writable } from 'node:stream'
+import { setupText } from './shell-text.ts'
+
+/** What a slot's shell says of a job. */
+export interface Report {
+  readonly seq: number
+  /** `null`: the job's directory was taken back, so it did not start. */
+  readonly exit: number | null
+  /** Exit of the check; null: none was run. */
+  readonly check: number | null
+}
+
+export interface SlotOptions {
+  readonly setup: string | null
+  /** Descriptors for /dev/null and the log spools of standard output and error. */
+  readonly streams: readonly [number, number, number]
+  readonly environment: NodeJS.ProcessEnv
+  readonly onReports: (reports: readonly Report[]) => void
+  /** The shell ended; all that it reported was told before. */
+  readonly onGone: (how: string) => void
+}
+
+/**
+ * One `sh` for many jobs, in a session of its own. Text is told ahead, so that tiny jobs wait neither for the pipe nor for Node. When the
+ * runner dies, writing a report ends the shell by SIGPIPE: the job that runs then is the last.
+ */
+export class SlotShell {
+  readonly nonce = `@${randomBytes(8).toString('hex')}`
+  readonly pid: number
+  /** PATH as `setup` left it. */
+  path = process.env['PATH'] ?? ''
+  readonly ready: Promise<number>
+  readonly #child: ChildProcess
+  readonly #input: Writable
+  readonly #options: SlotOptions
+  #rest = ''
+  #isReady: (exit: number) => void = () => {}
+
+  constructor(options: SlotOptions) {
+    this.#options = options
+    this.ready = new Promise((resolve) => {
+      this.#isReady = resolve
+    })
+    const [none, out, error] = options.streams
+    this.#child = spawn('/bin/sh', [], {
+      detached: true,
+      cwd: '/',
+      env: options.environment,
+      stdio: ['pipe', 'pipe', 'ignore', none, out, error],
+    })
+    this.pid = this.#child.pid ?? -1
+    this.#input = this.#child.stdin as Writable
+    // Telling a shell that died is no error of its own: `close` says so.
+    this.#input.on('error', () => {})
+    const control = this.#child.stdout as Readable
+    control.setEncoding('utf8')
+    control.on('data', (text: string) => this.#hear(text))
+    // A shell that could not be spawned closes too, with a negative exit.
+    this.#child.on('error', () => {})
+    this.#child.on('close', (exit, signal) => {
+      this.#isReady(exit ?? 255)
+      options.onGone(signal === null ? `exit ${exit}` : `signal ${signal.replace('SIG', '')}`)
+    })
+    this.tell(setupText(options.setup, this.nonce))
+  }
+
+  tell(text: string): void {
+    this.#input.write(text)
+  }
+
+  /** Ends the shell after what it was told. */
+  end(): void {
+    this.#input.end()
+  }
+
+  /** Kills the shell and all of its process group. */
+  kill(): void {
+    try {
+      if (this.pid > 0) process.kill(-this.pid, 'SIGKILL')
+    } catch {
+      // The group is gone already.
+    }
+  }
+
+  #hear(text: string): void {
+    const lines = (this.#rest + text).split('\n')
+    this.#rest = lines.pop()!
+    const reports: Report[] = []
+    for (const line of lines) {
+      if (!line.startsWith(this.nonce)) continue
+      const [, word = '', first = '', second = ''] = line.split(' ')
+      if (word === 'path') this.path = line.slice(this.nonce.length + 6)
+      else if (word === 'ready') this.#isReady(Number(first))
+      else {
+        const exit = first === 'gone' ? null : Number(first)
+        const check = exit === null || second === '-' ? null : Number(second)
+        reports.push({ seq: Number(word), exit, check })
+      }
+    }
+    if (reports.length > 0) this.#options.onReports(reports)
+  }
+}

@@ -1,0 +1,306 @@
+import { closeSync, openSync } from 'node:fs'
+import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
+import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
+import { Finish, nowUs } from './finish.ts'
+import { Preparation } from './prepare.ts'
+import { hasProc, kernelMemoryKills, readStat } from './processes.ts'
+import { launchProblem } from './program.ts'
+import type { RecordFile } from './record-file.ts'
+import type { Report } from './shell.ts'
+import { type Flight, type Killing, Slot, type SlotListener } from './slot.ts'
+import { failed, type Judged, judge, type Killed } from './verdict.ts'
+import { endLeftovers, Watch } from './watch.ts'
+
+export interface TaskPlace {
+  readonly array: string
+  readonly header: ManifestTask
+  readonly jobs: Iterator<ManifestJob>
+  readonly record: RecordFile
+  readonly decided: ReadonlySet<string>
+  readonly slots: number
+  /** Directory on the node, made for this attempt. */
+  readonly root: string
+  /** How long jobs that run may go on when the task is told to end. */
+  readonly graceMs: number
+}
+
+export type TaskEnding = Pick<TaskEnded, 'reason' | 'message' | 'jobs'>
+
+/** What is known of a job when its processes have ended. */
+interface Ended {
+  readonly report: Report
+  readonly wallMs: number
+  readonly killed: Killed | undefined
+}
+
+/** A slot whose shell dies this often cannot work. */
+const STARTS_MAX = 1000
+/** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
+const TICKS_A_SECOND = 100
+
+/**
+ * Runs the jobs of a task on its slots and records each verdict. Work on files is synchronous and in bulk: at a thousand jobs a second a
+ * promise, a timer or a listing a job would be most of the cost.
+ */
+export class Task implements SlotListener {
+  readonly place: TaskPlace
+  readonly slots: Slot[] = []
+  readonly cancelled = new Set<string>()
+  readonly #prepare: Preparation
+  readonly #finish: Finish
+  readonly #watch: Watch
+  readonly #none = openSync('/dev/null', 'r')
+  #kernelKills = kernelMemoryKills()
+  #finishing = 0
+  #decided = 0
+  #stop: Pick<TaskEnding, 'reason' | 'message'> | undefined
+  #isOver = false
+  #resolve: (ending: TaskEnding) => void = () => {}
+
+  constructor(place: TaskPlace) {
+    this.place = place
+    const { header, jobs, decided, root } = place
+    const refuse = (job: ManifestJob, judged: Judged) => this.#refuse(job, judged)
+    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, root, refuse })
+    this.#finish = new Finish(place.array, header, place.record.attempt)
+    this.#watch = new Watch(this)
+  }
+
+  run(): Promise<TaskEnding> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve
+      const { array, header, record, root } = this.place
+      const name = `${header.task}.${record.attempt}`
+      for (let index = 0; index < this.place.slots; index++)
+        this.slots.push(new Slot({ index, array, name, root, none: this.#none }, header.setup, this))
+      this.#watch.start()
+    })
+  }
+
+  /** Starts no more jobs. `cancelled` gives each that is left its verdict; else they are not decided. */
+  stop(reason: TaskEnding['reason'], message: string | null): void {
+    if (this.#stop !== undefined) return
+    this.#stop = { reason, message }
+    for (const slot of this.slots) this.takeBack(slot)
+    if (reason === 'cancelled') {
+      this.#watch.endRunning({ class: 'cancelled', rule: 'cancelled on request' }, 0)
+      this.#cancelRest()
+    } else this.#watch.endRunning({ class: 'preempted', rule: reason }, reason === 'drained' ? this.place.graceMs : 0)
+    this.#endIfIdle()
+  }
+
+  /** Jobs named here end as cancelled, where they are or when their turn comes. */
+  cancel(jobs: ReadonlySet<string>): void {
+    for (const job of jobs) this.cancelled.add(job)
+    for (const slot of this.slots) this.takeBack(slot)
+  }
+
+  takeBack(slot: Slot): void {
+    slot.takeBack(this.#prepare.nextSeq, (flights) =>
+      this.guard(() => {
+        this.#prepare.giveBack(flights)
+        this.#goOn()
+      }),
+    )
+  }
+
+  flush(): void {
+    for (const slot of this.slots) slot.flush()
+    this.place.record.flush()
+  }
+
+  /** What stops the runner itself, as a full disk: jobs without a verdict stay undecided. */
+  guard(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  onReady(slot: Slot, exit: number): void {
+    this.guard(() => {
+      const said = slot.err.last(400)
+      slot.out.end(undefined)
+      slot.err.end(undefined)
+      slot.isReady = true
+      if (exit === 0) this.#goOn()
+      else this.stop('failed', `setup ended with exit ${exit}${said === '' ? '' : `: ${said}`}`)
+    })
+  }
+
+  onReports(slot: Slot, reports: readonly Report[]): void {
+    this.guard(() => {
+      const now = performance.now()
+      const ended = reports.filter(({ exit }) => exit !== null).length
+      const wallMs = ended === 0 ? 0 : (now - slot.since) / ended
+      for (const report of reports) {
+        const at = slot.queue.findIndex(({ seq }) => seq === report.seq)
+        if (at < 0) continue
+        const [flight] = slot.queue.splice(at, 1)
+        if (report.exit === null) this.#prepare.giveBack([flight!])
+        else this.#ended(slot, flight!, { report, wallMs, killed: begun(slot.killing, now) })
+      }
+      slot.since = now
+      if (ended > 0) {
+        slot.learn(wallMs)
+        this.#watch.afterJob(slot, wallMs)
+      }
+      this.#goOn()
+      // The verdict of a job of some length is told at once; those of the shortest wait for the next tick.
+      if (wallMs > 20) this.flush()
+    })
+  }
+
+  onGone(slot: Slot, how: string): void {
+    this.guard(() => {
+      if (this.#isOver) return
+      // With it goes what is left of its process group.
+      slot.shell.kill()
+      const wasReady = slot.isReady
+      const running = slot.queue.shift()
+      this.#prepare.giveBack(slot.queue.splice(0))
+      const rule = `the shell of its slot ended with ${how}`
+      if (running) {
+        const report = { seq: running.seq, exit: null, check: null }
+        const blamed: Killed = { class: this.#stop === undefined ? 'app' : 'preempted', rule }
+        const killed = begun(slot.killing, performance.now()) ?? blamed
+        this.#ended(slot, running, { report, wallMs: performance.now() - slot.since, killed })
+      }
+      if (!wasReady) this.stop('failed', `setup ended the shell (${how}): ${slot.err.last(400)}`)
+      if (slot.starts >= STARTS_MAX) this.stop('failed', `${rule} ${STARTS_MAX} times`)
+      if (this.#stop === undefined) slot.restart()
+      this.#goOn()
+    })
+  }
+
+  #goOn(): void {
+    if (this.#stop?.reason === 'cancelled') this.#cancelRest()
+    for (const slot of this.slots) this.#feed(slot)
+    this.#endIfIdle()
+  }
+
+  /** Tells a slot its next jobs, some at a time. */
+  #feed(slot: Slot): void {
+    if (this.#stop !== undefined || !slot.isReady) return
+    if (slot.queue.length > slot.depth / 2) return
+    if (slot.out.isLong || slot.err.isLong) {
+      if (slot.queue.length > 0) return
+      slot.trim()
+    }
+    if (slot.queue.length === 0) slot.since = performance.now()
+    let text = ''
+    while (slot.queue.length < slot.depth) {
+      const flight = this.#prepare.next(slot)
+      if (flight === undefined) break
+      slot.queue.push(flight)
+      text += this.#prepare.text(flight, slot)
+    }
+    if (text !== '') slot.shell.tell(text)
+  }
+
+  #ended(slot: Slot, flight: Flight, { report, wallMs, killed }: Ended): void {
+    slot.killing = undefined
+    const end = slot.streamEnd(flight.seq)
+    const startedMs = slot.since
+    slot.since += wallMs
+    const run = {
+      flight,
+      slot: slot.index,
+      startedMs,
+      wallMs,
+      cpuSec: cpuSince(flight, slot),
+      stdout: slot.out.end(end),
+      stderr: slot.err.end(end),
+    }
+    if (killed?.class === 'preempted') {
+      this.#finish.forget(flight)
+      return
+    }
+    const judged = judge({
+      report,
+      said: slot.err.lastText,
+      killed,
+      launchProblem: () => launchProblem(flight.program, slot.shell.path),
+      kernelKilled: () => this.#kernelKilled(),
+    })
+    const line = this.#finish.finish(run, judged)
+    if (!(line instanceof Promise)) this.#record(line)
+    else {
+      this.#finishing++
+      line
+        .then((known) => this.#record(known))
+        .catch((error) => this.#fail(error))
+        .finally(() => {
+          this.#finishing--
+          this.guard(() => this.#goOn())
+        })
+    }
+  }
+
+  #record(line: JobEnded): void {
+    this.#decided++
+    this.place.record.write(line)
+  }
+
+  #refuse(job: ManifestJob, judged: Judged): void {
+    const at = nowUs()
+    const { revision, job_digest, try: tries } = job
+    this.#record({
+      ...{ v: 1, at, event: 'job ended', job: job.job, revision, job_digest, try: tries, slot: 0, started_at: at },
+      ...judged,
+      ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
+      ...{ outputs: [], checked: false, sandbox: null },
+    })
+  }
+
+  #cancelRest(): void {
+    this.#prepare.refuseRest(failed('cancelled', 'cancelled on request'))
+  }
+
+  #kernelKilled(): boolean {
+    const before = this.#kernelKills
+    this.#kernelKills = kernelMemoryKills()
+    return before !== undefined && this.#kernelKills !== undefined && this.#kernelKills > before
+  }
+
+  #fail(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    this.stop('failed', message)
+    for (const slot of this.slots) slot.shell.kill()
+  }
+
+  #endIfIdle(): void {
+    if (this.#isOver || this.#finishing > 0 || this.slots.some(({ queue }) => queue.length > 0)) return
+    if (this.#stop === undefined && !this.#prepare.isDry) return
+    this.#isOver = true
+    this.#watch.stop()
+    let message: string | null = null
+    try {
+      this.#close()
+    } catch (error) {
+      message = (error as Error).message
+    }
+    const { reason, message: why } = this.#stop ?? { reason: 'done' as const, message: null }
+    this.#resolve({ reason: message === null ? reason : 'failed', message: why ?? message, jobs: this.#decided })
+  }
+
+  #close(): void {
+    for (const slot of this.slots) {
+      if (hasProc) endLeftovers(slot)
+      slot.shell.kill()
+      slot.close()
+    }
+    closeSync(this.#none)
+    this.#finish.close()
+  }
+}
+
+/** An end that was ordered but not yet begun is no cause. */
+const begun = (killing: Killing | undefined, now: number): Killing | undefined =>
+  killing !== undefined && now >= killing.termAt ? killing : undefined
+
+function cpuSince({ ticksBefore }: Flight, slot: Slot): number | null {
+  const now = ticksBefore === undefined ? undefined : readStat(slot.shell.pid)?.childTicks
+  return now === undefined ? null : (now - ticksBefore!) / TICKS_A_SECOND
+}
