@@ -1,0 +1,3 @@
+export { type AffinityOptions, type AffinityOrder, affinityOrder } from './affinity-order.ts'
+export { bytesToNodes, type Hypergraph } from './hypergraph.ts'
+export { type PlanCosts, type PlanOptions, planJobs } from './plan-jobs.ts'
