@@ -1,7 +1,7 @@
 import { quoteName, quoteText, type Sql } from '../ports/tables/tables.ts'
 import { gatherOutputs, type Output, type Refusal } from './merged-files.ts'
 import { type Staged, stageOutputs } from './merged-stage.ts'
-import { type ContentType, castOf, decideType, type Evidence, fits, maskOf, typeOfMask } from './merged-types.ts'
+import { type ContentType, castOf, decideType, type Evidence, fits, maskOf, typeOfMask, widen } from './merged-types.ts'
 
 /** A content column; `type` is null while no value of it was seen. */
 export interface ContentColumn {
@@ -168,4 +168,15 @@ async function writeRows({ sql, columns, table }: Chunk, staged: readonly Staged
     )
   }
   return { table, columns: typed }
+}
+
+/** SELECT of rows with all columns of the table, as wide as they are now. */
+export function selectAs({ table, columns }: TypedRows, wanted: TypedRows['columns']): string {
+  const there = new Map(columns.map(({ name, type }) => [name, type]))
+  const list = wanted.map(({ name, type }) => {
+    const from = there.get(name)
+    const value = from === undefined ? `CAST(NULL AS ${type})` : widen(quoteName(name), from, type)
+    return `, ${value} AS ${quoteName(name)}`
+  })
+  return `SELECT job_digest, output, output_row${list.join('')} FROM ${table}`
 }

@@ -101,6 +101,8 @@ async function gatherOne(output: Output, place: Place): Promise<Problem> {
   const [, suffix, gz] = SUFFIX.exec(output.output)!
   const kind = suffix!.toLowerCase()
   const isParquet = kind === 'parquet'
+  // Of nothing but empty outputs no pack is made.
+  if (output.sizeBytes === 0 && !isParquet) return undefined
   const fd = openSync(output.path, 'r')
   try {
     const total = fstatSync(fd).size

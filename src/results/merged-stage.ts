@@ -244,6 +244,8 @@ function selectText(text: Gathered): string {
     `skip = ${text.skipLines}`,
     `compression = ${quoteText(text.isGzip ? 'gzip' : 'none')}`,
     `max_line_size = ${LINE_BYTES}`,
+    // 16 lines by default, 256 MB here.
+    `buffer_size = ${2 * LINE_BYTES}`,
     'store_rejects = true',
     `rejects_table = '${REJECTS}'`,
     `rejects_scan = '${REJECTS}_scan'`,

@@ -116,3 +116,10 @@ export function decideType(
   const widest = Math.max(now === null ? 0 : family.indexOf(now), ...seen.map(({ type }) => family.indexOf(type)))
   return family[widest]!
 }
+
+const TYPES: readonly string[] = ['BIGINT', 'DOUBLE', 'BOOLEAN', 'DATE', 'VARCHAR']
+
+/** The type of a column of the table as ours. */
+export function contentType(type: string): ContentType {
+  return type === 'TIMESTAMP WITH TIME ZONE' ? 'TIMESTAMPTZ' : TYPES.includes(type) ? (type as ContentType) : 'VARCHAR'
+}

@@ -5,10 +5,10 @@ import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { quoteName, quoteText, type Row, type Snapshot, type Tables } from '../ports/tables/tables.ts'
-import { type ContentColumn, type ContentColumns, LEFT, readChunk, type TypedRows } from './merged-chunk.ts'
+import { type ContentColumn, type ContentColumns, LEFT, readChunk, selectAs, type TypedRows } from './merged-chunk.ts'
 import type { Output } from './merged-files.ts'
 import { type LeftOut, readLedger, readLeftOut, writeLedger } from './merged-ledger.ts'
-import { type ContentType, widen } from './merged-types.ts'
+import { type ContentType, contentType } from './merged-types.ts'
 
 export type { LeftOut, TypeConflict, Unreadable } from './merged-ledger.ts'
 export { type MergedView, mergedView } from './merged-view.ts'
@@ -272,23 +272,6 @@ function outputOf(row: Todo, packs: string): Output {
     sizeBytes: row.size_bytes,
     digest: row.digest,
   }
-}
-
-/** SELECT of rows with all columns of the table, as wide as they are now. */
-function selectAs({ table, columns }: TypedRows, wanted: TypedRows['columns']): string {
-  const there = new Map(columns.map(({ name, type }) => [name, type]))
-  const list = wanted.map(({ name, type }) => {
-    const from = there.get(name)
-    const value = from === undefined ? `CAST(NULL AS ${type})` : widen(quoteName(name), from, type)
-    return `, ${value} AS ${quoteName(name)}`
-  })
-  return `SELECT job_digest, output, output_row${list.join('')} FROM ${table}`
-}
-
-const TYPES: readonly string[] = ['BIGINT', 'DOUBLE', 'BOOLEAN', 'DATE', 'VARCHAR']
-
-function contentType(type: string): ContentType {
-  return type === 'TIMESTAMP WITH TIME ZONE' ? 'TIMESTAMPTZ' : TYPES.includes(type) ? (type as ContentType) : 'VARCHAR'
 }
 
 function readFacts(facts: Readonly<Record<string, Json>>): Facts {

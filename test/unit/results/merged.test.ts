@@ -213,6 +213,7 @@ test('packed outputs, packed text, comments, quotes, names of columns', async ()
   writeFileSync(pack, `${'#'.repeat(512)}${content}more`)
   await campaign.publish([
     { job: 'a', output: 'a.csv', content, pack: { path: 't.tar', offset: 512 } },
+    { job: 'd', output: 'd.csv', content: '', pack: { path: join(campaign.root, 'never-made'), offset: 0 } },
     { job: 'b', output: 'b.csv.gz', content: gzipSync('speed_m/s\n7\n') },
     { job: 'c', output: 'c.csv', content: '# made by numpy\n# speed_m/s;z\n1.5;2\n' },
   ])
