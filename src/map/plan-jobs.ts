@@ -1,3 +1,4 @@
+import type { Json } from '../model/json.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
 import { affinityOrder } from './affinity-order.ts'
@@ -11,6 +12,8 @@ export interface PlanOptions {
   readonly batchSeconds: number
   readonly clock: Clock
   readonly guard?: () => Promise<void>
+  /** Facts for the commit of batches, from a SELECT of all of them. */
+  readonly facts?: (batches: string) => Promise<Readonly<Record<string, Json>>>
   readonly signal?: AbortSignal
 }
 
@@ -248,14 +251,16 @@ async function writePlan(
     ],
     [rows],
   )
+  const select = `select ${next.batch_id}::bigint + row_number() over (order by position_from) - 1 as batch_id, ${next.plan_id}::bigint as plan_id,
+      position_from, position_to, jobs, input_bytes, seconds, '${options.site.replaceAll("'", "''")}' as site, resource_class,
+      null::varchar as array_id, null::integer as task, 'cut' as state, null::varchar as native_id,
+      make_timestamptz(${Math.round(options.clock.now() * 1000)}) as updated_at from plan_batches`
   await tables.commit('batches', {
     operation: `cut ${rows.length} batches`,
     expect: batchesVersion,
     ...guard,
-    select: `select ${next.batch_id}::bigint + row_number() over (order by position_from) - 1 as batch_id, ${next.plan_id}::bigint as plan_id,
-      position_from, position_to, jobs, input_bytes, seconds, '${options.site.replaceAll("'", "''")}' as site, resource_class,
-      null::varchar as array_id, null::integer as task, 'cut' as state, null::varchar as native_id,
-      make_timestamptz(${Math.round(options.clock.now() * 1000)}) as updated_at from plan_batches`,
+    ...(options.facts && { facts: await options.facts(`select * from batches union all by name ${select}`) }),
+    select,
   })
   for (const table of ['plan_order', 'plan_batches', 'plan_jobs', 'plan_pins', 'plan_inputs'])
     await sql.run(`drop table ${table}`)

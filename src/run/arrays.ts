@@ -1,7 +1,9 @@
 import { mkdirSync } from 'node:fs'
+import { stateFacts } from '../catalog/catalog.ts'
 import type { Offsets } from '../events/events.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import type { ManifestJob } from '../model/manifest.ts'
+import type { Snapshot, Tables } from '../ports/tables/tables.ts'
 import { type ResourceClass, readManifest } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
@@ -72,10 +74,8 @@ export async function assignArray(
   if (rows.length === 0) return undefined
   const array = arrayOf(next!.array_id, site, rows)
   mkdirSync(array.directory, { recursive: true, mode: 0o700 })
-  await tables.commit('batches', {
+  await commitBatches(tables, snapshot, {
     operation: `stage ${array.id}`,
-    expect: snapshot.version,
-    remove: snapshot.parts,
     guard,
     select: `select b.* replace (coalesce(a.array_id, b.array_id) as array_id, coalesce(a.task, b.task) as task,
         case when a.batch_id is null then b.state else 'staged' end as state,
@@ -91,12 +91,26 @@ export async function dropCut({ tables }: RunContext, guard: () => Promise<void>
   const snapshot = await tables.view('batches')
   const [cut] = await tables.sql.rows<{ n: number }>("select count(*)::integer as n from batches where state = 'cut'")
   if (cut!.n === 0) return
-  await tables.commit('batches', {
+  await commitBatches(tables, snapshot, {
     operation: `drop ${cut!.n} batches`,
-    expect: snapshot.version,
-    remove: snapshot.parts,
     guard,
     select: "select * from batches where state <> 'cut'",
+  })
+}
+
+/** All batches as they are to be, with the counts of jobs that follow. */
+async function commitBatches(
+  tables: Tables,
+  snapshot: Snapshot,
+  { operation, guard, select }: { operation: string; guard: () => Promise<void>; select: string },
+): Promise<void> {
+  await tables.commit('batches', {
+    operation,
+    guard,
+    expect: snapshot.version,
+    remove: snapshot.parts,
+    facts: await stateFacts(tables, { batches: select }),
+    select,
   })
 }
 
@@ -108,10 +122,8 @@ export async function endArrays(
 ): Promise<void> {
   const snapshot = await tables.view('batches')
   const ids = arrays.map(({ id }) => `'${id}'`).join(', ')
-  await tables.commit('batches', {
+  await commitBatches(tables, snapshot, {
     operation: `end ${arrays.length} arrays`,
-    expect: snapshot.version,
-    remove: snapshot.parts,
     guard,
     select: `select * replace (case when array_id in (${ids}) then 'ended' else state end as state,
       case when array_id in (${ids}) then now() else updated_at end as updated_at) from batches`,

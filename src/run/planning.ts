@@ -1,4 +1,4 @@
-import { openViews } from '../catalog/catalog.ts'
+import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
 import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
@@ -130,6 +130,7 @@ export async function planRunnable(
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
     batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
     clock,
+    facts: (batches) => stateFacts(tables, { batches }),
     ...(wishes.guard && { guard: wishes.guard }),
     ...(wishes.signal && { signal: wishes.signal }),
   })

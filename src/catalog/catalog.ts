@@ -1,0 +1,5 @@
+export { type QueryAnswer, type QueryOptions, queryReadOnly } from './query.ts'
+export { type Action, type Request, type RequestDone, request } from './request.ts'
+export { type ListOptions, listJobs, type Selected, type Selection, selectionSql } from './selection.ts'
+export { countStates, type StateCounts, stateFacts, type Upcoming } from './state-counts.ts'
+export { openViews, VIEW_NAMES } from './views.ts'
