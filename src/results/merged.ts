@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
-import { quoteName, quoteText, type Row, type Snapshot, type Tables } from '../ports/tables/tables.ts'
+import { quoteName, quoteText, type Row, type Snapshot, type Sql, type Tables } from '../ports/tables/tables.ts'
 import { type ContentColumn, type ContentColumns, LEFT, readChunk, selectAs, type TypedRows } from './merged-chunk.ts'
 import type { Output } from './merged-files.ts'
 import { type LeftOut, readLedger, readLeftOut, writeLedger } from './merged-ledger.ts'
@@ -43,6 +43,8 @@ const KEYS = ['job_digest', 'output', 'output_row']
 interface Facts extends LeftOut {
   /** Version of `results` that was merged whole; null between commits of one call. */
   readonly results: number | null
+  /** Outputs whose file was not what was published; they are tried again. */
+  readonly passing: number
   /** Columns that hold nothing but nulls so far, and so have no type. */
   readonly untyped: readonly string[]
   /** Names the ledger of this table. */
@@ -58,7 +60,8 @@ export async function mergeOutputs(tables: Tables, options: MergeOptions): Promi
   const [merged, results] = [await tables.head('merged'), await tables.head('results')]
   const facts = readFacts(merged.facts)
   if (results.version < 0) return { outputs: 0, rows: 0, ...said(facts) }
-  if (merged.version >= 0 && facts.results === results.version) return { outputs: 0, rows: 0, ...said(facts) }
+  const isDone = merged.version >= 0 && facts.results === results.version && facts.passing === 0
+  if (isDone) return { outputs: 0, rows: 0, ...said(facts) }
   const { cache } = campaignPaths(options.root)
   mkdirSync(cache, { recursive: true, mode: 0o700 })
   const folder = mkdtempSync(join(cache, 'merge-'))
@@ -72,7 +75,15 @@ export async function mergeOutputs(tables: Tables, options: MergeOptions): Promi
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })
+    await dropTemporary(tables.sql).catch(() => {})
   }
+}
+
+async function dropTemporary(sql: Sql): Promise<void> {
+  const names = await sql.rows<{ name: string }>(
+    "SELECT table_name AS name FROM duckdb_tables() WHERE temporary AND starts_with(table_name, '_merge_')",
+  )
+  for (const { name } of names) await sql.run(`DROP TABLE IF EXISTS ${quoteName(name)}`)
 }
 
 class Merge {
@@ -105,9 +116,9 @@ class Merge {
     if (found === 0 && this.#content.version < 0) return { outputs: 0, rows: 0, ...said(this.#facts) }
     for (let after = 0; after < found; ) after = await this.#readNext(after, found)
     const facts = await this.#factsAfter(results.version)
-    await this.#commit(facts, results.version)
+    const isNews = this.#pendingRows > 0 || JSON.stringify(facts) !== JSON.stringify(this.#facts)
+    if (isNews || this.#content.version < 0) await this.#commit(facts, results.version)
     await writeLedger(sql, join(ledger, '..', facts.origin))
-    for (const table of ['_merge_todo', '_merge_latest']) await sql.run(`DROP TABLE ${table}`)
     return { outputs: this.#outputs, rows: this.#rows, ...said(facts) }
   }
 
@@ -130,17 +141,20 @@ class Merge {
       this.#content.parts.length === 0
         ? ''
         : 'ANTI JOIN (SELECT job_digest, output FROM _merge_content WHERE output_row = 0) m USING (job_digest, output)'
+    const isTable = `regexp_matches(lower(output), ${quoteText(TABULAR)}) AND coalesce(url, pack) IS NOT NULL AND digest IS NOT NULL AND size_bytes IS NOT NULL`
+    await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_new AS
+      SELECT job_digest, output FROM (SELECT job_digest, output FROM _merge_results WHERE ${isTable})
+      ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output)`)
     const newest = 'row(coalesce(published_at, make_timestamptz(0)), revision)'
     const result =
       '{job_digest: job_digest, path: coalesce(url, pack), is_pack: url IS NULL, offset_bytes: offset_bytes, size_bytes: size_bytes, digest: digest}'
     await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_latest AS
       SELECT output, r.* FROM (
         SELECT output, arg_max(${result}, ${newest}) AS r FROM _merge_results
-        WHERE regexp_matches(lower(output), ${quoteText(TABULAR)}) GROUP BY output
-      ) WHERE r.path IS NOT NULL AND r.digest IS NOT NULL AND r.size_bytes IS NOT NULL`)
+        SEMI JOIN (SELECT output FROM _merge_new UNION ALL SELECT output FROM _merge_ledger WHERE kind <> 'empty') n USING (output)
+        WHERE ${isTable} GROUP BY output)`)
     await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_todo AS
-      SELECT (row_number() OVER (ORDER BY output))::INTEGER AS no, *
-      FROM _merge_latest ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output)`)
+      SELECT (row_number() OVER (ORDER BY output))::INTEGER AS no, * FROM _merge_latest SEMI JOIN _merge_new n USING (job_digest, output)`)
     const [count] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM _merge_todo')
     return count!.n
   }
@@ -193,9 +207,14 @@ class Merge {
   async #factsAfter(results: number | null): Promise<Facts> {
     const columns = [...this.#columns.values()]
     const seed = JSON.stringify([results, columns, this.#rows])
+    const { sql } = this.#tables
+    const [passing] = await sql.rows<{ n: number }>(
+      "SELECT count(*) AS n FROM _merge_ledger_new WHERE kind = 'passing'",
+    )
     return {
       results,
-      ...(await readLeftOut(this.#tables.sql)),
+      ...(await readLeftOut(sql)),
+      passing: passing!.n,
       untyped: columns.filter(({ type }) => type === null).map(({ name }) => name),
       origin: this.#facts.origin || createHash('sha256').update(seed).digest('hex').slice(0, 16),
     }
@@ -276,12 +295,7 @@ function outputOf(row: Todo, packs: string): Output {
 
 function readFacts(facts: Readonly<Record<string, Json>>): Facts {
   return {
-    results: null,
-    skipped: 0,
-    conflicts: [],
-    unreadable: [],
-    untyped: [],
-    origin: '',
+    ...{ results: null, skipped: 0, conflicts: [], unreadable: [], passing: 0, untyped: [], origin: '' },
     ...(facts as unknown as Partial<Facts>),
   }
 }

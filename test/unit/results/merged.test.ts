@@ -197,9 +197,13 @@ test('a result never gets the content of the file that took its place', async ()
       { output: 'b.csv', reason: 'its file is no longer there' },
     ],
   })
+  const { version } = await campaign.tables.snapshot('merged')
+  expect(await merge()).toMatchObject({ outputs: 0, skipped: 2 })
+  expect((await campaign.tables.snapshot('merged')).version).toBe(version)
   writeFileSync(join(campaign.root, 'outputs/b.csv'), 'x\n1\n')
+  expect(await merge()).toMatchObject({ outputs: 1, skipped: 1 })
   await campaign.publish([{ job: 'a', output: 'a.csv', content: 'x\n2\n', jobDigest: 'a2' }], { tryNumber: 2 })
-  expect(await merge()).toEqual({ outputs: 2, rows: 2, skipped: 0, conflicts: [], unreadable: [] })
+  expect(await merge()).toEqual({ outputs: 1, rows: 1, skipped: 0, conflicts: [], unreadable: [] })
   expect(await view()).toEqual([
     { job_id: 'a', x: 2 },
     { job_id: 'b', x: 1 },
