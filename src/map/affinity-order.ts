@@ -1,15 +1,15 @@
-import { chainBlocks, orderWithinBlocks } from './block-order.ts'
+import { endsOf, jobsByBlock, orderBlocks, orderWithinBlocks } from './block-order.ts'
 import { contract, shuffleJobs, type Weighted } from './contract.ts'
 import { startByGrowing, totals } from './grow.ts'
 import { assertHypergraph, bytesToNodes, type Hypergraph, type Readers, readersOf } from './hypergraph.ts'
 import { seededRandom } from './random.ts'
 import { Filler, type Room, type Start, startAsGiven, startByRarest, startBySquare } from './starts.ts'
-import { Division, jobsByBlock } from './sweep.ts'
+import { Division } from './sweep.ts'
 
 export interface AffinityOptions {
   /** The weight wanted of a block: seconds, or jobs where jobs have no weight. */
   readonly capacity: number
-  /** How much heavier than the mean a block may be, as a share. */
+  /** How much heavier than the capacity a block may be, as a share; 0.03 when left out. */
   readonly imbalance?: number
   readonly seed?: number
 }
@@ -43,7 +43,7 @@ const THOROUGH: Effort = {
   anneal: cooling(6, 7),
   reheat: cooling(1.5, 4),
   reheatsMax: 8,
-  reheatLooks: 80_000_000,
+  reheatLooks: 40_000_000,
   settledLooks: 4,
 }
 const THRIFTY: Effort = {
@@ -67,7 +67,7 @@ const GROW_LOOKS_PIN = 8
  * Groups jobs into blocks of about `capacity` so that few bytes go to nodes, and orders them: blocks are ranges, like blocks
  * are neighbours. The same graph and options give the same answer on any machine; sort the jobs by identity first and the
  * order of the catalog's rows has no say. Never worse than the given order cut in place; no block of two or more jobs
- * weighs more than the mean block and `imbalance`. Blocks are as few as the capacity allows, more only where jobs are too
+ * weighs more than the capacity and `imbalance`. Blocks are as few as the capacity allows, more only where jobs are too
  * heavy to be packed. Costs some 20 passes over the pins times the blocks that an input is in (at most 48), and 30 bytes a pin.
  */
 export function affinityOrder(graph: Hypergraph, options: AffinityOptions): AffinityOrder {
@@ -77,17 +77,30 @@ export function affinityOrder(graph: Hypergraph, options: AffinityOptions): Affi
   if (!(imbalance >= 0)) throw new RangeError(`imbalance is ${imbalance}, below 0`)
   const weight = weightOf(graph)
   const blocks = Math.max(1, Math.ceil((weight / capacity) * (1 - 1e-9)))
-  const room: Room = { target: weight / blocks, limit: (weight / blocks) * (1 + imbalance) * (1 + 1e-9) }
-  const given = asGiven(graph, room)
-  if (blocks === 1) return given
+  const room: Room = { target: weight / blocks, limit: capacity * (1 + imbalance) * (1 + 1e-9) }
+  const weighed = weighUnknown(graph)
+  const given = asGiven(weighed, room)
+  if (blocks === 1) return withBytes(graph, given)
 
   const random = seededRandom(seed)
   // Groups must be light against the room that moves need.
-  const contracted = contract(graph, capacity * Math.min(0.02, imbalance * 0.7))
+  const contracted = contract(weighed, capacity * Math.min(0.02, imbalance * 0.7))
   const { graph: small, groupOf } = shuffleJobs(contracted, random)
   const blockOf = search(small, firstSeen(groupOf, small.jobs), room, blocks, random)
-  const found = arrange(graph, small, groupOf, blockOf)
-  return found.bytesToNodes < given.bytesToNodes ? found : given
+  const found = arrange(weighed, small, groupOf, blockOf)
+  const [foundTrue, givenTrue] = [withBytes(graph, found), withBytes(graph, given)]
+  const better = found.bytesToNodes < given.bytesToNodes && foundTrue.bytesToNodes <= givenTrue.bytesToNodes
+  return better ? foundTrue : givenTrue
+}
+
+/** An input of no known size still has to be fetched: it counts one byte, so that files are few where sizes say nothing. */
+function weighUnknown(graph: Hypergraph): Hypergraph {
+  if (!graph.inputBytes.includes(0)) return graph
+  return { ...graph, inputBytes: graph.inputBytes.map((bytes) => Math.max(1, bytes)) }
+}
+
+function withBytes(graph: Hypergraph, { order, cuts }: AffinityOrder): AffinityOrder {
+  return { order, cuts, bytesToNodes: bytesToNodes(graph, order, cuts) }
 }
 
 function weightOf(graph: Hypergraph): number {
@@ -201,34 +214,24 @@ function arrange(graph: Hypergraph, small: Weighted, groupOf: Uint32Array, block
   for (let group = 0; group < blockOf.length; group++) blocks = Math.max(blocks, (blockOf[group] as number) + 1)
   const groups = jobsByBlock(blockOf, blocks)
   const groupEnds = endsOf(blockOf, blocks)
-  const chain = chainBlocks(small, groups, groupEnds)
+  const blockOrder = orderBlocks(small, blockOf, blocks)
   orderWithinBlocks(small, groups, groupEnds)
-  // Jobs by group, then groups in their final order: a stable way from the order of groups to that of jobs.
-  const byGroup = jobsByBlock(new Int32Array(groupOf.buffer, groupOf.byteOffset, groupOf.length), small.jobs)
-  const groupStart = new Uint32Array(small.jobs + 1)
-  for (let job = 0; job < groupOf.length; job++) groupStart[(groupOf[job] as number) + 1]!++
-  for (let group = 0; group < small.jobs; group++) groupStart[group + 1]! += groupStart[group] as number
+  const jobs = jobsByBlock(groupOf, small.jobs)
+  const jobEnds = endsOf(groupOf, small.jobs)
   const order = new Uint32Array(graph.jobs)
   const cuts: number[] = []
   let at = 0
-  for (const block of chain) {
+  for (const block of blockOrder) {
     const before = at
     for (let i = block === 0 ? 0 : (groupEnds[block - 1] as number); i < (groupEnds[block] as number); i++) {
       const group = groups[i] as number
-      for (let j = groupStart[group] as number; j < (groupStart[group + 1] as number); j++)
-        order[at++] = byGroup[j] as number
+      for (let j = group === 0 ? 0 : (jobEnds[group - 1] as number); j < (jobEnds[group] as number); j++)
+        order[at++] = jobs[j] as number
     }
     if (at > before) cuts.push(at)
   }
   const ends = Uint32Array.from(cuts)
   return { order, cuts: ends, bytesToNodes: bytesToNodes(graph, order, ends) }
-}
-
-function endsOf(blockOf: Int32Array, blocks: number): Uint32Array {
-  const ends = new Uint32Array(blocks)
-  for (let group = 0; group < blockOf.length; group++) ends[blockOf[group] as number]!++
-  for (let block = 1; block < blocks; block++) ends[block]! += ends[block - 1] as number
-  return ends
 }
 
 /** Values of q that fall from where `half` other readers count half, in `steps` to 0.3 readers, and then 0. */

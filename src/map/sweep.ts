@@ -1,3 +1,4 @@
+import { jobsByBlock } from './block-order.ts'
 import type { Weighted } from './contract.ts'
 import { shuffled } from './random.ts'
 import type { Room, Start } from './starts.ts'
@@ -330,14 +331,4 @@ export class Division {
       power *= q
     }
   }
-}
-
-/** The jobs of each block, block after block, in index order within a block. */
-export function jobsByBlock(blockOf: Int32Array, blocks: number): Uint32Array {
-  const next = new Uint32Array(blocks + 1)
-  for (let job = 0; job < blockOf.length; job++) next[(blockOf[job] as number) + 1]!++
-  for (let block = 0; block < blocks; block++) next[block + 1]! += next[block] as number
-  const order = new Uint32Array(blockOf.length)
-  for (let job = 0; job < blockOf.length; job++) order[next[blockOf[job] as number]!++] = job
-  return order
 }
