@@ -1,5 +1,8 @@
+export { type AddOptions, type AddReport, addJobFiles } from './add.ts'
 export { type QueryAnswer, type QueryOptions, queryReadOnly } from './query.ts'
+export type { Reject } from './rejects.ts'
 export { type Action, type Request, type RequestDone, request } from './request.ts'
+export type { JobDefaults } from './resolve.ts'
 export { type ListOptions, listJobs, type Selected, type Selection, selectionSql } from './selection.ts'
 export { countStates, type StateCounts, stateFacts, type Upcoming } from './state-counts.ts'
 export { openViews, VIEW_NAMES } from './views.ts'

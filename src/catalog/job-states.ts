@@ -1,4 +1,4 @@
-import { FAILURE_CLASSES } from '../model/verdict.ts'
+import { FAILURE_CLASSES, type JobState } from '../model/verdict.ts'
 
 /** Relations that the state of jobs is read from: names of views, or SELECTs in parentheses. */
 export interface StateSources {
@@ -92,4 +92,26 @@ function placed(sources: StateSources): string {
       (SELECT batch_id, plan_id, position_from, position_to FROM ${sources.batches} WHERE state IN ('staged', 'submitted')) b
       ON b.plan_id = p.plan_id AND p.position >= b.position_from AND p.position < b.position_to
     GROUP BY p.job_key, p.revision`
+}
+
+/**
+ * Keys of all jobs that may be of these states, and few others; undefined when most jobs may be. Few keys make the state of each of them
+ * cheap: of 1.5 million jobs the failed ones are found by one grouping of the attempts instead of a join with all jobs.
+ */
+export function candidates(sources: StateSources, states: readonly JobState[]): string | undefined {
+  const tries = `SELECT job_key, packed FROM (${tried(sources)})`
+  const keys: Readonly<Record<JobState, string | undefined>> = {
+    pending: undefined,
+    succeeded: undefined,
+    failed: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 1`,
+    lost: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 3`,
+    cancelled: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 2
+      UNION SELECT job_key FROM ${sources.requests} WHERE action = 'cancel'`,
+    held: `SELECT job_key FROM (${tries}) WHERE (packed >> 40) & 15 = 2
+      UNION SELECT job_key FROM ${sources.requests} WHERE action = 'hold'`,
+    queued: `SELECT job_key FROM (${placed(sources)})`,
+    running: `SELECT job_key FROM (${placed(sources)})`,
+  }
+  const found = states.map((state) => keys[state])
+  return found.length === 0 || found.includes(undefined) ? undefined : found.join(' UNION ')
 }

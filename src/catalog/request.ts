@@ -84,11 +84,11 @@ async function requestOnce(
 async function select(tables: Tables, asked: Request): Promise<Partial<Record<JobState, number>>> {
   const { sql } = tables
   const { selection, action } = asked
-  const where = await selectionSql(tables, selection)
+  const { from, where } = await selectionSql(tables, selection)
   await refuseUnknown(tables, selection.jobs ?? [])
   try {
     await sql.run(
-      `CREATE OR REPLACE TEMP TABLE chosen_jobs AS SELECT job_id, job_key, revision, bucket, state, tries FROM jobs WHERE ${where}`,
+      `CREATE OR REPLACE TEMP TABLE chosen_jobs AS SELECT job_id, job_key, revision, bucket, state, tries FROM ${from} WHERE ${where}`,
     )
   } catch (cause) {
     throw whereInvalid(cause, selection.where)

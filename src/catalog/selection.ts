@@ -1,7 +1,8 @@
 import { FloeError } from '../model/errors.ts'
 import { JOB_STATES, type JobState } from '../model/verdict.ts'
 import { quoteName, quoteText, type Row, type Tables } from '../ports/tables/tables.ts'
-import { MISSING, openViews } from './views.ts'
+import { candidates } from './job-states.ts'
+import { jobsView, MISSING, openViews, STATE_SOURCES } from './views.ts'
 import { checkWhere, whereInvalid } from './where.ts'
 
 /** Which jobs a command speaks of. What is given holds together: names and state and where. */
@@ -14,22 +15,38 @@ export interface Selection {
   readonly all?: boolean
 }
 
-/** The condition of a selection over view `jobs`. Throws SQL_INVALID on a `where` that is no single expression. */
-export async function selectionSql(tables: Tables, selection: Selection): Promise<string> {
+/** A selection as SQL: rows of view `jobs`, or of one like it over fewer jobs, under the name `jobs`. */
+export interface Selected {
+  readonly from: string
+  readonly where: string
+}
+
+/**
+ * Makes SQL of a selection; the views must stand. The jobs looked at are narrowed beforehand by names and states, which is where most of
+ * the time goes. Throws SQL_INVALID on a `where` that is no single expression.
+ */
+export async function selectionSql(tables: Tables, selection: Selection): Promise<Selected> {
+  const { sql } = tables
   const conditions: string[] = []
-  if (selection.jobs) {
-    const names = selection.jobs.map(quoteText)
-    conditions.push(names.length === 0 ? 'false' : `job_id IN (${names.join(', ')})`)
-  }
+  let keys: string | undefined
   if (selection.state !== undefined) {
     const states = typeof selection.state === 'string' ? [selection.state] : selection.state
     conditions.push(states.length === 0 ? 'false' : `state IN (${states.map(checkState).join(', ')})`)
+    keys = candidates(STATE_SOURCES, states)
+  }
+  if (selection.jobs) {
+    const named = selection.jobs.length === 0 ? 'false' : `job_id IN (${selection.jobs.map(quoteText).join(', ')})`
+    conditions.push(named)
+    keys = `SELECT job_key FROM jobs_rows WHERE ${named}`
   }
   if (selection.where !== undefined) {
-    await checkWhere(tables.sql, selection.where)
+    await checkWhere(sql, selection.where)
     conditions.push(`(${selection.where}\n)`)
   }
-  return conditions.join(' AND ') || 'true'
+  const where = conditions.join(' AND ') || 'true'
+  if (keys === undefined) return { from: 'jobs', where }
+  await sql.run(`CREATE OR REPLACE TEMP TABLE selected_keys AS ${keys}`)
+  return { from: `(${jobsView('selected_keys')}) jobs`, where }
 }
 
 function checkState(state: string): string {
@@ -50,18 +67,18 @@ export interface ListOptions extends Selection {
 export async function* listJobs(tables: Tables, options: ListOptions = {}): AsyncIterable<Row[]> {
   const { sql } = tables
   await openViews(tables)
-  const where = await selectionSql(tables, options)
+  const { from, where } = await selectionSql(tables, options)
   const columns = (options.columns ?? ['*']).map((name) => (name === '*' ? name : quoteName(name)))
   const page = `LIMIT ${rowCount(options.limit, 'ALL')} OFFSET ${rowCount(options.offset, '0')}`
   try {
     if (options.limit === undefined) {
-      yield* sql.stream(`SELECT ${columns.join(', ')} FROM jobs WHERE ${where} ORDER BY job_id ${page}`)
+      yield* sql.stream(`SELECT ${columns.join(', ')} FROM ${from} WHERE ${where} ORDER BY job_id ${page}`)
       return
     }
     // The condition may be over wide columns, the page is not: its rows are fetched in a second step.
     await sql.run(
       `CREATE OR REPLACE TEMP TABLE jobs_page AS
-       SELECT job_id, job_key, state, class, tries FROM jobs WHERE ${where} ORDER BY job_id ${page}`,
+       SELECT job_id, job_key, state, class, tries FROM ${from} WHERE ${where} ORDER BY job_id ${page}`,
     )
     yield* sql.stream(
       `SELECT ${columns.join(', ')} FROM (

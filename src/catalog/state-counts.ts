@@ -164,9 +164,10 @@ function relation(source: string): string {
 }
 
 function groupsOf(sources: StateSources): string {
-  const placed = `s.batch_id = b.batch_id AND s.state NOT IN ('pending', 'held')`
-  return `SELECT s.state, s.class, b.site, count(*) AS jobs FROM (${jobStates(sources)}) s
-    LEFT JOIN (SELECT batch_id, any_value(site) AS site FROM ${sources.batches} GROUP BY batch_id) b ON ${placed}
+  return `SELECT s.state, s.class, b.site, sum(s.n)::BIGINT AS jobs FROM (
+      SELECT state, class, CASE WHEN state NOT IN ('pending', 'held') THEN batch_id END AS batch_id, count(*) AS n
+      FROM (${jobStates(sources)}) GROUP BY ALL) s
+    LEFT JOIN (SELECT batch_id, any_value(site) AS site FROM ${sources.batches} GROUP BY batch_id) b ON b.batch_id = s.batch_id
     GROUP BY s.state, s.class, b.site`
 }
 

@@ -49,11 +49,12 @@ export async function openViews(
   return { ...snapshots, merged }
 }
 
-function jobsView(): string {
+/** SQL of view `jobs`, over all jobs or those whose keys are in the relation `only`. */
+export function jobsView(only?: string): string {
   const columns = TABLES.jobs.columns.map(({ name }) => quoteName(name))
   const carry = columns.filter((name) => name !== '"job_key"' && name !== '"revision"').map((name) => `j.${name}`)
   return `SELECT ${columns.join(', ')}, state, class, tries, ${MISSING} AS missing
-    FROM (${jobStates({ ...STATE_SOURCES, carry })})`
+    FROM (${jobStates({ ...STATE_SOURCES, carry, ...(only && { only }) })})`
 }
 
 /** Where each job of the newest plan that it is in lies; batches that were dropped left the ranges of others free. */

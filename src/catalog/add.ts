@@ -1,0 +1,100 @@
+import { dirname, extname, join, resolve } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Tables } from '../ports/tables/tables.ts'
+import { Adding, type JobFile } from './adding.ts'
+import { rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
+import { nearest } from './keys.ts'
+import { mergeRows } from './merge.ts'
+import { readNdjson } from './read-ndjson.ts'
+import { type Reject, writeRejects } from './rejects.ts'
+import { type JobDefaults, NO_DEFAULTS } from './resolve.ts'
+
+export interface AddOptions {
+  /** Directory of the campaign; rejects.ndjson is written there. */
+  readonly campaign: string
+  /** Absolute directory that output paths are relative to. */
+  readonly outputs: string
+  /** The campaign's `.floe`, for what does not fit in memory. */
+  readonly cache: string
+  /** `jobs:` of floe.yaml. */
+  readonly defaults?: JobDefaults
+  readonly clock: Clock
+  readonly onProgress?: (progress: { path: string; jobs: number }) => void
+  readonly signal?: AbortSignal
+}
+
+export interface AddReport {
+  readonly added: number
+  readonly unchanged: number
+  readonly replaced: number
+  readonly rejected: number
+  /** Path of rejects.ndjson, when something was rejected. */
+  readonly rejectsFile?: string
+  readonly files: readonly { readonly path: string; readonly jobs: number; readonly seconds: number }[]
+  readonly firstRejects: readonly Reject[]
+}
+
+/**
+ * Reads job files into the jobs and files tables, in one commit of each. A row that is wrong is rejected with its line, what is wrong and
+ * what to do; the good rows are kept. Jobs that are there with the same text change nothing; another text makes a new revision. Looks at no
+ * input. Throws JOB_FILE_INVALID, with nothing changed, when a file as a whole cannot be read. Memory does not grow with the number of jobs
+ * beyond what SQL keeps within its limit.
+ */
+export async function addJobFiles(tables: Tables, paths: readonly string[], options: AddOptions): Promise<AddReport> {
+  const { clock } = options
+  let current = ''
+  const adding = new Adding({
+    sql: tables.sql,
+    scratch: join(options.cache, `add-${clock.uuid()}`),
+    signal: options.signal,
+    onRows: (jobs) => options.onProgress?.({ path: current, jobs }),
+  })
+  await adding.open()
+  try {
+    const seconds: number[] = []
+    for (const name of paths) {
+      const started = clock.ticks()
+      current = name
+      await readJobFile(adding, name, options.defaults ?? NO_DEFAULTS)
+      seconds.push((clock.ticks() - started) / 1000)
+    }
+    await adding.numberLines()
+    const counts = await adding.countByFile()
+    await rejectDuplicates(adding)
+    await rejectSharedOutputs(adding)
+    const merged = await mergeRows(adding, tables, { outputs: resolve(options.outputs), nowMs: clock.now() })
+    const rejected = await writeRejects(adding, options.campaign)
+    return {
+      ...merged,
+      rejected: rejected.count,
+      ...(rejected.path === undefined ? {} : { rejectsFile: rejected.path }),
+      files: paths.map((path, at) => ({ path, jobs: counts[at] ?? 0, seconds: seconds[at] ?? 0 })),
+      firstRejects: rejected.first,
+    }
+  } finally {
+    await adding.close()
+  }
+}
+
+type Reader = (adding: Adding, file: JobFile) => Promise<void>
+
+const READERS: Readonly<Record<string, Reader>> = {
+  '.ndjson': readNdjson,
+  '.jsonl': readNdjson,
+}
+
+async function readJobFile(adding: Adding, name: string, defaults: JobDefaults): Promise<void> {
+  const path = resolve(name)
+  const extension = extname(path).toLowerCase()
+  const read = READERS[extension]
+  if (!read) {
+    const near = nearest(extension, Object.keys(READERS))
+    throw new FloeError('JOB_FILE_INVALID', `${name}: floe knows no job files that end in \`${extension}\``, {
+      hint: `${near ? `Did you mean ${near}? ` : ''}Job files end in ${Object.keys(READERS).join(', ')}.`,
+      details: { file: name },
+    })
+  }
+  const base = dirname(path)
+  await read(adding, adding.begin({ name, path, base: base === '/' ? base : `${base}/`, defaults }))
+}

@@ -1,0 +1,191 @@
+import type { GivenColumn } from './given.ts'
+import { isGlob, isWrongUrl, outputOf } from './paths.ts'
+
+/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see `add_rows`. All are SQL. */
+interface Problem {
+  readonly when: string
+  /** Not asked when the source has none of these columns. */
+  readonly needs: readonly GivenColumn[]
+  readonly value: string
+  readonly reason: string
+  readonly hint: string
+}
+
+const ID_MAX = 1000
+const CONTROL = "'[\\x00-\\x08\\x0b-\\x1f\\x7f]'"
+
+const text = (sentence: string): string => `'${sentence.replaceAll("'", "''")}'`
+const first = (list: string, test: (one: string) => string): string =>
+  `list_filter(${list}, lambda one: ${test('one')})[1]`
+
+const OUTPUT_PATHS = 'list_transform(outputs, lambda one: one.path)'
+const NAMES = 'list_concat(coalesce(input_names, []), coalesce(file_names, []))'
+const URLS = 'list_concat(coalesce(inputs, []), coalesce(files, []))'
+/** The same url under the same name twice is one link; two urls under one name are not. */
+const PAIRS = `list_transform(list_zip(${URLS}, ${NAMES}), lambda pair: pair[2] || chr(1) || pair[1])`
+const withoutUrl = (pairs: string): string => `list_transform(${pairs}, lambda pair: string_split(pair, chr(1))[1])`
+const COLLISIONS = `list_filter(list_distinct(${NAMES}), lambda name:
+  len(list_filter(list_distinct(${PAIRS}), lambda pair: starts_with(pair, name || chr(1)))) > 1 OR name = '')`
+
+const namesTwice = `CASE WHEN coalesce(len(files), 0) = 0 AND len(inputs) = 1 THEN input_names[1] = ''
+  WHEN coalesce(len(files), 0) = 0 AND len(inputs) = 2 THEN input_names[1] IN ('', input_names[2]) OR input_names[2] = ''
+  ELSE len(list_distinct(${NAMES})) < len(${NAMES}) OR list_contains(${NAMES}, '') END
+  AND len(list_distinct(${withoutUrl(`list_distinct(${PAIRS})`)})) < len(list_distinct(${PAIRS})) OR list_contains(${NAMES}, '')`
+
+const JOINED = 'array_to_string(arguments, chr(1))'
+const names = (joined: string): string =>
+  `(contains(${joined}, '{input:') OR contains(${joined}, '{output:') OR contains(${joined}, '{label:'))`
+const TOKEN = '\\{(?:input|output|label):[^{}\\x01]*\\}'
+const numbered = (kind: string): string =>
+  `list_transform(range(1, coalesce(len(${kind}s), 0) + 1), lambda n: '{${kind}:' || n || '}')`
+const VALID = `list_concat(${numbered('input')}, ${numbered('output')},
+  coalesce(list_transform(map_keys(labels), lambda name: '{label:' || name || '}'), []))`
+/** Placeholders, the escaped ones taken out, that name nothing of the job. */
+const WRONG_TOKENS = `list_filter(regexp_extract_all(regexp_replace(${JOINED}, '\\{${TOKEN}\\}', chr(1), 'g'), '${TOKEN}'),
+  lambda token: NOT list_contains(${VALID}, token))`
+const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
+
+const allNames = (columns: string): string => `concat_ws(chr(10), ${columns})`
+
+/** In order: a row is told the first one only. The number of a problem is its place, from 1. */
+const PROBLEMS: readonly Problem[] = [
+  {
+    when: "job_id IS NULL OR job_id = ''",
+    needs: [],
+    value: 'NULL',
+    reason: text('no id'),
+    hint: text('add `id:` with a name that no other job has'),
+  },
+  {
+    when: `length(job_id) > ${ID_MAX}`,
+    needs: ['id'],
+    value: 'job_id',
+    reason: text(`the id is longer than ${ID_MAX} characters`),
+    hint: text('give the job a shorter name'),
+  },
+  {
+    when: "wrong_key IN ('after', 'container', 'nodes over 1')",
+    needs: ['after', 'container', 'nodes'],
+    value: 'wrong_value',
+    reason:
+      "'not supported yet: `' || split_part(wrong_key, ' ', 1) || '`' || CASE WHEN wrong_key LIKE '% over 1' THEN ' over 1' ELSE '' END",
+    hint: "'take `' || split_part(wrong_key, ' ', 1) || '` out of the job for now'",
+  },
+  {
+    when: "executable IS NULL OR executable = ''",
+    needs: [],
+    value: 'NULL',
+    reason: text('no executable'),
+    hint: text('add `executable:` with a path or URL'),
+  },
+  {
+    when: `regexp_matches(job_id, ${CONTROL}) OR contains(spec, '\\') AND (contains(spec, '\\u0000')
+      AND contains(${allNames('array_to_string(arguments, chr(10)), CAST(environment AS VARCHAR), setup, "check"')}, chr(0))
+      OR regexp_matches(${allNames('executable, inputs, files, outputs::VARCHAR, labels::VARCHAR, stdin, stdout, site, parent')}, ${CONTROL}))`,
+    needs: [],
+    value: 'NULL',
+    reason: text('a control character in a name'),
+    hint: text('take it out; of all control characters only newline and tab may be in a name'),
+  },
+  {
+    when: "list_contains(given_inputs, '') OR list_contains(given_files, '') OR len(list_filter(list_concat(given_inputs, given_files), lambda one: one IS NULL)) > 0",
+    needs: ['inputs', 'files'],
+    value: 'NULL',
+    reason: text('an input without a name'),
+    hint: text('take the empty entry out of the list'),
+  },
+  {
+    when: `len(list_filter(${URLS}, lambda one: ${isWrongUrl('one')})) > 0`,
+    needs: ['inputs', 'files'],
+    value: first(URLS, isWrongUrl),
+    reason: `'input ' || ${first(URLS, isWrongUrl)} || ' is none that floe can read'`,
+    hint: text('name a path, https://, webhdfs://, or a path below a root: era5:1982/01.nc'),
+  },
+  {
+    when: namesTwice,
+    needs: ['inputs', 'files'],
+    value: `${COLLISIONS}[1]`,
+    reason: `CASE WHEN ${COLLISIONS}[1] = '' THEN 'an input without a file name' ELSE 'two inputs would both be called ' || ${COLLISIONS}[1] END`,
+    hint: text('name them by relative paths that differ; URLs and absolute paths get their last part as name'),
+  },
+  {
+    when: `len(list_filter(outputs, lambda one: ${outputOf('one.path')} IS NULL)) > 0`,
+    needs: ['outputs'],
+    value: first(OUTPUT_PATHS, (one) => `${outputOf(one)} IS NULL`),
+    reason: `CASE WHEN list_contains(${OUTPUT_PATHS}, '') THEN 'an output without a name'
+      ELSE 'output ' || ${first(OUTPUT_PATHS, (one) => `${outputOf(one)} IS NULL`)} || ' leaves the campaign' END`,
+    hint: text("name it below the campaign's outputs"),
+  },
+  {
+    when: `CASE WHEN len(outputs) < 2 THEN false ELSE len(list_distinct(${OUTPUT_PATHS})) < len(outputs) END`,
+    needs: ['outputs'],
+    value: `list_filter(${OUTPUT_PATHS}, lambda one: len(list_filter(outputs, lambda other: other.path = one)) > 1)[1]`,
+    reason: text('the job names an output twice'),
+    hint: text('name each output once'),
+  },
+  {
+    when: `list_has_any(${NAMES}, ${OUTPUT_PATHS})`,
+    needs: ['outputs'],
+    value: `list_intersect(${NAMES}, ${OUTPUT_PATHS})[1]`,
+    reason: `'output ' || list_intersect(${NAMES}, ${OUTPUT_PATHS})[1] || ' has the name of an input'`,
+    hint: text('give the output another path: the job would write over its input'),
+  },
+  {
+    when: `CASE WHEN len(inputs) > 0 AND len(outputs) > 0 AND NOT ${names(QUICK)} THEN false
+      WHEN NOT ${names(JOINED)} THEN false ELSE len(${WRONG_TOKENS}) > 0 END`,
+    needs: ['arguments'],
+    value: `${WRONG_TOKENS}[1]`,
+    reason: `'argument ' || ${WRONG_TOKENS}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
+      coalesce(len(outputs), 0) || ' outputs and ' || coalesce(cardinality(labels), 0) || ' labels'`,
+    hint: text('count from {input:1}; {{input:1}} is the text itself'),
+  },
+  {
+    when: 'stdin IS NOT NULL AND NOT coalesce(list_contains(input_names, stdin), false)',
+    needs: ['stdin'],
+    value: 'stdin',
+    reason: "'`stdin` names ' || stdin || ', which is no input'",
+    hint: text('write one of the inputs, or {input:1}'),
+  },
+  {
+    when: `stdout IS NOT NULL AND NOT coalesce(list_contains(${OUTPUT_PATHS}, stdout), false)
+      OR stdout IS NOT NULL AND ${isGlob('stdout')}`,
+    needs: ['stdout'],
+    value: 'stdout',
+    reason: "'`stdout` names ' || stdout || ', which is no output'",
+    hint: text('write one of the outputs, or {output:1}; not a glob'),
+  },
+  {
+    when: 'wrong_key IS NOT NULL',
+    needs: ['cpus', 'memory', 'walltime', 'gpus', 'nodes', 'cache', 'publish', 'priority'],
+    value: 'wrong_value',
+    reason: "'`' || wrong_key || ': ' || left(wrong_value, 200) || '` cannot be read'",
+    hint: `CASE wrong_key WHEN 'memory' THEN 'write a size such as 512MB or 2GB' WHEN 'walltime' THEN 'write a duration such as 90s, 10m or 1h30m'
+      WHEN 'cache' THEN 'write true or false' WHEN 'publish' THEN 'write files, pack or table' ELSE 'write a whole number' END`,
+  },
+  {
+    when: "len(list_filter(map_keys(environment), lambda name: NOT regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*'))) > 0",
+    needs: ['environment'],
+    value: "list_filter(map_keys(environment), lambda name: NOT regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*'))[1]",
+    reason: text('a name in `environment` that no shell takes'),
+    hint: text('use letters, digits and _'),
+  },
+]
+
+/** Number of the row's first problem, 0 for none. */
+export function problemSql(columns: ReadonlySet<GivenColumn>): string {
+  const arms = PROBLEMS.flatMap(({ when, needs }, at) =>
+    needs.length === 0 || needs.some((name) => columns.has(name)) ? [`WHEN ${when} THEN ${at + 1}`] : [],
+  )
+  return `CAST(CASE ${arms.join('\n')} ELSE 0 END AS TINYINT)`
+}
+
+/** value, reason and hint of the rows of `add_rows` that have a problem of their own. */
+export function problemTexts(): string {
+  const arm = (pick: (problem: Problem) => string) =>
+    `CASE problem ${PROBLEMS.map((problem, at) => `WHEN ${at + 1} THEN ${pick(problem)}`).join('\n')} END`
+  return `left(CAST(${arm((problem) => problem.value)} AS VARCHAR), 200) AS value,
+    ${arm((problem) => problem.reason)} AS reason, ${arm((problem) => problem.hint)} AS hint`
+}
+
+/** How many kinds of own problems there are; larger numbers in `problem` are for those that need other rows. */
+export const OWN_PROBLEMS = PROBLEMS.length

@@ -1,0 +1,297 @@
+import { isUtf8 } from 'node:buffer'
+import { open } from 'node:fs/promises'
+import { FloeError } from '../model/errors.ts'
+import { quoteName, quotePath } from '../ports/tables/tables.ts'
+import type { Adding, JobFile } from './adding.ts'
+import { excerpt, type Fault, type GivenColumn } from './given.ts'
+import { jobForm } from './job-form.ts'
+import { parseJsonTexts } from './json-text.ts'
+import { dataNamed, keyNamed, resourceNamed } from './keys.ts'
+import { LINE_MAX, type LineBlock, lineBlocks } from './lines.ts'
+import { Spool } from './spool.ts'
+
+/**
+ * Reads NDJSON by SQL. The keys are those of a sample of the lines; a second look by SQL at the number of keys of each line finds every
+ * line that has others, or values of other forms. Only those lines, and what is no JSON at all, are read one by one and told what is wrong.
+ */
+export async function readNdjson(adding: Adding, file: JobFile): Promise<void> {
+  const measured = await measure(file.path, adding.signal)
+  const keys = await sampleKeys(file.path)
+  const path = measured.tooLong.length === 0 ? file.path : await withoutLongLines(adding, file.path)
+  const row = await adding.insert(file, typedRead(path, keys))
+  const odd = await oddRows(adding, { path, keys, row })
+  if (odd.length > 0) await readOddLines(adding, file, { odd, row })
+  if (measured.blank.length > 0) await numberAround(adding, measured.blank, row)
+}
+
+interface Measured {
+  /** Numbers of the lines that hold nothing, but for those at the end. */
+  readonly blank: number[]
+  readonly tooLong: number[]
+}
+
+/** One look at the bytes of the file, as fast as the disk: where rows are not lines, and what SQL would choke on. */
+async function measure(path: string, signal: AbortSignal | undefined): Promise<Measured> {
+  const measured: Measured = { blank: [], tooLong: [] }
+  let last = 0
+  for await (const block of lineBlocks(path, { signal })) {
+    if (block.tooLong !== null) measured.tooLong.push(block.line)
+    for (const { line, from, to } of linesOf(block)) {
+      if (isBlank(block.bytes, from, to)) measured.blank.push(line)
+      else last = line
+    }
+  }
+  while (measured.blank.length > 0 && measured.blank.at(-1)! > last) measured.blank.pop()
+  return measured
+}
+
+function* linesOf({ line: first, bytes }: LineBlock): Generator<{ line: number; from: number; to: number }> {
+  let line = first
+  for (let from = 0; from < bytes.length; ) {
+    const end = bytes.indexOf(10, from)
+    const to = end < 0 ? bytes.length : end
+    yield { line: line++, from, to }
+    from = to + 1
+  }
+}
+
+function isBlank(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at]!
+    if (byte !== 32 && (byte < 9 || byte > 13)) return false
+  }
+  return true
+}
+
+/** A copy in which lines that are too long are `null`: the rows stay what they were. */
+async function withoutLongLines(adding: Adding, path: string): Promise<string> {
+  const copy = adding.scratchPath('short.ndjson')
+  const handle = await open(copy, 'w', 0o600)
+  try {
+    for await (const { bytes, tooLong } of lineBlocks(path, { signal: adding.signal })) {
+      await handle.appendFile(tooLong === null ? bytes : 'null\n')
+    }
+  } finally {
+    await handle.close()
+  }
+  return copy
+}
+
+/** What SQL reads: names of the file by the column of a job that they mean, at the top and inside `data` and `resources`. */
+interface Keys {
+  readonly top: ReadonlyMap<GivenColumn, string>
+  readonly data: ReadonlyMap<GivenColumn, string>
+  readonly resources: ReadonlyMap<GivenColumn, string>
+}
+
+const SAMPLES = 8
+const SAMPLE = 1 << 17
+
+async function sampleKeys(path: string): Promise<Keys> {
+  const keys = { top: new Map(), data: new Map(), resources: new Map() }
+  const handle = await open(path, 'r')
+  try {
+    const { size } = await handle.stat()
+    const buffer = Buffer.alloc(SAMPLE)
+    for (let sample = 0; sample < SAMPLES; sample++) {
+      const from = size <= SAMPLE ? 0 : Math.floor(((size - SAMPLE) * sample) / (SAMPLES - 1))
+      const { bytesRead } = await handle.read(buffer, 0, SAMPLE, from)
+      for (const line of buffer.toString('utf8', 0, bytesRead).split('\n')) noteKeys(keys, line)
+      if (size <= SAMPLE) break
+    }
+  } finally {
+    await handle.close()
+  }
+  return keys
+}
+
+type Noted = { readonly [part in keyof Keys]: Map<GivenColumn, string> }
+
+function noteKeys(keys: Noted, line: string): void {
+  if (!line.startsWith('{')) return
+  let row: Record<string, unknown>
+  try {
+    row = JSON.parse(line)
+  } catch {
+    return
+  }
+  for (const [name, value] of Object.entries(row)) {
+    const known = keyNamed(name)
+    if (known?.form === 'data' || known?.form === 'resources') {
+      for (const inner of Object.keys((value ?? {}) as object)) {
+        const key = known.form === 'data' ? dataNamed(inner) : resourceNamed(inner)
+        if (key) note(keys[known.form], columnOf(key), inner)
+      }
+    } else if (known) note(keys.top, columnOf(known.key), name)
+  }
+  for (const column of keys.top.keys()) keys.data.delete(column)
+}
+
+/** The first spelling of a key is read by SQL; a line with another is an odd one. */
+function note(keys: Map<GivenColumn, string>, column: GivenColumn, name: string): void {
+  if (!keys.has(column)) keys.set(column, name)
+}
+
+const columnOf = (key: string): GivenColumn => (key === 'input' || key === 'output' ? `${key}s` : key) as GivenColumn
+
+const LISTS: ReadonlySet<string> = new Set(['arguments', 'inputs', 'outputs', 'files', 'after'])
+const MAPS: ReadonlySet<string> = new Set(['environment', 'labels'])
+
+const typeOf = (column: GivenColumn): string =>
+  LISTS.has(column) ? 'VARCHAR[]' : MAPS.has(column) ? 'MAP(VARCHAR, VARCHAR)' : 'VARCHAR'
+
+/** Weights of the keys inside `data` and `resources` in the count of a row's keys. */
+const INNER = { data: 100, resources: 10_000 } as const
+
+function typedRead(path: string, keys: Keys) {
+  const types = [...keys.top].map(([column, name]) => `${quoteName(name)}: '${typeOf(column)}'`)
+  const columns = [...keys.top].map(([column, name]) => ({ column, sql: quoteName(name), weight: 1 }))
+  const counted: string[] = []
+  for (const part of ['data', 'resources'] as const) {
+    if (keys[part].size === 0) continue
+    const fields = [...keys[part]].map(([column, name]) => `${quoteName(name)} ${typeOf(column)}`)
+    types.push(`${part}: 'STRUCT(${fields.join(', ')})'`)
+    // A text where the map should be comes as a map of nulls: it counts as absent, and the line as odd.
+    const some = [...keys[part].values()].map((name) => `${part}.${quoteName(name)} IS NOT NULL`)
+    counted.push(`CAST(${some.join(' OR ')} AS INTEGER)`)
+    for (const [column, name] of keys[part]) {
+      columns.push({ column, sql: `${part}.${quoteName(name)}`, weight: INNER[part] })
+    }
+  }
+  // A file without any known key is still read: every line of it is odd.
+  if (types.length === 0) types.push("id: 'VARCHAR'")
+  counted.push(...columns.map(({ sql, weight }) => `${weight} * CAST(${sql} IS NOT NULL AS INTEGER)`))
+  const odd = columns.map(({ column, sql }) => isOdd(column, sql)).join(' OR ') || 'false'
+  const list = columns.map(({ column, sql }) => `${sql} AS ${quoteName(column)}`)
+  list.push(`CASE WHEN ${odd} THEN -1 ELSE ${counted.join(' + ') || '0'} END AS keys`)
+  return {
+    columns: new Set<GivenColumn>([...columns.map(({ column }) => column), 'keys']),
+    select: `SELECT ${list.join(', ')} FROM read_json(${quotePath(path)}, format = 'newline_delimited', ignore_errors = true,
+      maximum_object_size = ${LINE_MAX}, columns = {${types.join(', ')}})`,
+  }
+}
+
+/** Whether a text may be JSON that was no text (maps and lists come as their JSON), or a list holds null. Some texts are odd and right. */
+function isOdd(column: GivenColumn, sql: string): string {
+  const text = (joined: string) => `contains(${joined}, '{"') OR contains(${joined}, '[') OR contains(${joined}, '{}')`
+  const list = (values: string) =>
+    `list_count(${values}) < len(${values}) OR ${text(`array_to_string(${values}, chr(10))`)}`
+  if (LISTS.has(column)) return list(sql)
+  if (!MAPS.has(column)) return `starts_with(${sql}, '{') OR starts_with(${sql}, '[')`
+  return `${list(`map_values(${sql})`)} OR len(list_distinct(map_keys(${sql}))) < cardinality(${sql})`
+}
+
+/** Numbers, from 0, of the rows that SQL did not read as what they are. */
+async function oddRows(adding: Adding, read: { path: string; keys: Keys; row: number }): Promise<Float64Array> {
+  const { sql } = adding
+  const inner = (['data', 'resources'] as const).filter((part) => read.keys[part].size > 0)
+  const paths = ['$', ...inner.map((part) => `$.${part}`)].map((path) => `'${path}'`)
+  const counts = inner.map((part, at) => ` + ${INNER[part]} * coalesce(len(found[${at + 2}]), 0)`).join('')
+  await sql.run(`CREATE OR REPLACE TEMP TABLE add_keys AS
+    SELECT CAST(len(found[1])${counts} AS INTEGER) AS keys FROM (SELECT json_keys(json, [${paths.join(', ')}]) AS found
+      FROM read_ndjson_objects(${quotePath(read.path)}, ignore_errors = true, maximum_object_size = ${LINE_MAX}))`)
+  const [both] = await sql.rows<{ read: number; counted: number }>(`SELECT
+    (SELECT count(*) FROM add_rows WHERE rowid >= ${read.row}) AS read, (SELECT count(*) FROM add_keys) AS counted`)
+  if (both!.read !== both!.counted) {
+    throw new FloeError('JOB_FILE_INVALID', `${read.path} changed while it was read`, {
+      hint: 'Wait until the file is complete and add it again; nothing was changed.',
+    })
+  }
+  const odd: number[] = []
+  const query = `SELECT k.rowid AS n FROM add_keys k JOIN add_rows r ON r.rowid = k.rowid + ${read.row}
+    WHERE r.keys IS DISTINCT FROM k.keys OR k.keys = 0 ORDER BY n`
+  for await (const [chunk] of sql.columns(query))
+    for (let at = 0; at < chunk!.length; at++) odd.push(Number(chunk![at]))
+  await sql.run('DROP TABLE add_keys')
+  return Float64Array.from(odd)
+}
+
+async function readOddLines(
+  adding: Adding,
+  file: JobFile,
+  { odd, row }: { odd: Float64Array; row: number },
+): Promise<void> {
+  await adding.void(odd, row)
+  const spool = new Spool(adding, file)
+  let [number, next] = [0, 0]
+  for await (const block of lineBlocks(file.path, { signal: adding.signal })) {
+    for (const { line, from, to } of linesOf(block)) {
+      if (isBlank(block.bytes, from, to)) continue
+      if (number++ !== odd[next]) continue
+      next++
+      const form = lineForm(block, { from, to, isCut: to === block.bytes.length })
+      if (spool.push(line, form)) await spool.flush()
+    }
+    if (next === odd.length) break
+  }
+  await spool.end()
+}
+
+function lineForm({ bytes, tooLong }: LineBlock, { from, to, isCut }: { from: number; to: number; isCut: boolean }) {
+  if (tooLong !== null) return tooLongFault(tooLong)
+  const line = bytes.subarray(from, to)
+  if (!isUtf8(line)) return notUtf8(line)
+  const text = line.toString('utf8')
+  try {
+    return jobForm(parseJsonTexts(text))
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    return isCut ? cutOff(text) : notJson(text, error)
+  }
+}
+
+const ID = /"(?:id|job_id|name)"\s*:\s*"((?:[^"\\]|\\.)*)"/
+
+function nameIn(text: string): string | null {
+  try {
+    const id = ID.exec(text)?.[1]
+    return id === undefined ? null : (JSON.parse(`"${id}"`) as string)
+  } catch {
+    return null
+  }
+}
+
+export const tooLongFault = (bytes: number): Fault => ({
+  job: null,
+  value: null,
+  reason: `a line of ${Math.round(bytes / 1e6)} MB`,
+  hint: `a job may have ${LINE_MAX / 1e6} MB; pass long lists in a file`,
+})
+
+export function notUtf8(bytes: Buffer): Fault {
+  const text = bytes.toString('latin1')
+  return {
+    job: nameIn(text),
+    value: excerpt(text),
+    reason: 'not UTF-8',
+    hint: 'convert the file: iconv -f latin1 -t utf-8 OLD > NEW',
+  }
+}
+
+const cutOff = (text: string): Fault => ({
+  job: nameIn(text),
+  value: excerpt(text),
+  reason: 'the file ends within this line',
+  hint: 'it was cut off; write the file again',
+})
+
+const notJson = (text: string, { message }: SyntaxError): Fault => ({
+  job: nameIn(text),
+  value: excerpt(text),
+  reason: `no JSON: ${message.replace(/, (?:\.\.\.)?".*$/s, '')}`,
+  hint: 'write one JSON object in each line',
+})
+
+/** Lines of rows in a file with blank lines in between. */
+async function numberAround(adding: Adding, blank: readonly number[], row: number): Promise<void> {
+  const before = blank.map((line, at) => ({ n: row + line - 1 - at, blank: at + 1 }))
+  const columns = [
+    { name: 'n', type: 'BIGINT' },
+    { name: 'blank', type: 'BIGINT' },
+  ]
+  await adding.sql.load('add_names', columns, [before])
+  await adding.sql.run(`UPDATE add_rows SET line = found.line FROM (
+      SELECT r.rowid AS row, r.rowid - ${row} + 1 + coalesce(b.blank, 0) AS line
+      FROM add_rows r ASOF LEFT JOIN add_names b ON r.rowid >= b.n WHERE r.line IS NULL AND r.rowid >= ${row}) found
+    WHERE add_rows.rowid = found.row`)
+}

@@ -1,0 +1,281 @@
+import { jobKeySql } from '../model/job-key.ts'
+import { quoteName, quoteText } from '../ports/tables/tables.ts'
+import { bytesSql, countSql, secondsSql } from './amounts.ts'
+import { GIVEN, type GivenColumn, type GivenSql } from './given.ts'
+import { nameOf, outputOf, urlOf } from './paths.ts'
+import { problemSql } from './problems.ts'
+
+/** What holds for every job that does not say otherwise: `jobs:` of floe.yaml. */
+export interface JobDefaults {
+  readonly resources: {
+    readonly cpus: number
+    readonly memoryBytes: number | null
+    readonly walltimeSec: number | null
+    readonly gpus: number
+    readonly nodes: number
+  }
+  readonly setup: string | null
+  readonly environment: Readonly<Record<string, string>>
+  readonly publish: 'files' | 'pack' | 'table'
+  readonly check: string | null
+  readonly cache: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly priority: number
+}
+
+export const NO_DEFAULTS: JobDefaults = {
+  resources: { cpus: 1, memoryBytes: null, walltimeSec: null, gpus: 0, nodes: 1 },
+  setup: null,
+  environment: {},
+  publish: 'files',
+  check: null,
+  cache: true,
+  labels: {},
+  priority: 0,
+}
+
+/** Where a job file stands: what its relative paths mean. */
+export interface Place {
+  /** Its number among the files that are added. */
+  readonly file: number
+  /** Directory of the job file, absolute, with a trailing slash. */
+  readonly base: string
+  readonly defaults: JobDefaults
+}
+
+/** Columns of `add_rows`: the jobs table without what the merge decides, and what was found wrong. */
+export const ROWS: Readonly<Record<string, string>> = {
+  file: 'INTEGER',
+  line: 'BIGINT',
+  job_id: 'VARCHAR',
+  job_key: 'BIGINT',
+  spec_digest: 'VARCHAR',
+  executable: 'VARCHAR',
+  is_program: 'BOOLEAN',
+  arguments: 'VARCHAR[]',
+  inputs: 'VARCHAR[]',
+  input_names: 'VARCHAR[]',
+  input_sizes: 'BIGINT[]',
+  input_digests: 'VARCHAR[]',
+  outputs: 'STRUCT(path VARCHAR, optional BOOLEAN)[]',
+  files: 'VARCHAR[]',
+  file_names: 'VARCHAR[]',
+  environment: 'MAP(VARCHAR, VARCHAR)',
+  setup: 'VARCHAR',
+  stdin: 'VARCHAR',
+  stdout: 'VARCHAR',
+  check: 'VARCHAR',
+  resources: 'STRUCT(cpus INTEGER, memory_bytes BIGINT, walltime_sec DOUBLE, gpus INTEGER, nodes INTEGER)',
+  labels: 'MAP(VARCHAR, VARCHAR)',
+  priority: 'INTEGER',
+  site: 'VARCHAR',
+  parent: 'VARCHAR',
+  cache: 'BOOLEAN',
+  publish: 'VARCHAR',
+  input_hash: 'VARCHAR',
+  bucket: 'INTEGER',
+  wrong_key: 'VARCHAR',
+  wrong_value: 'VARCHAR',
+  keys: 'INTEGER',
+  problem: 'TINYINT',
+}
+
+/**
+ * SELECT that makes rows of `add_rows` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first
+ * problem. One pass over the rows; a column that the source has not costs nothing.
+ */
+export function resolveSql(given: GivenSql, place: Place): string {
+  const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${given.select})`
+  const spelled = `SELECT *, ${specSql(given.columns)} AS spec, ${sortedInputs(given.columns.has('inputs'))} AS input_text FROM (${told})`
+  const digested = `SELECT *, sha256(spec) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
+  const extra = { file: String(place.file), bucket: BUCKET, problem: problemSql(given.columns) }
+  const columns = Object.entries(ROWS).map(([name, type]): [string, string] => [
+    name,
+    `CAST(${extra[name as keyof typeof extra] ?? quoteName(name)} AS ${type})`,
+  ])
+  return `SELECT ${selectList(columns)} FROM (${digested})`
+}
+
+const selectList = (columns: readonly (readonly [string, string])[]): string =>
+  columns.map(([name, sql]) => `${sql} AS ${quoteName(name)}`).join(', ')
+
+type Has = (name: GivenColumn) => boolean
+
+function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string, string][] {
+  const has: Has = (name) => columns.has(name)
+  const given = (name: GivenColumn): string => (has(name) ? quoteName(name) : `CAST(NULL AS ${GIVEN[name]})`)
+  const directory = quoteText(base)
+  const each = (name: GivenColumn, sql: (path: string) => string): string =>
+    has(name) ? `list_transform(${name}, lambda path: ${sql('path')})` : `CAST(NULL AS VARCHAR[])`
+  const isProgram = has('executable')
+    ? "coalesce(contains(executable, '/') AND NOT starts_with(executable, '/'), false)"
+    : 'false'
+  return [
+    ['line', given('line')],
+    ['keys', given('keys')],
+    ['job_id', given('id')],
+    [
+      'executable',
+      has('executable')
+        ? `CASE WHEN ${isProgram} THEN ${urlOf('executable', directory)} ELSE executable END`
+        : given('executable'),
+    ],
+    ['is_program', isProgram],
+    ['arguments', given('arguments')],
+    ['inputs', each('inputs', (path) => urlOf(path, directory))],
+    ['input_names', each('inputs', nameOf)],
+    ['input_sizes', given('input_sizes')],
+    ['input_digests', given('input_digests')],
+    ['outputs', outputsSql(has)],
+    ['files', each('files', (path) => urlOf(path, directory))],
+    ['file_names', each('files', nameOf)],
+    ['environment', mapSql(has('environment'), 'environment', defaults.environment)],
+    ['setup', textOr(given('setup'), defaults.setup)],
+    ['stdin', has('stdin') ? streamSql('stdin', has('inputs'), nameOf, 'inputs') : given('stdin')],
+    [
+      'stdout',
+      has('stdout')
+        ? streamSql('stdout', has('outputs'), (path) => `coalesce(${outputOf(path)}, ${path})`, 'outputs')
+        : given('stdout'),
+    ],
+    ['check', textOr(given('check'), defaults.check)],
+    ['resources', resourcesSql(has, defaults.resources)],
+    ['labels', mapSql(has('labels'), 'labels', defaults.labels)],
+    [
+      'priority',
+      has('priority') ? `coalesce(TRY_CAST(priority AS INTEGER), ${defaults.priority})` : String(defaults.priority),
+    ],
+    ['site', given('site')],
+    ['parent', given('parent')],
+    ['cache', has('cache') ? `coalesce(TRY_CAST(cache AS BOOLEAN), ${defaults.cache})` : String(defaults.cache)],
+    ['publish', textOr(given('publish'), defaults.publish)],
+    ...wrongColumns(has),
+    ['given_inputs', given('inputs')],
+    ['given_files', given('files')],
+  ]
+}
+
+const textOr = (sql: string, fallback: string | null): string =>
+  fallback === null ? sql : `coalesce(${sql}, ${quoteText(fallback)})`
+
+function outputsSql(has: Has): string {
+  if (!has('outputs')) return `CAST(NULL AS ${ROWS.outputs})`
+  const path = (one: string) => `coalesce(${outputOf(one)}, ${one})`
+  const plain = `list_transform(outputs, lambda one: {'path': ${path('one')}, 'optional': false})`
+  if (!has('optionals')) return plain
+  const flagged = `list_transform(list_zip(outputs, optionals), lambda pair: {'path': ${path('pair[1]')}, 'optional': coalesce(pair[2], false)})`
+  return `CASE WHEN optionals IS NULL THEN ${plain} ELSE ${flagged} END`
+}
+
+function mapSql(given: boolean, name: string, defaults: Readonly<Record<string, string>>): string {
+  const entries = Object.entries(defaults)
+  if (entries.length === 0)
+    return given ? `CASE WHEN cardinality(${name}) > 0 THEN ${name} END` : 'CAST(NULL AS MAP(VARCHAR, VARCHAR))'
+  const list = (values: string[]) => `[${values.map(quoteText).join(', ')}]`
+  const fallback = `map(${list(entries.map(([key]) => key))}, ${list(entries.map(([, value]) => value))})`
+  return given
+    ? `CASE WHEN cardinality(${name}) > 0 THEN map_concat(${fallback}, ${name}) ELSE ${fallback} END`
+    : fallback
+}
+
+/** `stdin: x` where x is an input as it was written, its name, or {input:N}: the name. `stdout` likewise with outputs. */
+function streamSql(stream: string, isThere: boolean, sql: (path: string) => string, list: string): string {
+  if (!isThere) return stream
+  const kind = list.slice(0, -1)
+  const placed = `TRY_CAST(regexp_extract(${stream}, '^\\{${kind}:([1-9][0-9]*)\\}$', 1) AS INTEGER)`
+  const place = `coalesce(${placed}, list_position(${list}, ${stream}))`
+  return `CASE WHEN ${stream} IS NOT NULL THEN coalesce(list_transform(list_filter([${list}[${place}]], lambda one: one IS NOT NULL),
+    lambda one: ${sql('one')})[1], ${stream}) END`
+}
+
+const AMOUNTS = {
+  cpus: countSql('cpus', 1),
+  memory: bytesSql('memory'),
+  walltime: secondsSql('walltime'),
+  gpus: countSql('gpus', 0),
+  nodes: countSql('nodes', 1),
+}
+
+function resourcesSql(has: Has, defaults: JobDefaults['resources']): string {
+  const or = (name: keyof typeof AMOUNTS, fallback: number | null) =>
+    has(name) ? `coalesce(${AMOUNTS[name]}, ${fallback ?? 'NULL'})` : (fallback ?? 'NULL')
+  const values = `{'cpus': ${or('cpus', defaults.cpus)}, 'memory_bytes': ${or('memory', defaults.memoryBytes)},
+    'walltime_sec': ${or('walltime', defaults.walltimeSec)}, 'gpus': ${or('gpus', defaults.gpus)}, 'nodes': ${or('nodes', defaults.nodes)}}`
+  return `CAST(${values} AS ${ROWS.resources})`
+}
+
+/** The first key whose text is no amount, flag or choice, with its text. */
+function wrongColumns(has: Has): [string, string][] {
+  const tests: Readonly<Record<string, string>> = {
+    ...Object.fromEntries(Object.entries(AMOUNTS).map(([name, sql]) => [name, `${sql} IS NULL`])),
+    cache: 'TRY_CAST(cache AS BOOLEAN) IS NULL',
+    publish: "publish NOT IN ('files', 'pack', 'table')",
+    priority: "TRY_CAST(priority AS INTEGER) IS NULL OR NOT regexp_full_match(priority, '-?[0-9]+(?:[.]0+)?')",
+  }
+  const arms = [
+    { from: 'after', key: 'after', test: 'len(after) > 0', value: "array_to_string(after, ', ')" },
+    { from: 'container', key: 'container', test: "container <> ''", value: 'container' },
+    { from: 'nodes', key: 'nodes over 1', test: `${AMOUNTS.nodes} > 1`, value: 'nodes' },
+    ...Object.entries(tests).map(([name, test]) => ({
+      from: name,
+      key: name,
+      test: `${name} IS NOT NULL AND (${test})`,
+      value: name,
+    })),
+  ].filter(({ from }) => has(from as GivenColumn))
+  const pick = (value: (arm: (typeof arms)[number]) => string) =>
+    arms.length === 0
+      ? 'CAST(NULL AS VARCHAR)'
+      : `CASE ${arms.map((arm) => `WHEN ${arm.test} THEN ${value(arm)}`).join(' ')} END`
+  return [
+    ['wrong_key', pick(({ key }) => quoteText(key))],
+    ['wrong_value', pick(({ value }) => value)],
+  ]
+}
+
+/*
+ * spec_digest, version 1: SHA-256 of the concatenation, in this order, of a letter and the JSON text of each value that is not null.
+ * Maps are lists of their entries sorted by key; empty lists and maps count as null. What defaults of floe.yaml fill in is part of it:
+ * two formats that say the same job give the same digest, and a changed default makes new revisions.
+ */
+const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
+  { letter: 'e', sql: 'to_json(executable)', from: 'executable' },
+  { letter: 'a', sql: 'to_json(arguments)', from: 'arguments' },
+  { letter: 'i', sql: 'CASE WHEN len(inputs) > 0 THEN to_json(inputs) END', from: 'inputs' },
+  { letter: 'n', sql: 'CASE WHEN len(inputs) > 0 THEN to_json(input_names) END', from: 'inputs' },
+  { letter: 'o', sql: 'CASE WHEN len(outputs) > 0 THEN to_json(outputs) END', from: 'outputs' },
+  { letter: 'f', sql: 'CASE WHEN len(files) > 0 THEN to_json(files) END', from: 'files' },
+  { letter: 'g', sql: 'CASE WHEN len(files) > 0 THEN to_json(file_names) END', from: 'files' },
+  { letter: 'v', sql: entriesSql('environment') },
+  { letter: 's', sql: 'to_json(setup)' },
+  { letter: 'd', sql: 'to_json(stdin)', from: 'stdin' },
+  { letter: 't', sql: 'to_json(stdout)', from: 'stdout' },
+  { letter: 'c', sql: 'to_json("check")' },
+  { letter: 'r', sql: 'to_json(resources)' },
+  { letter: 'l', sql: entriesSql('labels') },
+  { letter: 'p', sql: 'CAST(priority AS VARCHAR)' },
+  { letter: 'w', sql: 'to_json(site)', from: 'site' },
+  { letter: 'u', sql: 'to_json(parent)', from: 'parent' },
+  { letter: 'h', sql: 'CAST(cache AS VARCHAR)' },
+  { letter: 'b', sql: 'to_json(publish)' },
+]
+
+function entriesSql(map: string): string {
+  return `CASE WHEN cardinality(${map}) > 0 THEN to_json(list_sort(map_entries(${map}))) END`
+}
+
+function specSql(columns: ReadonlySet<GivenColumn>): string {
+  const parts = SPEC.filter(({ from }) => from === undefined || columns.has(from))
+  return `concat(${parts.map(({ letter, sql }) => `'${letter}' || CAST(${sql} AS VARCHAR)`).join(', ')})`
+}
+
+function sortedInputs(has: boolean): string {
+  if (!has) return "''"
+  return `CASE WHEN len(inputs) = 1 THEN inputs[1]
+    WHEN len(inputs) = 2 AND inputs[1] < inputs[2] THEN inputs[1] || chr(10) || inputs[2]
+    WHEN len(inputs) = 2 AND inputs[1] > inputs[2] THEN inputs[2] || chr(10) || inputs[1]
+    ELSE coalesce(array_to_string(list_sort(list_distinct(inputs)), chr(10)), '') END`
+}
+
+/** The last six bits of 128. */
+const BUCKET = "CAST(CAST('0x' || right(input_hash, 2) AS INTEGER) % 64 AS INTEGER)"
