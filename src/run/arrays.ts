@@ -7,6 +7,7 @@ import type { Snapshot, Tables } from '../ports/tables/tables.ts'
 import { type ResourceClass, readManifest } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
+import { liveFacts } from './live-status.ts'
 
 /** Jobs of one array: what staging holds in memory, and how long the first task waits for it. */
 const ARRAY_JOBS_MAX = 50_000
@@ -104,12 +105,15 @@ async function commitBatches(
   snapshot: Snapshot,
   { operation, guard, select }: { operation: string; guard: () => Promise<void>; select: string },
 ): Promise<void> {
+  const live = await tables.sql.rows<{ array_id: string }>(
+    `select distinct array_id from (${select}) where state in ('staged', 'submitted') order by 1`,
+  )
   await tables.commit('batches', {
     operation,
     guard,
     expect: snapshot.version,
     remove: snapshot.parts,
-    facts: await stateFacts(tables, { batches: select }),
+    facts: { ...(await stateFacts(tables, { batches: select })), ...liveFacts(live.map(({ array_id }) => array_id)) },
     select,
   })
 }

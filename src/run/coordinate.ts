@@ -8,6 +8,7 @@ import { assignArray, endArrays, liveArrays, lostJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
+import { harvestedFacts } from './live-status.ts'
 import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { cancelRequested, RequestWatch } from './requests.ts'
@@ -83,7 +84,7 @@ class Coordinator {
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
-      () => stateFacts(context.tables),
+      async () => ({ ...(await stateFacts(context.tables)), ...harvestedFacts(this.#arrays.values()) }),
     )
     this.#requests = new RequestWatch(context.tables)
   }

@@ -97,6 +97,11 @@ export class LiveArray {
     for (const [name, { task }] of this.#running) if (this.#gone.has(task)) this.#running.delete(name)
   }
 
+  /** How far the records were read, and which jobs run. */
+  get harvested(): { offsets: Offsets; running: string[] } {
+    return { offsets: this.#offsets, running: [...this.#running.keys()] }
+  }
+
   get runningJobs(): number {
     return this.#running.size
   }

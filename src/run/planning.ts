@@ -130,7 +130,7 @@ export async function planRunnable(
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
     batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
     clock,
-    facts: (batches) => stateFacts(tables, { batches }),
+    facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),
     ...(wishes.signal && { signal: wishes.signal }),
   })
@@ -139,3 +139,11 @@ export async function planRunnable(
 /** Some batches for each slot, so that the last ones end together; at most 1000 jobs each. */
 export const usualBatch = (jobs: number, slots: number): number =>
   Math.max(1, Math.min(1000, Math.ceil(jobs / (slots * 4))))
+
+/** The plan adds batches that are cut; the live arrays stay as the table had them. */
+async function liveIds({ sql }: RunContext['tables']): Promise<string[]> {
+  const rows = await sql.rows<{ array_id: string }>(
+    "select distinct array_id from batches where state in ('staged', 'submitted') order by 1",
+  )
+  return rows.map(({ array_id }) => array_id)
+}
