@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
@@ -118,10 +118,12 @@ export class LiveArray {
     return this.#batchOf.get(task) ?? null
   }
 
-  /** Asks the runners, on the site, to end these jobs. */
-  askCancel(jobs: readonly { job: string; task: number }[]): void {
-    appendFileSync(join(this.directory, 'cancel'), jobs.map(({ job }) => `${JSON.stringify(job)}\n`).join(''), {
-      mode: 0o600,
-    })
+  /** Asks the runners, on the site, to end these jobs. Written whole: an empty file would cancel all. */
+  askCancel(jobs: readonly { job: string }[]): void {
+    const path = join(this.directory, 'cancel')
+    const asked = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    const aside = `${path}.${process.pid}`
+    writeFileSync(aside, asked + jobs.map(({ job }) => `${JSON.stringify(job)}\n`).join(''), { mode: 0o600 })
+    renameSync(aside, path)
   }
 }
