@@ -4,11 +4,12 @@ import { FAILURE_CLASSES, type JobState } from '../model/verdict.ts'
 export interface StateSources {
   readonly jobs: string
   readonly attempts: string
-  readonly requests: string
+  /** Null: there are none, which saves two joins. */
+  readonly requests: string | null
   readonly plan: string
   readonly batches: string
-  /** `(job_key, revision)` of jobs that have started and not ended, from the record files of live arrays. */
-  readonly live: string
+  /** `(job_key, revision)` of jobs that have started and not ended, from the record files of live arrays; null: none. */
+  readonly live: string | null
   /** Relation with a column job_key: only these jobs are looked at. */
   readonly only?: string
   /** Columns of table jobs to be carried along, as SQL over `j`; none by default. */
@@ -38,6 +39,8 @@ const CLASSES = `[${FAILURE_CLASSES.map((name) => `'${name}'`).join(', ')}]`
  * texts takes five times as long. Each source is joined by a key that is unique in it, so that DuckDB leaves out what a query does not ask for.
  */
 export function jobStates(sources: StateSources): string {
+  const asked = askedJoins(sources)
+  const started = startedJoin(sources)
   const carried = (sources.carry ?? []).map((column) => `${column}, `).join('')
   return `SELECT * EXCLUDE (cut, won, verdict, next, class_code, is_cancelled, is_live, is_started, gate, gate_after),
     CASE WHEN state = 'succeeded' THEN NULL WHEN state = 'cancelled' AND is_cancelled THEN 'cancelled'
@@ -50,17 +53,28 @@ export function jobStates(sources: StateSources): string {
       WHEN gate = 'hold' THEN 'held'
       WHEN tries > cut AND next = 2 AND NOT coalesce(gate IN ('release', 'retry') AND gate_after >= tries, false) THEN 'held'
       ELSE 'pending' END AS state
-    FROM (SELECT ${carried}j.job_key, j.revision, coalesce(t.packed >> 48, 0)::INTEGER AS tries, t.won, coalesce(a.retry_after, 0) AS cut,
+    FROM (SELECT ${carried}j.job_key, j.revision, coalesce(t.packed >> 48, 0)::INTEGER AS tries, t.won, ${asked ? 'coalesce(a.retry_after, 0)' : '0'} AS cut,
         (t.packed >> 44) & 15 AS verdict, (t.packed >> 40) & 15 AS next, (t.packed >> 32) & 255 AS class_code,
-        coalesce(a.is_cancel AND a.cancel_after >= coalesce(t.packed >> 48, 0), false) AS is_cancelled, g.gate, g.gate_after,
+        ${asked ? 'coalesce(a.is_cancel AND a.cancel_after >= coalesce(t.packed >> 48, 0), false)' : 'false'} AS is_cancelled,
+        ${asked ? 'g.gate, g.gate_after' : 'NULL AS gate, NULL AS gate_after'},
         p.batch_id IS NOT NULL AND p.batch_id IS DISTINCT FROM nullif(t.packed & 4294967295, 0) - 1 AS is_live,
-        r.job_key IS NOT NULL AS is_started, coalesce(p.batch_id, nullif(t.packed & 4294967295, 0) - 1) AS batch_id
+        ${started ? 'r.job_key IS NOT NULL' : 'false'} AS is_started, coalesce(p.batch_id, nullif(t.packed & 4294967295, 0) - 1) AS batch_id
       FROM (SELECT * FROM ${sources.jobs}${only(sources)} WHERE NOT coalesce(withdrawn, false)) j
         LEFT JOIN (${tried(sources)}) t ON t.job_key = j.job_key AND t.revision = j.revision
-        LEFT JOIN (${gates(sources)}) g ON g.job_key = j.job_key
-        LEFT JOIN (${asks(sources)}) a ON a.job_key = j.job_key AND a.revision = j.revision
+        ${asked}
         LEFT JOIN (${placed(sources)}) p ON p.job_key = j.job_key AND p.revision = j.revision
-        LEFT JOIN (SELECT DISTINCT job_key, revision FROM ${sources.live}) r ON r.job_key = j.job_key AND r.revision = j.revision))`
+        ${started}))`
+}
+
+function askedJoins(sources: StateSources): string {
+  if (sources.requests === null) return ''
+  return `LEFT JOIN (${gates(sources)}) g ON g.job_key = j.job_key
+    LEFT JOIN (${asks(sources)}) a ON a.job_key = j.job_key AND a.revision = j.revision`
+}
+
+function startedJoin({ live }: StateSources): string {
+  if (live === null) return ''
+  return `LEFT JOIN (SELECT DISTINCT job_key, revision FROM ${live}) r ON r.job_key = j.job_key AND r.revision = j.revision`
 }
 
 function only(sources: StateSources): string {
@@ -106,12 +120,16 @@ export function candidates(sources: StateSources, states: readonly JobState[]): 
     failed: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 1`,
     lost: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 3`,
     cancelled: `SELECT job_key FROM (${tries}) WHERE (packed >> 44) & 15 = 2
-      UNION SELECT job_key FROM ${sources.requests} WHERE action = 'cancel'`,
+      ${requested(sources, 'cancel')}`,
     held: `SELECT job_key FROM (${tries}) WHERE (packed >> 40) & 15 = 2
-      UNION SELECT job_key FROM ${sources.requests} WHERE action = 'hold'`,
+      ${requested(sources, 'hold')}`,
     queued: `SELECT job_key FROM (${placed(sources)})`,
     running: `SELECT job_key FROM (${placed(sources)})`,
   }
   const found = states.map((state) => keys[state])
   return found.length === 0 || found.includes(undefined) ? undefined : found.join(' UNION ')
+}
+
+function requested({ requests }: StateSources, action: string): string {
+  return requests === null ? '' : `UNION SELECT job_key FROM ${requests} WHERE action = '${action}'`
 }

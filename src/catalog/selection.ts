@@ -59,16 +59,31 @@ function checkState(state: string): string {
 export interface ListOptions extends Selection {
   readonly limit?: number
   readonly offset?: number
-  /** Columns of view `jobs` in their order; all by default. */
+  /** Columns of view `jobs` in their order; a short list by default, `['*']` for all. */
   readonly columns?: readonly string[]
 }
+
+/** Narrow columns: of 1.5 million jobs all 34 of 50 rows take half a second, these 50 ms. */
+const SHORT = [
+  'job_id',
+  'state',
+  'class',
+  'tries',
+  'revision',
+  'executable',
+  'site',
+  'priority',
+  'labels',
+  'added_at',
+  'source',
+]
 
 /** Jobs by name, in chunks. A page costs the states of all jobs and the columns of its own rows. */
 export async function* listJobs(tables: Tables, options: ListOptions = {}): AsyncIterable<Row[]> {
   const { sql } = tables
   await openViews(tables)
   const { from, where } = await selectionSql(tables, options)
-  const columns = (options.columns ?? ['*']).map((name) => (name === '*' ? name : quoteName(name)))
+  const columns = (options.columns ?? SHORT).map((name) => (name === '*' ? name : quoteName(name)))
   const page = `LIMIT ${rowCount(options.limit, 'ALL')} OFFSET ${rowCount(options.offset, '0')}`
   try {
     if (options.limit === undefined) {

@@ -104,19 +104,19 @@ export function knownGroups(heads: Readonly<Record<Told, Head>>): Group[] | unde
 }
 
 async function countAll(tables: Tables, next: Upcoming = {}): Promise<Group[]> {
-  await openSources(tables)
-  return tables.sql.rows<Group & { [key: string]: never }>(`${groupsOf(sourcesWith(next))} ORDER BY ALL`)
+  const anyRequests = await openSources(tables)
+  return tables.sql.rows<Group & { [key: string]: never }>(`${groupsOf(sourcesWith(next, anyRequests))} ORDER BY ALL`)
 }
 
 /** Counts the jobs that a commit touches, before and after, and adds the difference. */
 async function countChange(tables: Tables, before: readonly Group[], next: Upcoming): Promise<Group[]> {
-  await openSources(tables)
+  const anyRequests = await openSources(tables)
   await tables.sql.run(`CREATE OR REPLACE TEMP TABLE state_touched AS ${touched(next)}`)
   const only = 'state_touched'
   const changes = await tables.sql.rows<Group & { [key: string]: never }>(
     `SELECT state, class, site, sum(jobs)::BIGINT AS jobs FROM (
-       SELECT * FROM (${groupsOf({ ...sourcesWith(next), only })})
-       UNION ALL SELECT state, class, site, -jobs FROM (${groupsOf({ ...sourcesWith({}), only })}))
+       SELECT * FROM (${groupsOf({ ...sourcesWith(next, anyRequests), only })})
+       UNION ALL SELECT state, class, site, -jobs FROM (${groupsOf({ ...sourcesWith({}, anyRequests), only })}))
      GROUP BY ALL HAVING sum(jobs) <> 0`,
   )
   await tables.sql.run('DROP TABLE state_touched')
@@ -132,11 +132,15 @@ function keyOf(group: Group): string {
   return JSON.stringify([group.state, group.class, group.site])
 }
 
-async function openSources(tables: Tables): Promise<void> {
-  for (const table of [...TOLD, 'plan'] as const) await tables.view(table, undefined, `state_${table}`)
+/** Makes the views; says whether anybody has asked for anything yet. */
+async function openSources(tables: Tables): Promise<boolean> {
+  const shown = await Promise.all(
+    [...TOLD, 'plan' as const].map((table) => tables.view(table, undefined, `state_${table}`)),
+  )
+  return shown[TOLD.indexOf('requests')]!.parts.length > 0
 }
 
-function sourcesWith(next: Upcoming): StateSources {
+function sourcesWith(next: Upcoming, anyRequests: boolean): StateSources {
   const columns = {
     attempts: 'job_key, revision, "try", verdict, next, class, batch_id, superseded',
     requests: 'job_key, revision, action, seq, after_try',
@@ -151,10 +155,10 @@ function sourcesWith(next: Upcoming): StateSources {
         ? 'state_jobs'
         : `(FROM state_jobs ANTI JOIN ${relation(next.withdrawn)} w USING (job_key))`,
     attempts: added('attempts'),
-    requests: added('requests'),
+    requests: anyRequests || next.requests !== undefined ? added('requests') : null,
     plan: 'state_plan',
     batches: next.batches === undefined ? 'state_batches' : relation(next.batches),
-    live: '(SELECT 0::BIGINT AS job_key, 0 AS revision WHERE false)',
+    live: null,
   }
 }
 
