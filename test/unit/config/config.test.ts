@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { compileConfig, configMarkdown, configTemplate, jsonSchema } from '../../../src/config/config.ts'
 import { FloeError } from '../../../src/model/errors.ts'
-import { DEFAULT_RETRIES } from '../../../src/run/policy.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const compile = (text: string) => compileConfig(text, { path: 'floe.yaml', directory: '/c/winds' })
@@ -129,10 +128,6 @@ describe('floe.yaml', () => {
       }
     `)
     expect(compile('# only a comment\n')).toEqual(compile('{}'))
-  })
-
-  test('retries by default what the run room retries', () => {
-    expect(compile('').retries).toEqual(DEFAULT_RETRIES)
   })
 
   test('resolves units and paths, and keeps what was not said', () => {

@@ -1,0 +1,127 @@
+import type { Json } from '../model/json.ts'
+import type { JobState } from '../model/verdict.ts'
+
+/*
+ * What the verbs answer: plain data, the same in the library and under --json. Keys are snake_case and say their unit last; times are
+ * microseconds since 1970, UTC.
+ */
+
+export interface InitReport {
+  readonly directory: string
+  readonly id: string
+  readonly action: 'made' | 'forked' | 'adopted'
+  readonly made: readonly string[]
+}
+
+/** A row of a job file that was not taken; a line of rejects.ndjson. */
+export interface Rejected {
+  /** As it was named. */
+  readonly file: string
+  readonly line: number
+  readonly job: string | null
+  readonly value: string | null
+  readonly reason: string
+  readonly hint: string
+}
+
+export interface AddReport {
+  readonly added: number
+  readonly unchanged: number
+  readonly replaced: number
+  readonly rejected: number
+  readonly files: readonly { readonly path: string; readonly jobs: number; readonly seconds: number }[]
+  /** rejects.ndjson; null when nothing was rejected. */
+  readonly rejects_file: string | null
+  /** The first few. */
+  readonly rejects: readonly Rejected[]
+}
+
+export interface PlanReport {
+  readonly jobs: number
+  readonly batches: number
+  readonly tasks: number
+  readonly site: string
+  readonly jobs_per_batch: number
+  readonly files: number
+  readonly files_to_nodes: number
+  readonly files_naive: number
+  readonly bytes_to_site: number
+  readonly bytes_to_nodes: number
+  readonly bytes_lower_bound: number
+  readonly bytes_catalog_order: number
+  readonly bytes_naive: number
+  /** Predicted work of all jobs; null: no job of this kind was measured yet. */
+  readonly seconds: number | null
+  readonly missing: number
+}
+
+export type StateCounts = Readonly<Record<JobState, number>>
+
+export interface StatusReport extends StateCounts {
+  readonly jobs: number
+  /** Failed, lost and cancelled jobs by class. */
+  readonly classes: Readonly<Record<string, number>>
+  /** Jobs that were tried, wait or run at a site, by site and state. */
+  readonly sites: Readonly<Record<string, Readonly<Partial<Record<JobState, number>>>>>
+  /** Who runs the campaign now. */
+  readonly runner: { readonly host: string; readonly pid: number } | null
+}
+
+export interface RunReport extends StateCounts {
+  readonly jobs: number
+  readonly classes: Readonly<Record<string, number>>
+  /** What this run itself decided. */
+  readonly decided: {
+    readonly succeeded: number
+    readonly failed: number
+    readonly cancelled: number
+    readonly lost: number
+    readonly reused: number
+  }
+  readonly missing: number
+  readonly merged_rows: number | null
+  readonly seconds: number
+  readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
+}
+
+export interface RequestReport {
+  readonly action: 'hold' | 'release' | 'cancel' | 'retry' | 'remove'
+  readonly request_id: string
+  /** Jobs that it was asked for. */
+  readonly jobs: number
+  /** Selected jobs of a state that the action does not apply to. */
+  readonly skipped: Readonly<Partial<Record<JobState, number>>>
+}
+
+export interface ResultsReport {
+  readonly file: string
+  readonly format: string
+  readonly rows: number
+  readonly columns: readonly string[]
+}
+
+/** One row of a table, as JSON can say it. */
+export type JsonRow = Readonly<Record<string, Json>>
+
+/** How far a run is. */
+export interface RunProgress {
+  readonly site: string
+  readonly total: number
+  readonly done: number
+  readonly succeeded: number
+  readonly failed: number
+  readonly retried: number
+  readonly reused: number
+  readonly classes: Readonly<Record<string, number>>
+  readonly running: number
+  readonly queued: number
+  readonly elapsed_sec: number
+  readonly stopping: string | null
+}
+
+export interface CleanReport {
+  readonly arrays: number
+  readonly cached: number
+  readonly parts: number
+  readonly freed_bytes: number
+}

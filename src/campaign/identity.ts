@@ -1,0 +1,66 @@
+import { readFileSync, realpathSync, statSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+
+/*
+ * campaign.json, version 1: {v, id, made_at, host, path, inode}. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
+ * `inode` say where the directory was when it was made or last adopted; a copy has another inode, a move another path.
+ */
+export interface CampaignFile {
+  readonly v: 1
+  readonly id: string
+  readonly made_at: string
+  readonly host: string
+  readonly path: string
+  readonly inode: number
+}
+
+export const CAMPAIGN_FILE = 'campaign.json'
+
+/** A campaign that was found: its directory without links, and its UUID. */
+export interface CampaignPlace {
+  readonly root: string
+  readonly file: CampaignFile
+}
+
+/** campaign.json for a directory as it lies now. */
+export function identityOf(root: string, { id, clock }: { id: string; clock: Clock }): CampaignFile {
+  const { ino } = statSync(root)
+  return { v: 1, id, made_at: new Date(clock.now()).toISOString(), host: hostname(), path: root, inode: ino }
+}
+
+export const toText = (file: CampaignFile): string => `${JSON.stringify(file, null, 2)}\n`
+
+/** Undefined when there is no campaign.json. */
+export function readPlace(directory: string): CampaignPlace | undefined {
+  const path = join(directory, CAMPAIGN_FILE)
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new FloeError('CAMPAIGN_MISSING', `${path} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  const file = parseIdentity(text)
+  if (file) return { root: realpathSync(directory), file }
+  throw new FloeError('TABLE_DAMAGED', `${path} is damaged: it does not name a campaign.`, { details: { path } })
+}
+
+function parseIdentity(text: string): CampaignFile | undefined {
+  try {
+    const file = JSON.parse(text) as Partial<CampaignFile> | null
+    const right =
+      typeof file?.path === 'string' &&
+      typeof file.id === 'string' &&
+      /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(file.id)
+    return right ? (file as CampaignFile) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Where the local site keeps what was submitted. It names arrays by absolute paths, so it does not go along with a copy or a move. */
+export const localQueue = (scratch: string): string => join(scratch, 'local')

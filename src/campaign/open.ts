@@ -1,0 +1,267 @@
+import type { Config } from '../config/config.ts'
+import type { CampaignPaths } from '../model/campaign.ts'
+import { campaignPaths } from '../model/campaign.ts'
+import { FloeError } from '../model/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
+import type { RunContext } from '../run/run.ts'
+import type { AddReport, RequestReport } from './answers.ts'
+import { checkPlace } from './campaign.ts'
+import type { CampaignPlace } from './identity.ts'
+import { toPlanReport, toProgress, toRunReport } from './reports.ts'
+import { type Columns, columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
+import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
+
+/** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
+export interface Means {
+  readonly clock: Clock
+  /** user@host */
+  readonly user: string
+  readonly cores: number
+  readonly openTables: (options: TablesOptions) => Promise<Tables>
+  readonly connect: (local: { slots: number; paths: CampaignPaths }) => RunContext['connect']
+  readonly runner: readonly string[]
+}
+
+type Action = RequestReport['action']
+
+/** Composes the rooms; each is loaded by the verb that needs it, so that `status` does not pay for `run`. */
+export class OpenedCampaign implements Campaign {
+  readonly root: string
+  readonly id: string
+  readonly #place: CampaignPlace
+  readonly #means: Means
+  #config: Promise<Config> | undefined
+  #tables: Promise<Tables> | undefined
+  /** Opened without floe.yaml, for verbs that only look. */
+  #light: Promise<Tables> | undefined
+
+  constructor(place: CampaignPlace, means: Means) {
+    this.root = place.root
+    this.id = place.file.id
+    this.#place = place
+    this.#means = means
+  }
+
+  async add(files: readonly string[], options: AddOptions = {}): Promise<AddReport> {
+    const { addJobFiles } = await import('../catalog/catalog.ts')
+    const { jobs, outputs } = await this.#configured()
+    const { firstRejects, rejectsFile, ...counts } = await addJobFiles(await this.#writable(), files, {
+      campaign: this.root,
+      outputs,
+      cache: campaignPaths(this.root).cache,
+      defaults: jobs,
+      clock: this.#means.clock,
+      ...options,
+    })
+    return { ...counts, rejects_file: rejectsFile ?? null, rejects: firstRejects }
+  }
+
+  async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
+    const context = await this.#toRun(site)
+    const { planCampaign } = await import('../run/run.ts')
+    return toPlanReport(await planCampaign(context, wishes), context.settings.site)
+  }
+
+  async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
+    const context = await this.#toRun(site)
+    const { runCampaign } = await import('../run/run.ts')
+    const tell = onProgress && {
+      onProgress: (progress: Parameters<typeof toProgress>[0]) => onProgress(toProgress(progress)),
+    }
+    return toRunReport(await runCampaign(context, { ...options, ...tell }))
+  }
+
+  async try(jobId: string, options: Parameters<Campaign['try']>[1]): ReturnType<Campaign['try']> {
+    const context = await this.#toRun(undefined)
+    const { tryJob } = await import('../run/run.ts')
+    const { job, ...report } = await tryJob(context, jobId, options)
+    return { job_id: job, ...report }
+  }
+
+  async status(): ReturnType<Campaign['status']> {
+    const { countStates } = await import('../catalog/catalog.ts')
+    const { leaseHolder } = await import('../run/run.ts')
+    const counts = await countStates(await this.#readable())
+    return { ...counts, runner: leaseHolder(this.root, this.#means.clock) ?? null }
+  }
+
+  jobs({ columns, ...options }: JobsOptions = {}): RowStream {
+    const wanted = columns?.map((name) => columnNamed(name)) ?? JOB_COLUMNS
+    return { columns: wanted, rows: this.#jobRows(wanted, options), close: async () => {} }
+  }
+
+  async *#jobRows(columns: typeof JOB_COLUMNS, options: Omit<JobsOptions, 'columns'>): RowStream['rows'] {
+    const { listJobs } = await import('../catalog/catalog.ts')
+    const convert = jsonRows(columns)
+    const names = columns.map(({ name }) => name)
+    for await (const rows of listJobs(await this.#readable(), { ...options, columns: names })) yield rows.map(convert)
+  }
+
+  async show(jobId: string): Promise<JobReport> {
+    const { showJob } = await import('../run/run.ts')
+    const evidence = await showJob(await this.#context(), jobId)
+    const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
+    return {
+      job: jsonRows(JOB_COLUMNS)(evidence.job),
+      inputs: evidence.inputs.map(rows('files')),
+      attempts: evidence.attempts.map(rows('attempts')),
+      results: evidence.results.map(rows('results')),
+      requests: evidence.requests.map(rows('requests')),
+      batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
+      live: evidence.live,
+    }
+  }
+
+  async *logs(jobId: string, options: Parameters<Campaign['logs']>[1] = {}): ReturnType<Campaign['logs']> {
+    const { jobLogs } = await import('../run/run.ts')
+    yield* jobLogs(await this.#context(), jobId, options)
+  }
+
+  retry(selection: Selection, why?: string): Promise<RequestReport> {
+    return this.#request('retry', selection, why)
+  }
+  cancel(selection: Selection, why?: string): Promise<RequestReport> {
+    return this.#request('cancel', selection, why)
+  }
+  hold(selection: Selection, why?: string): Promise<RequestReport> {
+    return this.#request('hold', selection, why)
+  }
+  release(selection: Selection, why?: string): Promise<RequestReport> {
+    return this.#request('release', selection, why)
+  }
+  remove(selection: Selection, why?: string): Promise<RequestReport> {
+    return this.#request('remove', selection, why)
+  }
+
+  async #request(action: Action, selection: Selection, why: string | undefined): Promise<RequestReport> {
+    if (!selection.all && !selection.jobs?.length && selection.state === undefined && selection.where === undefined) {
+      throw new FloeError('USAGE', `Nothing says which jobs to ${action}.`, {
+        hint: 'Name jobs, or select them by --state, --where or --all.',
+      })
+    }
+    const { request } = await import('../catalog/catalog.ts')
+    const { user, clock } = this.#means
+    const asked = { action, selection, who: user, why: why ?? null }
+    const done = await request(await this.#writable(), asked, { nowMs: clock.now(), uuid: clock.uuid() })
+    return { action, request_id: done.requestId, jobs: done.asked, skipped: done.skipped }
+  }
+
+  async results(options: Parameters<Campaign['results']>[0]): ReturnType<Campaign['results']> {
+    const { exportResults } = await import('../results/results.ts')
+    return exportResults(await this.#writable(), options)
+  }
+
+  async *resultBytes(format: Parameters<Campaign['resultBytes']>[0] = 'csv'): ReturnType<Campaign['resultBytes']> {
+    const { streamResults } = await import('../results/results.ts')
+    yield* streamResults(await this.#writable(), { format })
+  }
+
+  async query(sql: string): Promise<RowStream> {
+    const { queryReadOnly } = await import('../catalog/catalog.ts')
+    const { mergedView } = await import('../results/results.ts')
+    const answer = await queryReadOnly(await this.#writable(), sql, {
+      prepare: (inside) => mergedView(inside as Tables),
+    })
+    return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }
+  }
+
+  async clean({ all = false } = {}): ReturnType<Campaign['clean']> {
+    const context = await this.#toRun(undefined)
+    const { cleanCampaign } = await import('../run/run.ts')
+    return cleanCampaign(context, { all })
+  }
+
+  async close(): Promise<void> {
+    for (const opened of [this.#tables, this.#light]) await (await opened?.catch(() => undefined))?.close()
+    this.#tables = undefined
+    this.#light = undefined
+  }
+
+  #configured(): Promise<Config> {
+    this.#config ??= import('../config/config.ts').then(({ openConfig }) => openConfig(this.root))
+    return this.#config
+  }
+
+  #writable(): Promise<Tables> {
+    this.#tables ??= this.#configured().then(({ memoryBytes, threads, group }) =>
+      this.#means.openTables({
+        ...this.#ground(),
+        memoryBytes,
+        group,
+        ...(threads !== null && { threads }),
+      }),
+    )
+    return this.#tables
+  }
+
+  #readable(): Promise<Tables> {
+    if (this.#tables) return this.#tables
+    this.#light ??= this.#means.openTables(this.#ground())
+    return this.#light
+  }
+
+  #ground(): TablesOptions {
+    return { root: this.root, cache: campaignPaths(this.root).cache, clock: this.#means.clock }
+  }
+
+  /** For verbs that work on a site; refuses a campaign that was copied or moved. */
+  async #toRun(site: string | undefined): Promise<RunContext> {
+    checkPlace(this.#place)
+    return this.#context(site)
+  }
+
+  async #context(site?: string): Promise<RunContext> {
+    const config = await this.#configured()
+    const { clock, user, cores, runner, connect, openTables } = this.#means
+    const paths = { ...campaignPaths(this.root), outputs: config.outputs }
+    const chosen = site ?? config.site
+    if (chosen !== 'local') {
+      throw new FloeError('SITE_UNKNOWN', `There is no site ${chosen}.`, {
+        hint: 'The only site is `local`, this machine; see `site:` in floe.yaml.',
+      })
+    }
+    const slots = config.slots ?? cores
+    return {
+      paths,
+      campaignId: this.id,
+      tables: await this.#writable(),
+      clock,
+      user,
+      settings: {
+        site: chosen,
+        slots,
+        jobsPerBatch: config.batch.jobs,
+        batchSeconds: config.batch.seconds,
+        retries: config.retries,
+        stopWhenFailed: config.stopWhenFailed,
+        reuse: config.reuse,
+        digest: config.digest,
+        sandboxesMax: config.sandboxesMax,
+        roots: config.roots,
+      },
+      openOther: (root) => openTables({ ...this.#ground(), root, cache: campaignPaths(this.root).cache }),
+      connect: connect({ slots, paths }),
+      runner,
+    }
+  }
+}
+
+async function* converted({
+  columns,
+  rows,
+}: {
+  columns: Columns
+  rows: AsyncIterable<readonly Row[]>
+}): RowStream['rows'] {
+  const convert = jsonRows(columns)
+  for await (const chunk of rows) yield chunk.map(convert)
+}
+
+function columnNamed(name: string): (typeof JOB_COLUMNS)[number] {
+  const column = JOB_COLUMNS.find((known) => known.name === name)
+  if (column) return column
+  throw new FloeError('USAGE', `Jobs have no column ${name}.`, {
+    hint: `Columns are ${JOB_COLUMNS.map((known) => known.name).join(', ')}.`,
+  })
+}

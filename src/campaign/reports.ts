@@ -1,0 +1,72 @@
+import type { PlanCosts, Progress, RunReport as RoomReport } from '../run/run.ts'
+import type { PlanReport, RunProgress, RunReport } from './answers.ts'
+
+/** What the run room says, in the words of the command line. */
+
+export function toPlanReport(
+  plan: (PlanCosts & { missing: number }) | { jobs: 0; missing: number },
+  site: string,
+): PlanReport {
+  const costs: Omit<PlanCosts, 'jobs'> = 'batches' in plan ? plan : NOTHING
+  return {
+    jobs: plan.jobs,
+    batches: costs.batches,
+    tasks: costs.batches,
+    site,
+    jobs_per_batch: costs.jobsPerBatch,
+    files: costs.files,
+    files_to_nodes: costs.filesToNodes,
+    files_naive: costs.filesNaive,
+    // The local site reads in place.
+    bytes_to_site: 0,
+    bytes_to_nodes: costs.bytesToNodes,
+    bytes_lower_bound: costs.bytesLowerBound,
+    bytes_catalog_order: costs.bytesCatalogOrder,
+    bytes_naive: costs.bytesNaive,
+    seconds: costs.seconds,
+    missing: plan.missing,
+  }
+}
+
+const NOTHING: Omit<PlanCosts, 'jobs'> = {
+  batches: 0,
+  jobsPerBatch: 0,
+  files: 0,
+  bytesLowerBound: 0,
+  bytesToNodes: 0,
+  filesToNodes: 0,
+  bytesCatalogOrder: 0,
+  bytesNaive: 0,
+  filesNaive: 0,
+  seconds: null,
+}
+
+export function toProgress({ site, total, done, tally, running, queued, elapsedSec, stopping }: Progress): RunProgress {
+  const { succeeded, failed, retried, reused, byClass } = tally
+  return {
+    site,
+    total,
+    done,
+    succeeded,
+    failed,
+    retried,
+    reused,
+    classes: Object.fromEntries(byClass),
+    running,
+    queued,
+    elapsed_sec: elapsedSec,
+    stopping,
+  }
+}
+
+export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSec }: RoomReport): RunReport {
+  const { succeeded, failed, cancelled, lost, reused } = tally
+  return {
+    ...counts,
+    decided: { succeeded, failed, cancelled, lost, reused },
+    missing,
+    merged_rows: merged?.rows ?? null,
+    seconds: elapsedSec,
+    stopped,
+  }
+}

@@ -1,0 +1,134 @@
+import type { JobEnded } from '../model/record.ts'
+import type { JobState } from '../model/verdict.ts'
+import type {
+  AddReport,
+  CleanReport,
+  JsonRow,
+  PlanReport,
+  RequestReport,
+  ResultsReport,
+  RunProgress,
+  RunReport,
+  StatusReport,
+} from './answers.ts'
+import type { Columns } from './rows.ts'
+
+/** Which jobs a verb speaks of; what is given holds together. */
+export interface Selection {
+  /** Exact names. */
+  readonly jobs?: readonly string[]
+  readonly state?: JobState | readonly JobState[]
+  /** One SQL expression over the columns of view `jobs`. */
+  readonly where?: string
+  readonly all?: boolean
+}
+
+export interface AddOptions {
+  /** Called now and then with the jobs read so far. */
+  readonly onProgress?: (progress: { readonly path: string; readonly jobs: number }) => void
+  readonly signal?: AbortSignal
+}
+
+export interface PlanOptions {
+  readonly site?: string
+  readonly jobsPerBatch?: number
+  readonly batchSeconds?: number
+  readonly signal?: AbortSignal
+}
+
+export interface RunOptions extends PlanOptions {
+  /** One turn of the loop, then back, for cron. */
+  readonly once?: boolean
+  /** What to do about results whose inputs or program changed; absent: refuse and say how many. */
+  readonly stale?: 'rerun' | 'keep'
+  readonly onProgress?: (progress: RunProgress) => void
+}
+
+export interface TryOptions {
+  readonly write: (stream: 'stdout' | 'stderr', text: Buffer) => void
+  readonly signal?: AbortSignal
+}
+
+export interface TryReport {
+  readonly job_id: string
+  readonly ended: JobEnded
+  /** Where it ran; stays. */
+  readonly sandbox: string | null
+  /** Where its outputs are; not in the campaign's outputs. */
+  readonly outputs: string
+}
+
+/** All evidence on one job, the newest first. */
+export interface JobReport {
+  readonly job: JsonRow
+  readonly inputs: readonly JsonRow[]
+  readonly attempts: readonly JsonRow[]
+  readonly results: readonly JsonRow[]
+  readonly requests: readonly JsonRow[]
+  readonly batch: JsonRow | null
+  readonly live: {
+    readonly state: 'queued' | 'running' | 'ended'
+    readonly array: string
+    readonly task: number
+    readonly ended: JobEnded | null
+  } | null
+}
+
+export interface JobsOptions extends Selection {
+  readonly limit?: number
+  readonly columns?: readonly string[]
+}
+
+export interface LogOptions {
+  readonly stream?: 'stdout' | 'stderr'
+  /** The how-manieth try; absent: the newest. */
+  readonly try?: number
+  readonly follow?: boolean
+  readonly signal?: AbortSignal
+}
+
+/** Rows as they come, in chunks, to be read once. */
+export interface RowStream {
+  readonly columns: Columns
+  readonly rows: AsyncIterable<readonly JsonRow[]>
+  close(): Promise<void>
+}
+
+export type ResultsFormat = 'csv' | 'tsv' | 'ndjson' | 'parquet' | 'arrow' | 'arrows'
+
+export interface ResultsOptions {
+  readonly file: string
+  /** By the suffix of the file when absent. */
+  readonly format?: ResultsFormat
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A campaign, one method a verb of the command line; each gives back what the verb prints with --json. Throws FloeError, whose code says what
+ * happened. Nothing is read before a verb needs it.
+ */
+export interface Campaign {
+  /** Its directory, without links. */
+  readonly root: string
+  readonly id: string
+  add(files: readonly string[], options?: AddOptions): Promise<AddReport>
+  remove(selection: Selection, why?: string): Promise<RequestReport>
+  plan(options?: PlanOptions): Promise<PlanReport>
+  run(options?: RunOptions): Promise<RunReport>
+  try(jobId: string, options: TryOptions): Promise<TryReport>
+  status(): Promise<StatusReport>
+  jobs(options?: JobsOptions): RowStream
+  show(jobId: string): Promise<JobReport>
+  logs(jobId: string, options?: LogOptions): AsyncIterable<{ stream: 'stdout' | 'stderr'; text: Buffer }>
+  retry(selection: Selection, why?: string): Promise<RequestReport>
+  cancel(selection: Selection, why?: string): Promise<RequestReport>
+  hold(selection: Selection, why?: string): Promise<RequestReport>
+  release(selection: Selection, why?: string): Promise<RequestReport>
+  /** The merged table into a file. */
+  results(options: ResultsOptions): Promise<ResultsReport>
+  /** The merged table as bytes, in a format that can be streamed; CSV when absent. */
+  resultBytes(format?: ResultsFormat): AsyncIterable<string | Uint8Array>
+  query(sql: string): Promise<RowStream>
+  clean(options?: { all?: boolean }): Promise<CleanReport>
+  close(): Promise<void>
+}

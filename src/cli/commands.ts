@@ -1,0 +1,37 @@
+import type { AnyCommand } from './command.ts'
+import { add } from './commands/add.ts'
+import { clean } from './commands/clean.ts'
+import { completion } from './commands/completion.ts'
+import { init } from './commands/init.ts'
+import { jobs } from './commands/jobs.ts'
+import { logs } from './commands/logs.ts'
+import { plan } from './commands/plan.ts'
+import { query } from './commands/query.ts'
+import { cancel, hold, release, remove, retry } from './commands/requests.ts'
+import { results } from './commands/results.ts'
+import { run } from './commands/run.ts'
+import { show } from './commands/show.ts'
+import { status } from './commands/status.ts'
+import { tryOne } from './commands/try.ts'
+
+/** All verbs, in the order of help: the way of a campaign. */
+export const commands: readonly AnyCommand[] = [
+  init,
+  add,
+  remove,
+  plan,
+  run,
+  tryOne,
+  status,
+  jobs,
+  show,
+  logs,
+  retry,
+  cancel,
+  hold,
+  release,
+  results,
+  query,
+  clean,
+  completion,
+]

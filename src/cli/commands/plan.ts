@@ -1,0 +1,43 @@
+import type { Argv } from 'yargs'
+import type { Command } from '../command.ts'
+import { renderPlan } from '../text/plan.ts'
+import { positive, seconds } from '../values.ts'
+
+export interface PlanArgs {
+  site: string | undefined
+  jobsPerBatch: number | undefined
+  batchSeconds: string | undefined
+}
+
+/** Options that `plan` and `run` share. */
+export const planOptions = (yargs: Argv) =>
+  yargs
+    .option('site', { type: 'string', requiresArg: true, describe: 'Where to run; default: `site` of floe.yaml' })
+    .option('jobs-per-batch', { type: 'number', requiresArg: true, describe: 'Most jobs of a batch' })
+    .option('batch-seconds', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Wanted length of a batch: 600, 10m, 1h',
+    })
+
+export const planWishes = ({ site, jobsPerBatch, batchSeconds }: PlanArgs) => ({
+  ...(site !== undefined && { site }),
+  ...(jobsPerBatch !== undefined && { jobsPerBatch: positive('--jobs-per-batch', jobsPerBatch) }),
+  ...(batchSeconds !== undefined && { batchSeconds: seconds('--batch-seconds', batchSeconds) }),
+})
+
+export const plan: Command<PlanArgs> = {
+  usage: 'plan',
+  text: 'Group the jobs by their inputs and show what running them costs',
+  examples: [
+    ['floe plan', 'what would be run, in which batches; nothing is started'],
+    ['floe plan --jobs-per-batch 200', 'in smaller batches; the next run uses this plan'],
+  ],
+  options: planOptions,
+  async run(args, { terminal, campaign, signal }) {
+    const report = await (await campaign()).plan({ ...planWishes(args), signal })
+    if (terminal.json) await terminal.outJson(report)
+    else await terminal.out(renderPlan(report))
+    return report.missing > 0 ? 3 : 0
+  },
+}

@@ -1,0 +1,57 @@
+import type { RunReport } from '../../floe.ts'
+import type { Command } from '../command.ts'
+import { openGauge } from '../gauge.ts'
+import { renderProgress, renderProgressLine, renderRun } from '../text/run.ts'
+import { type PlanArgs, planOptions, planWishes } from './plan.ts'
+
+interface RunArgs extends PlanArgs {
+  once: boolean
+  rerun: boolean
+  keep: boolean
+}
+
+const STOPPED =
+  'Stopped looking; what runs goes on working. `floe run` again takes up from here, from this machine or another.\n'
+
+export const run: Command<RunArgs> = {
+  usage: 'run',
+  text: 'Plan, run, follow and publish what waits; goes on where it stopped',
+  examples: [
+    ['floe run', 'until nothing is left; Ctrl-C is safe and leaves the jobs working'],
+    ['floe run --once', 'one turn, for cron'],
+    ['floe run --rerun', 'run again what an input or program changed for'],
+  ],
+  interruptible: true,
+  options: (yargs) =>
+    planOptions(yargs)
+      .option('once', { type: 'boolean', default: false, describe: 'One turn, then back; jobs go on working' })
+      .option('rerun', { type: 'boolean', default: false, describe: 'Run stale results again' })
+      .option('keep', { type: 'boolean', default: false, describe: 'Keep stale results as they are' })
+      .conflicts('rerun', 'keep'),
+  async run({ once, rerun, keep, ...wishes }, { terminal, campaign, signal }) {
+    const opened = await campaign()
+    const gauge = openGauge(terminal)
+    const report = await opened
+      .run({
+        ...planWishes(wishes),
+        once,
+        signal,
+        ...((rerun || keep) && { stale: rerun ? 'rerun' : 'keep' }),
+        onProgress: (progress) =>
+          gauge.show(
+            () => renderProgress(progress, { columns: terminal.columns, now: new Date() }),
+            () => renderProgressLine(progress),
+          ),
+      })
+      .finally(() => gauge.clear())
+    if (terminal.json) await terminal.outJson(report)
+    else if (report.stopped !== 'interrupted') await terminal.out(renderRun(report))
+    if (report.stopped === 'interrupted') terminal.note(STOPPED)
+    return statusOf(report)
+  },
+}
+
+function statusOf({ stopped, failed, lost, missing }: RunReport): 0 | 3 | 130 {
+  if (stopped === 'interrupted') return 130
+  return failed + lost + missing > 0 ? 3 : 0
+}

@@ -1,0 +1,148 @@
+import yargs, { type Argv } from 'yargs'
+import { FloeError } from '../model/errors.ts'
+import { nearest } from '../model/nearest.ts'
+import type { AnyCommand } from './command.ts'
+
+/** A command line that was understood. */
+export interface Parsed {
+  readonly command: AnyCommand
+  readonly args: unknown
+  readonly campaign: string | undefined
+  readonly json: boolean
+  readonly quiet: boolean
+  readonly color: boolean
+}
+
+interface Ground {
+  readonly commands: readonly AnyCommand[]
+  readonly columns: number
+  readonly version: string
+}
+
+const COMPLETE = '--get-yargs-completions'
+
+/**
+ * Reads a command line: the command and its arguments, or the text of a help, version or completion. Throws USAGE, with the nearest
+ * command or option when one is unknown. Runs nothing.
+ */
+export async function parseLine(line: readonly string[], ground: Ground): Promise<Parsed | { output: string }> {
+  let chosen: Omit<Parsed, 'campaign' | 'json' | 'quiet' | 'color'> | undefined
+  const parser = compose(ground, (command, args) => {
+    chosen = { command, args }
+  })
+  if (line[0] === COMPLETE) return { output: lines(await complete(parser, line.slice(1))) }
+  if (line.length === 0) return { output: lines([await parser.getHelp()]) }
+  const { output, error } = await new Promise<{ output: string; error: Error | undefined }>((resolve) => {
+    parser.parse([...line], {}, (error: Error | undefined, _: unknown, output: string) => resolve({ output, error }))
+  })
+  if (error) throw refusal(error, line, ground)
+  if (output) return { output: lines([output]) }
+  if (!chosen) throw new FloeError('USAGE', 'No command was given.')
+  const { campaign, json, quiet, color, ...args } = chosen.args as Parsed & Record<string, unknown>
+  return { command: chosen.command, args, campaign, json, quiet, color }
+}
+
+const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join('')
+
+function compose({ commands, columns, version }: Ground, choose: (command: AnyCommand, args: unknown) => void): Argv {
+  const parser = yargs()
+    .scriptName('floe')
+    .usage('floe [-C CAMPAIGN] VERB\n\nRuns catalogs of millions of jobs over shared files and publishes tables.')
+    .detectLocale(false)
+    .parserConfiguration({
+      'dot-notation': false,
+      'parse-positional-numbers': false,
+      'greedy-arrays': false,
+      'strip-aliased': true,
+      'strip-dashed': true,
+    })
+    .options({
+      campaign: {
+        alias: 'C',
+        type: 'string',
+        requiresArg: true,
+        normalize: false,
+        describe: 'Campaign to work in; default: the one around this directory',
+        group: 'Everywhere:',
+      },
+      json: { type: 'boolean', default: false, describe: 'One JSON document, or one a line', group: 'Everywhere:' },
+      quiet: { type: 'boolean', default: false, describe: 'Results and errors only', group: 'Everywhere:' },
+      color: { type: 'boolean', default: true, hidden: true },
+      'no-color': { type: 'boolean', describe: 'Plain text, as with NO_COLOR', group: 'Everywhere:' },
+      debug: { type: 'boolean', default: false, describe: 'Show where an error arose', group: 'Everywhere:' },
+    })
+    .help('help', 'Show this help')
+    .alias('help', 'h')
+    .version('version', 'Show the version', version)
+    .group(['help', 'version'], 'Everywhere:')
+    .strict()
+    .demandCommand(1, 'No command was given.')
+    .wrap(Math.min(columns, 110))
+    .epilogue(
+      '`floe VERB --help` shows examples. Exit status: 0 all well, 1 unexpected, 2 usage or configuration, 3 some jobs failed or rows were rejected, 4 nothing selected, 10 no campaign, 11 locked, 130 interrupted.',
+    )
+    .exitProcess(false)
+  for (const entry of commands) {
+    parser.command(
+      entry.usage,
+      entry.text,
+      (inner) => {
+        inner.usage(`floe ${entry.usage}\n\n${entry.text}`).epilogue('')
+        for (const [example, says] of entry.examples) inner.example(example, says)
+        entry.options?.(inner)
+        return inner
+      },
+      (args) => choose(entry, clean(args)),
+    )
+  }
+  return parser
+}
+
+/** Arguments without what yargs adds for itself. */
+function clean(args: Record<string, unknown>): unknown {
+  const { _: words, $0: script, help, version, debug, ...rest } = args
+  return rest
+}
+
+async function complete(parser: Argv, words: readonly string[]): Promise<readonly string[]> {
+  return (await parser.getCompletion([...words])) ?? []
+}
+
+/** What yargs says of a wrong line, with the likely word. */
+function refusal(error: Error, line: readonly string[], { commands }: Ground): FloeError {
+  const unknown = /^Unknown (argument|command)s?: (.*)$/.exec(error.message)
+  const verbs = commands.map(({ usage }) => usage.split(' ')[0]!)
+  const verb = line.find((word) => verbs.includes(word))
+  const help =
+    verb === undefined ? '`floe --help` lists the commands.' : `\`floe ${verb} --help\` shows how it is used.`
+  if (!unknown) return new FloeError('USAGE', error.message, { hint: help, cause: error })
+  const word = unknown[2]!.split(', ')[0]!
+  const typed = line.find((given) => given.replace(/^-+/, '').split('=')[0] === word) ?? word
+  if (typed.startsWith('-')) {
+    const meant = nearest(word, optionsOf(commands, verb))
+    return new FloeError(
+      'USAGE',
+      `There is no option ${typed.split('=')[0]}${verb === undefined ? '' : ` for ${verb}`}.`,
+      {
+        hint: meant === undefined ? help : `Did you mean --${meant}? ${help}`,
+      },
+    )
+  }
+  const meant = verb === undefined ? nearest(word, verbs) : undefined
+  return new FloeError(
+    'USAGE',
+    verb === undefined ? `There is no command ${typed}.` : `${verb} takes no further argument ${typed}.`,
+    {
+      hint: meant === undefined ? help : `Did you mean \`floe ${meant}\`? ${help}`,
+    },
+  )
+}
+
+/** Names of the options that a verb takes, those of all verbs included. */
+function optionsOf(commands: readonly AnyCommand[], verb: string | undefined): string[] {
+  const own = commands.find(({ usage }) => usage.split(' ')[0] === verb)
+  const inner = yargs().help(false).version(false)
+  own?.options?.(inner)
+  const { key } = (inner as unknown as { getOptions(): { key: Record<string, unknown> } }).getOptions()
+  return [...Object.keys(key), 'campaign', 'json', 'quiet', 'no-color', 'debug', 'help', 'version']
+}

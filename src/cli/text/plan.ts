@@ -1,0 +1,42 @@
+import type { PlanReport } from '../../floe.ts'
+import { formatBytes, formatCount, formatCounted, formatFactor, formatSeconds } from './format.ts'
+import { renderTable } from './table.ts'
+
+export function renderPlan(plan: PlanReport): string {
+  if (plan.jobs === 0) return `Nothing waits for a plan.\n${missing(plan)}`
+  const each = plan.jobs / plan.batches
+  const about = plan.seconds === null ? '' : ` (≈ ${formatSeconds(plan.seconds / plan.batches)} each)`
+  const size = plan.batches === 1 ? '' : ` of ~${formatCount(Math.round(each))}`
+  const title = `${formatCounted(plan.jobs, 'job')} → ${formatCounted(plan.batches, 'batch', 'batches')}${size}${about}\n`
+  const table = renderTable(
+    [
+      { title: '', max: 30 },
+      { title: 'files', align: 'right' },
+      { title: 'bytes', align: 'right' },
+      { title: '', max: 90 },
+    ],
+    [
+      ['at best', formatCount(plan.files), formatBytes(plan.bytes_lower_bound), 'each input once'],
+      ['to the nodes', formatCount(plan.files_to_nodes), formatBytes(plan.bytes_to_nodes), compared(plan)],
+      ['ungrouped', formatCount(plan.files_naive), formatBytes(plan.bytes_naive), 'each job on its own'],
+    ],
+    { indent: '  ' },
+  )
+  return [title, '\n', table, work(plan), missing(plan)].join('')
+}
+
+function compared(plan: PlanReport): string {
+  if (plan.bytes_lower_bound === 0) return ''
+  const order = `catalog order would read ${formatBytes(plan.bytes_catalog_order)}`
+  return `${formatFactor(plan.bytes_to_nodes / plan.bytes_lower_bound)} best; ${order}`
+}
+
+function work({ site, seconds }: PlanReport): string {
+  return seconds === null ? '' : `\n  ${site}: about ${formatSeconds(seconds)} of work\n`
+}
+
+function missing({ missing }: PlanReport): string {
+  if (missing === 0) return ''
+  const what = missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`
+  return `\n  missing: ${what} (floe jobs --where missing)\n`
+}

@@ -1,0 +1,16 @@
+import type { RequestReport } from '../../floe.ts'
+import { formatCount, formatCounted } from './format.ts'
+
+const DONE: Readonly<Record<RequestReport['action'], string>> = {
+  retry: 'will be run again; `floe run` does it',
+  cancel: 'cancelled; those that run are being stopped',
+  hold: 'held; `floe release` lets them go',
+  release: 'released',
+  remove: 'removed from the catalog',
+}
+
+export function renderRequest({ action, jobs, skipped }: RequestReport): string {
+  const left = Object.entries(skipped).map(([state, count]) => `${formatCount(count)} ${state}`)
+  const rest = left.length === 0 ? '' : `  left as they are: ${left.join(', ')}\n`
+  return `${formatCounted(jobs, 'job')} ${DONE[action]}.\n${rest}`
+}

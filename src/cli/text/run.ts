@@ -1,0 +1,94 @@
+import type { RunProgress, RunReport } from '../../floe.ts'
+import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from './format.ts'
+import { list, renderCounts } from './status.ts'
+
+const BAR = 28
+const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
+
+/** `█████▌      `: a share as a bar of `width` columns. */
+export function bar(part: number, whole: number, width = BAR): string {
+  const eighths = whole === 0 ? 0 : Math.floor((Math.min(part, whole) / whole) * width * 8)
+  return `${'█'.repeat(eighths >> 3)}${EIGHTHS[eighths & 7]}`.padEnd(width)
+}
+
+/** Two lines of a running run. `end` is when it will be over, in the words of a clock; null while nobody can say. */
+export function renderProgress(progress: RunProgress, { columns, now }: { columns: number; now: Date }): string[] {
+  const { site, total, done, elapsed_sec, running, queued, failed, reused, retried } = progress
+  const share = formatShare(done, total).padStart(6)
+  const first = [
+    `${site}  ${bar(done, total, columns < 100 ? 14 : BAR)} ${share}`,
+    `${formatCount(done)} of ${formatCounted(total, 'job')}`,
+    formatRate(done - reused, elapsed_sec),
+    endOf(progress, now),
+  ]
+  const second = [
+    `running ${formatCount(running)}`,
+    `queued ${formatCount(queued)}`,
+    failed > 0 ? `failed ${formatCount(failed)}${listed(progress.classes)}` : '',
+    retried > 0 ? `tried again ${formatCount(retried)}` : '',
+    reused > 0 ? `answered from earlier results ${formatCount(reused)}` : '',
+    progress.stopping === null ? '' : `stopping: ${progress.stopping}`,
+  ]
+  const indent = ' '.repeat(site.length + 2)
+  return [first.filter(Boolean).join('   '), indent + second.filter(Boolean).join(' · ')].map((line) =>
+    line.slice(0, columns - 1),
+  )
+}
+
+const listed = (classes: Readonly<Record<string, number>>): string => {
+  const text = list(classes)
+  return text === '' ? '' : ` (${text})`
+}
+
+/** Seconds of work that have to be seen before an end is foretold. */
+const FORETELL_AFTER_SEC = 3
+
+function endOf({ total, done, reused, elapsed_sec }: RunProgress, now: Date): string {
+  const made = done - reused
+  if (elapsed_sec < FORETELL_AFTER_SEC || made === 0 || done >= total) return ''
+  const left = ((total - done) / made) * elapsed_sec
+  if (left < 3600) return `ends in ≈ ${formatSeconds(left)}`
+  const end = new Date(now.getTime() + left * 1000)
+  const clock = end.toTimeString().slice(0, 5)
+  if (left < 20 * 3600) return `ends ≈ ${clock}`
+  return `ends ≈ ${end.toLocaleDateString('en-GB', { weekday: 'short', day: 'numeric', month: 'short' }).replace(',', '')} ${clock}`
+}
+
+/** One line now and then, where nothing can be drawn over. */
+export const renderProgressLine = (progress: RunProgress): string => {
+  const { site, done, total, elapsed_sec, failed, reused } = progress
+  const fault = failed > 0 ? `, ${formatCount(failed)} failed` : ''
+  return `${site}: ${formatCount(done)} of ${formatCounted(total, 'job')} after ${formatSeconds(elapsed_sec)}, ${formatRate(done - reused, elapsed_sec)}${fault}\n`
+}
+
+/** The last words of a run. */
+export function renderRun(report: RunReport): string {
+  const { decided } = report
+  const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
+  return [summary(report, total), counts(report), missing(report), merged(report), next(report)].join('')
+}
+
+function summary(report: RunReport, total: number): string {
+  const { decided, stopped, seconds } = report
+  if (stopped === 'too many failures') {
+    return `Stopped: ${formatCount(decided.failed)} of ${formatCounted(total, 'job')} failed, more than \`stop_when_failed\` in floe.yaml allows.\n`
+  }
+  if (total === 0 && stopped === null) return report.pending > 0 ? 'Nothing can be run now.\n' : 'Nothing to do.\n'
+  const reused = decided.reused > 0 ? `, ${formatCount(decided.reused)} answered from earlier results` : ''
+  return `${formatCounted(total, 'job')} decided in ${formatSeconds(seconds)}${reused}.\n`
+}
+
+const counts = (report: RunReport): string => (report.jobs === 0 ? '' : renderCounts(report, report.classes))
+
+const missing = ({ missing }: RunReport): string =>
+  missing === 0
+    ? ''
+    : `  ${missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`}: floe jobs --where missing\n`
+
+const merged = ({ merged_rows }: RunReport): string =>
+  merged_rows === null || merged_rows === 0
+    ? ''
+    : `  ${formatCounted(merged_rows, 'row')} more in the merged table: floe results\n`
+
+const next = ({ failed, lost }: RunReport): string =>
+  failed + lost === 0 ? '' : '  floe jobs --state failed lists what failed, floe show JOB says why\n'

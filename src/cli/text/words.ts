@@ -1,0 +1,13 @@
+import { relative } from 'node:path'
+import { visible } from './table.ts'
+
+/** A path as one would type it from here: relative when it lies below. */
+export function near(path: string, from = process.cwd()): string {
+  const below = relative(from, path)
+  if (below === '') return '.'
+  return below.startsWith('..') ? path : below
+}
+
+/** A word to be typed into a shell: quoted when it needs to be. */
+export const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${visible(word).replaceAll("'", "'\\''")}'`
