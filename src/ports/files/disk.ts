@@ -139,6 +139,7 @@ async function isSameFile(existing: string, path: string): Promise<boolean> {
 async function append(path: string, content: string | Uint8Array, modes: Modes): Promise<void> {
   const file = await fs.open(path, 'a', modes.file)
   try {
+    if ((await file.stat()).size === 0) await file.chmod(modes.file) // the umask may have taken the group's bits
     await file.appendFile(content)
   } finally {
     await file.close()
