@@ -1,10 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { appendFileSync, closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
 import { constants, gunzipSync } from 'node:zlib'
+import type { Row } from '../ports/tables/tables.ts'
 import { numberRows, parseHead } from './merged-csv.ts'
 
 /** A published output that may hold a table. */
@@ -19,6 +20,28 @@ export interface Output {
   readonly sizeBytes: number
   /** `sha256:…` */
   readonly digest: string
+}
+
+/** A row of `_merge_todo`. */
+export interface Todo extends Row {
+  readonly no: number
+  readonly output: string
+  readonly path: string
+  readonly is_pack: boolean
+  readonly offset_bytes: number | null
+  readonly size_bytes: number
+  readonly digest: string
+}
+
+export function outputOf(row: Todo, packs: string): Output {
+  return {
+    no: row.no,
+    output: row.output,
+    path: row.is_pack ? resolve(packs, row.path) : row.path,
+    offset: row.is_pack ? (row.offset_bytes ?? 0) : null,
+    sizeBytes: row.size_bytes,
+    digest: row.digest,
+  }
 }
 
 /** A file with the rows of many outputs, numbered, or of one. */

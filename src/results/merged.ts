@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
-import { quoteName, quoteText, type Row, type Snapshot, type Sql, type Tables } from '../ports/tables/tables.ts'
+import { quoteName, quoteText, type Snapshot, type Sql, type Tables } from '../ports/tables/tables.ts'
 import { type ContentColumn, type ContentColumns, LEFT, readChunk, selectAs, type TypedRows } from './merged-chunk.ts'
-import type { Output } from './merged-files.ts'
+import { type Output, outputOf, type Todo } from './merged-files.ts'
+import { makeFolder } from './merged-folder.ts'
 import { type LeftOut, readLedger, readLeftOut, writeLedger } from './merged-ledger.ts'
 import { type ContentType, contentType } from './merged-types.ts'
 
@@ -59,12 +60,9 @@ interface Facts extends LeftOut {
 export async function mergeOutputs(tables: Tables, options: MergeOptions): Promise<Merged> {
   const [merged, results] = [await tables.head('merged'), await tables.head('results')]
   const facts = readFacts(merged.facts)
-  if (results.version < 0) return { outputs: 0, rows: 0, ...said(facts) }
   const isDone = merged.version >= 0 && facts.results === results.version && facts.passing === 0
-  if (isDone) return { outputs: 0, rows: 0, ...said(facts) }
-  const { cache } = campaignPaths(options.root)
-  mkdirSync(cache, { recursive: true, mode: 0o700 })
-  const folder = mkdtempSync(join(cache, 'merge-'))
+  if (results.version < 0 || isDone) return { outputs: 0, rows: 0, ...said(facts) }
+  const folder = makeFolder(campaignPaths(options.root).cache)
   try {
     for (let tries = 1; ; tries++) {
       try {
@@ -269,27 +267,6 @@ class Merge {
     this.#pendingBytes = 0
     this.#pendingRows = 0
     if (version === undefined) await this.#readTable()
-  }
-}
-
-interface Todo extends Row {
-  readonly no: number
-  readonly output: string
-  readonly path: string
-  readonly is_pack: boolean
-  readonly offset_bytes: number | null
-  readonly size_bytes: number
-  readonly digest: string
-}
-
-function outputOf(row: Todo, packs: string): Output {
-  return {
-    no: row.no,
-    output: row.output,
-    path: row.is_pack ? resolve(packs, row.path) : row.path,
-    offset: row.is_pack ? (row.offset_bytes ?? 0) : null,
-    sizeBytes: row.size_bytes,
-    digest: row.digest,
   }
 }
 

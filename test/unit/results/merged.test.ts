@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { basename, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { parquetMetadata } from 'hyparquet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -341,6 +342,17 @@ test('two that merge at once publish each row once', async () => {
   } finally {
     await other.tables.close()
   }
+})
+
+test('what a killed merge left in the cache goes, what a living one has there stays', async () => {
+  await campaign.publish([{ job: 'a', output: 'a.csv', content: 'x\n1\n' }])
+  const cache = join(campaign.root, '.floe')
+  // No process has a number that large.
+  const dead = join(cache, `merge-${hostname()}-4999999-AbCdEf`)
+  const alive = join(cache, `merge-${hostname()}-${process.ppid}-AbCdEf`)
+  for (const folder of [dead, alive]) mkdirSync(folder)
+  await merge()
+  expect(readdirSync(cache).filter((name) => name.startsWith('merge-'))).toEqual([basename(alive)])
 })
 
 test('there is no merged table while no output looks like one; results may come later', async () => {
