@@ -1,7 +1,7 @@
 // Bundles the mains into dist/: the command line, the library, the runner, the local scheduler. Types go to dist/types.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -37,7 +37,7 @@ for (const file of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist
   if (/\.js(\.map)?$/.test(file) && !written.has(file)) rmSync(join(root, 'dist', file))
 }
 const command = join(root, 'dist', 'cli.js')
-if (existsSync(command)) chmodSync(command, 0o755)
+if (existsSync(command)) makeCommand(command)
 if (process.argv.includes('--types')) {
   const tsc = join(root, 'node_modules', '.bin', 'tsc')
   const args = [
@@ -51,4 +51,15 @@ if (process.argv.includes('--types')) {
     'dist/types',
   ]
   process.exitCode = spawnSync(tsc, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+}
+
+/** A shell can start it: first line and run bit. The source map gets an empty line for it. */
+function makeCommand(path) {
+  const text = readFileSync(path, 'utf8')
+  if (!text.startsWith('#!')) {
+    writeFileSync(path, `#!/usr/bin/env node\n${text}`)
+    const map = JSON.parse(readFileSync(`${path}.map`, 'utf8'))
+    writeFileSync(`${path}.map`, JSON.stringify({ ...map, mappings: `;${map.mappings}` }))
+  }
+  chmodSync(path, 0o755)
 }
