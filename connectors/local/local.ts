@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ArraySpec, type Connector, ConnectorError, type NativeId, type TaskReport } from '../connector.ts'
+import { lockHolder } from './lock.ts'
+import { Queue } from './queue.ts'
+
+export interface LocalOptions {
+  /** Directory of the queue, on the file system of the outputs: jobs run below it and publish by rename. */
+  readonly directory: string
+  /** Cores that tasks may use at a time. */
+  readonly slots: number
+  /** Path of the Node that runs the scheduler. */
+  readonly node: string
+  /** The scheduler, bundled to one file. */
+  readonly schedulerFile: string
+}
+
+/**
+ * This machine as a site. Tasks run under a small scheduler of its own, a detached process that is started when there is something to do and
+ * ends when there is not; it and its runners outlive whoever submitted. What it knows is on disk (queue.ts), so that another one goes on
+ * after a kill. Environment and PATH of the tasks are those of the process that submitted. Costs: one directory an array, one file read
+ * an array and status call.
+ */
+export function openLocalConnector(options: LocalOptions): Connector {
+  const { directory, slots } = options
+  let opened: Queue | undefined
+  const queue = (): Queue => {
+    opened ??= open(directory, slots)
+    return opened
+  }
+  return {
+    name: 'local',
+    limits: { arrayMax: 100_000, queuedMax: 1_000_000 },
+    async submit(array: ArraySpec): Promise<NativeId> {
+      const environment = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== undefined))
+      const spec = { ...array, submittedAt: Date.now(), environment: environment as Record<string, string> }
+      const id = attempt(`submit ${array.name}`, () => queue().add(spec))
+      wake(queue(), options)
+      return id
+    },
+    async status(ids: readonly NativeId[]): Promise<TaskReport[]> {
+      const reports = attempt('read the states of tasks', () => ids.flatMap((id) => queue().report(id)))
+      wake(queue(), options)
+      return reports
+    },
+    async cancel(id: NativeId, indices?: readonly number[]): Promise<void> {
+      attempt(`cancel ${id}`, () => queue().askToCancel(id, indices))
+      wake(queue(), options)
+    },
+  }
+}
+
+function open(directory: string, slots: number): Queue {
+  return attempt(`use ${directory}`, () => {
+    const queue = new Queue(directory)
+    const path = join(directory, 'slots')
+    if (readIfThere(path) !== String(slots)) {
+      const aside = `${path}.${process.pid}`
+      writeFileSync(aside, String(slots), { mode: 0o600 })
+      renameSync(aside, path)
+    }
+    return queue
+  })
+}
+
+/** Starts a scheduler when there is work and none lives. Two that start at once settle it by the lock. */
+function wake(queue: Queue, { directory, node, schedulerFile }: LocalOptions): void {
+  if (queue.queued().length === 0 || lockHolder(directory)) return
+  const log = openSync(join(directory, 'scheduler.log'), 'a', 0o600)
+  try {
+    const child = spawn(node, [schedulerFile, directory], { cwd: '/', detached: true, stdio: ['ignore', log, log] })
+    child.on('error', () => {})
+    child.unref()
+  } finally {
+    closeSync(log)
+  }
+}
+
+function attempt<T>(what: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    throw new ConnectorError(
+      'unreachable',
+      `could not ${what}: ${message}`,
+      'Check the scratch directory of the site.',
+      error,
+    )
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}

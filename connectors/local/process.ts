@@ -1,0 +1,73 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+
+/** A process that cannot be mistaken for a later one of the same pid. `start` is empty where there is no /proc. */
+export interface ProcessName {
+  readonly pid: number
+  /** Boot and clock ticks since it. */
+  readonly start: string
+}
+
+const hasProc = existsSync('/proc/self/stat')
+const boot = read('/proc/sys/kernel/random/boot_id')?.slice(0, 8) ?? ''
+
+/** Undefined: there is none, or it has ended and only waits to be asked for its exit. */
+export function nameProcess(pid: number): ProcessName | undefined {
+  const seen = lookAt(pid)
+  return seen?.isEnded ? undefined : seen?.name
+}
+
+/** Names a child that was just spawned, even when it has ended already. */
+export const nameChild = (pid: number): ProcessName | undefined => lookAt(pid)?.name
+
+function lookAt(pid: number): { name: ProcessName; isEnded: boolean } | undefined {
+  if (!hasProc) return isSignalled(pid) ? { name: { pid, start: '' }, isEnded: false } : undefined
+  const text = read(`/proc/${pid}/stat`)
+  if (text === undefined) return undefined
+  // The program's name in parentheses may contain blanks and parentheses.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return { name: { pid, start: `${boot}:${fields[19]}` }, isEnded: fields[0] === 'Z' || fields[0] === 'X' }
+}
+
+export const isAlive = (name: ProcessName): boolean => nameProcess(name.pid)?.start === name.start
+
+export function signal(name: ProcessName, word: NodeJS.Signals): void {
+  if (!isAlive(name)) return
+  try {
+    process.kill(name.pid, word)
+  } catch {
+    // It ended in between.
+  }
+}
+
+/** The process of a pid if it has `variable` in its environment; without /proc, if it lives. */
+export function processWith(pid: number, variable: string): ProcessName | undefined {
+  if (!hasProc) return nameProcess(pid)
+  return `\0${read(`/proc/${pid}/environ`) ?? ''}`.includes(`\0${variable}\0`) ? nameProcess(pid) : undefined
+}
+
+/** Processes with `variable` (NAME=value) in their environment: what a runner started, wherever it went. One look at each process of this user. */
+export function processesWith(variable: string): ProcessName[] {
+  if (!hasProc) return []
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+    .map((pid) => processWith(pid, variable))
+    .filter((name) => name !== undefined)
+}
+
+function isSignalled(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
