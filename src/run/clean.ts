@@ -2,6 +2,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { sitePaths } from '../model/campaign.ts'
 import { TABLES, type TableName } from '../model/tables.ts'
+import { mergeOutputs } from '../results/results.ts'
 import type { RunContext } from './context.ts'
 
 export interface CleanReport {
@@ -24,6 +25,8 @@ export async function cleanCampaign(
 ): Promise<CleanReport> {
   const { tables } = context
   const { arrays, cache } = sitePaths(context.paths.scratch, context.campaignId)
+  // Contents of `publish: table` lie in the directories of arrays until they are merged.
+  await mergeOutputs(tables, { root: context.paths.root })
   await tables.view('batches')
   const live = await tables.sql.rows<{ array_id: string }>(
     "select distinct array_id from batches where state in ('staged', 'submitted')",

@@ -274,7 +274,7 @@ class Coordinator {
 
   async #merge(): Promise<Outcome['merged']> {
     if (this.#publisher.tally.succeeded === 0 && this.#stopping === 'once') return null
-    return mergeOutputs(this.#context.tables, { root: this.#context.paths.root })
+    return mergeOutputs(this.#context.tables, { root: this.#context.paths.root, guard: () => this.#lease.guard() })
   }
 
   #openTasks(): number {
