@@ -7,7 +7,10 @@ import { drawSvg, drawTerminal } from './demo-picture.mjs'
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const directory = resolve(process.argv[2] ?? join(root, 'demo/winds'))
-const shown = (path) => relative(process.cwd(), path) || '.'
+const shown = (path) => {
+  const from = relative(process.cwd(), path)
+  return from.startsWith('..') ? path : from || '.'
+}
 const count = (number) => number.toLocaleString('en-US')
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
@@ -112,7 +115,7 @@ async function tell(campaign) {
     picture,
     drawSvg(season, {
       title,
-      subtitle: 'Line: mean of 11 years, by area. Band: from the calmest to the windiest year',
+      subtitle: 'Monthly mean winds over the sea. Line: mean of 11 years, by area. Band: calmest to windiest year',
     }),
   )
   say(`\n${'Mean wind speed north of 60° N, m/s'.padEnd(37)}by month, 1982–1992`)
