@@ -71,7 +71,11 @@ export function findCampaign({ named, from }: { named?: string | undefined; from
   if (named !== undefined) {
     const place = readPlace(resolve(from, named))
     if (place) return place
-    throw missing(`${resolve(from, named)} is no campaign: it has no ${CAMPAIGN_FILE}.`, resolve(from, named))
+    const directory = resolve(from, named)
+    const why = statSync(directory, { throwIfNoEntry: false })
+      ? `is no campaign: it has no ${CAMPAIGN_FILE}`
+      : 'is not there'
+    throw missing(`${directory} ${why}.`, directory)
   }
   let cloned: string | undefined
   for (let directory = resolve(from); ; directory = dirname(directory)) {

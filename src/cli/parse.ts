@@ -38,7 +38,13 @@ export async function parseLine(line: readonly string[], ground: Ground): Promis
   if (error) throw refusal(error, line, ground)
   if (output) return { output: lines([output]) }
   if (!chosen) throw new FloeError('USAGE', 'No command was given.')
-  const { campaign, json, quiet, color, ...args } = chosen.args as Parsed & Record<string, unknown>
+  const {
+    campaign,
+    json = false,
+    quiet = false,
+    color = true,
+    ...args
+  } = chosen.args as Parsed & Record<string, unknown>
   return { command: chosen.command, args, campaign, json, quiet, color }
 }
 
@@ -65,11 +71,11 @@ function compose({ commands, columns, version }: Ground, choose: (command: AnyCo
         describe: 'Campaign to work in; default: the one around this directory',
         group: 'Everywhere:',
       },
-      json: { type: 'boolean', default: false, describe: 'One JSON document, or one a line', group: 'Everywhere:' },
-      quiet: { type: 'boolean', default: false, describe: 'Results and errors only', group: 'Everywhere:' },
+      json: { type: 'boolean', describe: 'One JSON document, or one a line', group: 'Everywhere:' },
+      quiet: { type: 'boolean', describe: 'Results and errors only', group: 'Everywhere:' },
       color: { type: 'boolean', default: true, hidden: true },
       'no-color': { type: 'boolean', describe: 'Plain text, as with NO_COLOR', group: 'Everywhere:' },
-      debug: { type: 'boolean', default: false, describe: 'Show where an error arose', group: 'Everywhere:' },
+      debug: { type: 'boolean', describe: 'Show where an error arose', group: 'Everywhere:' },
     })
     .help('help', 'Show this help')
     .alias('help', 'h')
@@ -89,7 +95,13 @@ function compose({ commands, columns, version }: Ground, choose: (command: AnyCo
       (inner) => {
         inner.usage(`floe ${entry.usage}\n\n${entry.text}`).epilogue('')
         for (const [example, says] of entry.examples) inner.example(example, says)
+        const before = new Set([...optionKeys(inner), ...(entry.usage.match(/\w+(?=\.*[\]>])/g) ?? [])])
         entry.options?.(inner)
+        // Grouped by hand, they come before the options of all verbs.
+        inner.group(
+          [...optionKeys(inner)].filter((key) => !before.has(key)),
+          'Options:',
+        )
         return inner
       },
       (args) => choose(entry, clean(args)),
@@ -111,10 +123,14 @@ async function complete(parser: Argv, words: readonly string[]): Promise<readonl
 /** What yargs says of a wrong line, with the likely word. */
 function refusal(error: Error, line: readonly string[], { commands }: Ground): FloeError {
   const unknown = /^Unknown (argument|command)s?: (.*)$/.exec(error.message)
-  const verbs = commands.map(({ usage }) => usage.split(' ')[0]!)
+  const verbs = commands.map(nameOf)
   const verb = line.find((word) => verbs.includes(word))
   const help =
     verb === undefined ? '`floe --help` lists the commands.' : `\`floe ${verb} --help\` shows how it is used.`
+  if (/^Not enough non-option/.test(error.message) && verb !== undefined) {
+    const usage = commands.find((entry) => nameOf(entry) === verb)?.usage
+    return new FloeError('USAGE', `Something is left out: floe ${usage}.`, { hint: help, cause: error })
+  }
   if (!unknown) return new FloeError('USAGE', error.message, { hint: help, cause: error })
   const word = unknown[2]!.split(', ')[0]!
   const typed = line.find((given) => given.replace(/^-+/, '').split('=')[0] === word) ?? word
@@ -138,11 +154,29 @@ function refusal(error: Error, line: readonly string[], { commands }: Ground): F
   )
 }
 
+const nameOf = ({ usage }: AnyCommand): string => usage.split(' ')[0]!
+
 /** Names of the options that a verb takes, those of all verbs included. */
 function optionsOf(commands: readonly AnyCommand[], verb: string | undefined): string[] {
-  const own = commands.find(({ usage }) => usage.split(' ')[0] === verb)
+  const own = commands.find((entry) => nameOf(entry) === verb)
   const inner = yargs().help(false).version(false)
   own?.options?.(inner)
-  const { key } = (inner as unknown as { getOptions(): { key: Record<string, unknown> } }).getOptions()
-  return [...Object.keys(key), 'campaign', 'json', 'quiet', 'no-color', 'debug', 'help', 'version']
+  return [...optionKeys(inner), 'campaign', 'json', 'quiet', 'no-color', 'debug', 'help', 'version']
+}
+
+/** Names of options and positionals defined so far; `getOptions` is not in the typings of yargs 17, which 18 has none of its own for. */
+function optionKeys(yargs: Argv): Set<string> {
+  const { key, alias, string, boolean, number, choices } = (yargs as unknown as { getOptions(): Known }).getOptions()
+  const aliases = new Set(Object.values(alias).flat())
+  const names = [...Object.keys(key), ...string, ...boolean, ...number, ...Object.keys(choices)]
+  return new Set(names.filter((name) => !aliases.has(name)))
+}
+
+interface Known {
+  readonly key: Record<string, unknown>
+  readonly alias: Record<string, string[]>
+  readonly string: readonly string[]
+  readonly boolean: readonly string[]
+  readonly number: readonly string[]
+  readonly choices: Record<string, unknown>
 }

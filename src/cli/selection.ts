@@ -7,7 +7,7 @@ export interface SelectionArgs {
   job: string[] | undefined
   state: string[] | undefined
   where: string | undefined
-  all: boolean
+  all?: boolean
 }
 
 /** `--state` and `--where`, for verbs that list or choose jobs. */
@@ -29,10 +29,10 @@ export const filterOptions = (yargs: Argv) =>
 export const selectionOptions = (yargs: Argv) =>
   filterOptions(yargs)
     .positional('job', { type: 'string', array: true, describe: 'Names of jobs' })
-    .option('all', { type: 'boolean', default: false, describe: 'All jobs that it applies to' })
+    .option('all', { type: 'boolean', describe: 'All jobs that it applies to' })
 
 /** Throws USAGE when nothing says which jobs, or two things do. */
-export function selectionOf(verb: string, { job = [], state, where, all }: SelectionArgs): Selection {
+export function selectionOf(verb: string, { job = [], state, where, all = false }: SelectionArgs): Selection {
   const filtered = state !== undefined || where !== undefined
   if (job.length === 0 && !filtered && !all) {
     throw new FloeError('USAGE', `Nothing says which jobs to ${verb}.`, {

@@ -1,16 +1,15 @@
 import type { Command } from '../command.ts'
 import { formatBytes, formatCounted } from '../text/format.ts'
 
-export const clean: Command<{ all: boolean }> = {
+export const clean: Command<{ all?: boolean }> = {
   usage: 'clean',
   text: 'Free what no live work needs: old scratch, cache, old parts of tables',
   examples: [
     ['floe clean', 'keeps the newest logs and sandboxes'],
     ['floe clean --all', 'logs and sandboxes of all ended jobs go too'],
   ],
-  options: (yargs) =>
-    yargs.option('all', { type: 'boolean', default: false, describe: 'Also the newest logs and sandboxes' }),
-  async run({ all }, { terminal, campaign }) {
+  options: (yargs) => yargs.option('all', { type: 'boolean', describe: 'Also the newest logs and sandboxes' }),
+  async run({ all = false }, { terminal, campaign }) {
     const report = await (await campaign()).clean({ all })
     if (terminal.json) await terminal.outJson(report)
     else {

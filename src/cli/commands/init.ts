@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts'
 import { renderInit } from '../text/init.ts'
 
-export const init: Command<{ dir: string | undefined; fork: boolean; adopt: boolean }> = {
+export const init: Command<{ dir: string | undefined; fork?: boolean; adopt?: boolean }> = {
   usage: 'init [dir]',
   text: 'Make a campaign, with a commented floe.yaml',
   examples: [
@@ -13,8 +13,8 @@ export const init: Command<{ dir: string | undefined; fork: boolean; adopt: bool
   options: (yargs) =>
     yargs
       .positional('dir', { type: 'string', describe: 'Directory of the campaign; default: this one' })
-      .option('fork', { type: 'boolean', default: false, describe: 'Give a copied campaign an id of its own' })
-      .option('adopt', { type: 'boolean', default: false, describe: 'Say that a campaign was moved here' })
+      .option('fork', { type: 'boolean', describe: 'Give a copied campaign an id of its own' })
+      .option('adopt', { type: 'boolean', describe: 'Say that a campaign was moved here' })
       .conflicts('fork', 'adopt'),
   async run({ dir, fork, adopt }, { terminal, named }) {
     const { adoptCampaign, forkCampaign, initCampaign } = await import('../../floe.ts')

@@ -4,13 +4,13 @@ import { filterOf, filterOptions } from '../selection.ts'
 import { positive } from '../values.ts'
 
 /** What a person sees of a job in a line; --json and --csv have every column. */
-const SHOWN = ['job_id', 'state', 'class', 'tries', 'missing', 'source']
+const SHOWN = ['job_id', 'state', 'class', 'tries', 'source']
 const PAGE = 50
 
 export const jobs: Command<{
   state: string[] | undefined
   where: string | undefined
-  csv: boolean
+  csv?: boolean
   limit: number | undefined
 }> = {
   usage: 'jobs',
@@ -22,10 +22,10 @@ export const jobs: Command<{
   ],
   options: (yargs) =>
     filterOptions(yargs)
-      .option('csv', { type: 'boolean', default: false, describe: 'All columns as CSV' })
+      .option('csv', { type: 'boolean', describe: 'All columns as CSV' })
       .option('limit', { type: 'number', requiresArg: true, describe: `Rows at most; ${PAGE} on a screen` })
       .conflicts('csv', 'json'),
-  async run({ csv, limit, ...filter }, { terminal, campaign }) {
+  async run({ csv = false, limit, ...filter }, { terminal, campaign }) {
     const selection = filterOf(filter)
     if (limit !== undefined) positive('--limit', limit)
     const isTable = !csv && !terminal.json

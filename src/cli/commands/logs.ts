@@ -3,7 +3,7 @@ import { positive } from '../values.ts'
 
 interface LogsArgs {
   job: string
-  follow: boolean
+  follow?: boolean
   try: number | undefined
   stream: 'stdout' | 'stderr' | undefined
 }
@@ -20,14 +20,14 @@ export const logs: Command<LogsArgs> = {
   options: (yargs) =>
     yargs
       .positional('job', { type: 'string', demandOption: true, describe: 'Name of the job' })
-      .option('follow', { alias: 'f', type: 'boolean', default: false, describe: 'Wait for what it writes' })
+      .option('follow', { alias: 'f', type: 'boolean', describe: 'Wait for what it writes' })
       .option('try', { type: 'number', requiresArg: true, describe: 'The how-manieth try; default: the newest' })
       .option('stream', {
         choices: ['stdout', 'stderr'] as const,
         requiresArg: true,
         describe: 'Only this one',
       }),
-  async run({ job, follow, stream, try: nth }, { terminal, campaign, signal }) {
+  async run({ job, follow = false, stream, try: nth }, { terminal, campaign, signal }) {
     const opened = await campaign()
     const wishes = {
       follow,

@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts'
 import { writeRows } from '../rows.ts'
 
-export const query: Command<{ sql: string; csv: boolean }> = {
+export const query: Command<{ sql: string; csv?: boolean }> = {
   usage: 'query <sql>',
   text: 'Read-only SQL over jobs, files, plan, batches, attempts, results, requests, merged',
   examples: [
@@ -12,9 +12,9 @@ export const query: Command<{ sql: string; csv: boolean }> = {
   options: (yargs) =>
     yargs
       .positional('sql', { type: 'string', demandOption: true, describe: 'One SELECT, in the SQL of DuckDB' })
-      .option('csv', { type: 'boolean', default: false, describe: 'As CSV' })
+      .option('csv', { type: 'boolean', describe: 'As CSV' })
       .conflicts('csv', 'json'),
-  async run({ sql, csv }, { terminal, campaign }) {
+  async run({ sql, csv = false }, { terminal, campaign }) {
     const stream = await (await campaign()).query(sql)
     await writeRows(stream, { terminal, csv })
     return 0

@@ -20,7 +20,7 @@ const requests = (action: Action, text: string, examples: Command<RequestArgs>['
     const selection = selectionOf(action, args)
     const report = await (await campaign())[action](selection, why)
     if (terminal.json) await terminal.outJson(report)
-    else await terminal.out(renderRequest(report))
+    else await terminal.out(renderRequest(report, { all: selection.all ?? false }))
     return 0
   },
 })

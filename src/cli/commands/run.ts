@@ -5,9 +5,9 @@ import { renderProgress, renderProgressLine, renderRun } from '../text/run.ts'
 import { type PlanArgs, planOptions, planWishes } from './plan.ts'
 
 interface RunArgs extends PlanArgs {
-  once: boolean
-  rerun: boolean
-  keep: boolean
+  once?: boolean
+  rerun?: boolean
+  keep?: boolean
 }
 
 const STOPPED =
@@ -24,11 +24,11 @@ export const run: Command<RunArgs> = {
   interruptible: true,
   options: (yargs) =>
     planOptions(yargs)
-      .option('once', { type: 'boolean', default: false, describe: 'One turn, then back; jobs go on working' })
-      .option('rerun', { type: 'boolean', default: false, describe: 'Run stale results again' })
-      .option('keep', { type: 'boolean', default: false, describe: 'Keep stale results as they are' })
+      .option('once', { type: 'boolean', describe: 'One turn, then back; jobs go on working' })
+      .option('rerun', { type: 'boolean', describe: 'Run stale results again' })
+      .option('keep', { type: 'boolean', describe: 'Keep stale results as they are' })
       .conflicts('rerun', 'keep'),
-  async run({ once, rerun, keep, ...wishes }, { terminal, campaign, signal }) {
+  async run({ once = false, rerun, keep, ...wishes }, { terminal, campaign, signal }) {
     const opened = await campaign()
     const gauge = openGauge(terminal)
     const report = await opened

@@ -9,8 +9,9 @@ const DONE: Readonly<Record<RequestReport['action'], string>> = {
   remove: 'removed from the catalog',
 }
 
-export function renderRequest({ action, jobs, skipped }: RequestReport): string {
+/** What was left as it is says something only when it was chosen by hand. */
+export function renderRequest({ action, jobs, skipped }: RequestReport, { all }: { all: boolean }): string {
   const left = Object.entries(skipped).map(([state, count]) => `${formatCount(count)} ${state}`)
-  const rest = left.length === 0 ? '' : `  left as they are: ${left.join(', ')}\n`
+  const rest = all || left.length === 0 ? '' : `  left as they are: ${left.join(', ')}\n`
   return `${formatCounted(jobs, 'job')} ${DONE[action]}.\n${rest}`
 }

@@ -1,56 +1,60 @@
 import type { JobReport, JsonRow } from '../../floe.ts'
-import type { JobEnded } from '../../model/record.ts'
 import { formatBytes, formatCount, formatSeconds } from './format.ts'
-import { renderTable, visible } from './table.ts'
-import { shellWord } from './words.ts'
+import { padEnd, visible } from './table.ts'
+import { near, shellWord } from './words.ts'
 
 /** Inputs, outputs and requests that are listed; --json has all. */
 const LISTED = 8
-const WIDE = { title: '', max: 2000 }
+const LABEL = 11
 
-export function renderShow(report: JobReport): string {
+export function renderShow(report: JobReport, from = process.cwd()): string {
   const { job, attempts, live } = report
-  const name = visible(text(job.job_id))
+  const name = text(job.job_id)
+  const hasLogs = attempts.some(({ evidence }) => evidence === 'record') || live?.ended
   return [
-    `${name}   ${headline(report)}\n`,
-    renderTable([{ title: '' }, WIDE], facts(report), { titles: false, indent: '  ' }),
-    live === null ? '' : liveText(live),
-    ...attempts.map((attempt) => attemptText(attempt)),
-    attempts.some(({ evidence }) => evidence === 'record') || live?.ended
-      ? `  logs      floe logs ${jobWord(text(job.job_id))}\n`
-      : '',
+    `${visible(name)}   ${headline(report)}\n`,
+    ...facts(report).map(([label, value]) => line(label, value)),
+    ...attempts.map((attempt) => attemptText(attempt, from)),
+    hasLogs ? line('logs', `floe logs ${name.startsWith('-') ? '-- ' : ''}${shellWord(name)}`) : '',
   ].join('')
 }
 
+const line = (label: string, value: string, indent = '  '): string =>
+  `${indent}${padEnd(label, LABEL)}${visible(value)}\n`
+
 /** `failed, class memory, after 2 tries`. */
 function headline({ job, attempts, live }: JobReport): string {
-  const state = live && live.state !== 'ended' ? live.state : text(job.state)
-  const failure = job.class ? `, class ${text(job.class)}` : ''
   const tries = Number(job.tries ?? 0)
-  const after = tries === 0 ? '' : `, after ${tries === 1 ? '1 try' : `${tries} tries`}`
-  const reused = attempts[0]?.reused_from ? `, answered by ${visible(text(attempts[0].reused_from))}` : ''
-  const waits = job.state === 'pending' && tries > 0 ? '; waits to be tried again' : ''
-  return `${state}${failure}${after}${reused}${job.missing ? ', an input is missing' : ''}${waits}`
+  return [
+    live && live.state !== 'ended' ? live.state : text(job.state),
+    job.class ? `class ${text(job.class)}` : '',
+    tries === 0 ? '' : `after ${tries === 1 ? '1 try' : `${tries} tries`}`,
+    job.state === 'succeeded' && attempts[0]?.reused_from ? 'answered by an earlier result' : '',
+    job.missing ? 'an input is missing' : '',
+    job.state === 'pending' && tries > 0 ? 'waits to be tried again' : '',
+  ]
+    .filter(Boolean)
+    .join(', ')
 }
 
-function facts(report: JobReport): string[][] {
-  const { job, inputs, results, requests, batch } = report
+function facts(report: JobReport): [string, string][] {
+  const { job, inputs, results, requests, batch, live } = report
   const files = new Map(inputs.map((file) => [text(file.url), file]))
-  const named = (key: 'inputs' | 'files') => list((job[key] ?? []) as string[], (url) => fileText(url, files.get(url)))
-  return [
+  const named = (key: 'inputs' | 'files') =>
+    list((job[key] ?? []) as string[], (url) => fileText(url, files.get(url)), ', ')
+  const made = list(results, resultText, ', ')
+  const wanted = list((job.outputs ?? []) as unknown as JsonRow[], ({ path }) => text(path), ', ')
+  const told: [string, string][] = [
     ['inputs', named('inputs')],
     ['files', named('files')],
     ['program', programText(text(job.executable), files.get(text(job.executable)))],
-    [
-      'outputs',
-      results.length > 0
-        ? list(results, resultText)
-        : list((job.outputs ?? []) as unknown as JsonRow[], ({ path }) => text(path)),
-    ],
-    ['asked', list(requests, requestText)],
+    ['outputs', made || wanted],
+    ['asked', list(requests, requestText, '; ')],
     ['batch', batch === null ? '' : batchText(batch)],
     ['from', text(job.source)],
-  ].filter(([, value]) => value !== '') as string[][]
+    ['now', liveText(live)],
+  ]
+  return told.filter(([, value]) => value !== '')
 }
 
 function fileText(url: string, file: JsonRow | undefined): string {
@@ -64,54 +68,61 @@ function programText(executable: string, file: JsonRow | undefined): string {
   return file.digest == null ? executable : `${executable}  ${shortDigest(text(file.digest))}`
 }
 
-const resultText = (row: JsonRow): string =>
-  `${text(row.output)}${row.size_bytes == null ? '' : ` (${formatBytes(Number(row.size_bytes))})`}${row.pack ? ` in ${text(row.pack)}` : ''}`
+const shortDigest = (digest: string): string => digest.replace(/^(sha256:)?([0-9a-f]{12})[0-9a-f]+$/, '$1$2…')
+
+const resultText = ({ output, size_bytes, pack }: JsonRow): string =>
+  `${text(output)}${size_bytes == null ? '' : ` (${formatBytes(Number(size_bytes))})`}${pack ? ` in ${text(pack)}` : ''}`
 
 const requestText = ({ action, who, asked_at, why }: JsonRow): string =>
   `${text(action)} by ${text(who)}, ${local(asked_at)}${why ? ` (${text(why)})` : ''}`
 
-const batchText = ({ batch_id, jobs, site, array_id, task, state }: JsonRow): string =>
-  `${text(batch_id)} of ${formatCount(Number(jobs))} jobs on ${text(site)}, ${text(state)}${array_id ? `, task ${text(task)} of array ${text(array_id)}` : ''}`
-
-function liveText({ state, array, task, ended }: NonNullable<JobReport['live']>): string {
-  const where = `task ${task} of array ${array}`
-  return ended === null
-    ? `  now       ${state} in ${where}\n`
-    : `  now       ${ended.verdict} in ${where}, not in the tables yet: ${visible(ruleOf(ended))}\n`
+function batchText({ batch_id, jobs, site, array_id, task, state }: JsonRow): string {
+  const place = array_id ? `, task ${text(task)} of array ${text(array_id)}` : ''
+  return `${text(batch_id)}, ${formatCount(Number(jobs))} jobs on ${text(site)}, ${text(state)}${place}`
 }
 
-const ruleOf = ({ rule, wall_sec }: JobEnded): string => `${rule}, after ${formatSeconds(wall_sec)}`
+function liveText(live: JobReport['live']): string {
+  if (live === null) return ''
+  const where = `task ${live.task} of array ${live.array}`
+  if (live.ended === null) return `${live.state} in ${where}`
+  return `${live.ended.verdict} in ${where}, not in the tables yet: ${live.ended.rule}`
+}
 
-function attemptText(attempt: JsonRow): string {
-  const place = [attempt.site, attempt.native_id, attempt.node && `on ${text(attempt.node)}`].filter(Boolean).map(text)
-  const time = attempt.started_at == null ? '' : `   ${local(attempt.started_at)}–${local(attempt.ended_at).slice(-8)}`
-  const late = attempt.superseded ? '   superseded: an earlier verdict stands' : ''
+function attemptText(attempt: JsonRow, from: string): string {
+  const task = attempt.native_id ? `${text(attempt.native_id)}_${text(attempt.task)}` : ''
+  const place = [
+    text(attempt.site),
+    attempt.site === 'local' ? '' : task,
+    attempt.node ? `on ${text(attempt.node)}` : '',
+  ]
+  const time = attempt.started_at == null ? '' : `${local(attempt.started_at)}–${local(attempt.ended_at).slice(-8)}`
+  const late = attempt.superseded ? 'superseded: an earlier verdict stands' : ''
   const took = [
     attempt.wall_sec == null ? '' : formatSeconds(Number(attempt.wall_sec)),
     attempt.cpu_sec == null ? '' : `${formatSeconds(Number(attempt.cpu_sec))} of CPU`,
     attempt.memory_max_bytes == null ? '' : `${formatBytes(Number(attempt.memory_max_bytes))} of memory`,
-  ].filter(Boolean)
-  const verdict = `${text(attempt.verdict)}${attempt.class ? `: ${text(attempt.class)}` : ''}`
-  const next = attempt.next && attempt.next !== 'done' ? `; then ${text(attempt.next)}` : ''
-  const rows = [
-    [text(attempt.evidence), `${text(attempt.rule)}  ← decided ${verdict}${next}`],
-    ...(took.length > 0 ? [['took', took.join(', ')]] : []),
-    ...(attempt.reused_from ? [['from', text(attempt.reused_from)]] : []),
-    ...(attempt.sandbox ? [['sandbox', text(attempt.sandbox)]] : []),
   ]
-  return (
-    `  try ${text(attempt.try)}     ${visible(place.join(' '))}${time}${late}\n` +
-    renderTable([{ title: '' }, WIDE], rows, { titles: false, indent: '    ' })
-  )
+  const verdict = `${text(attempt.verdict)}${attempt.class ? `, class ${text(attempt.class)}` : ''}`
+  const next = attempt.next && attempt.next !== 'done' ? `; then ${text(attempt.next)}` : ''
+  const told: [string, string][] = [
+    [text(attempt.evidence), `${text(attempt.rule)}  ← decided: ${verdict}${next}`],
+    ['took', took.filter(Boolean).join(', ')],
+    ['from', text(attempt.reused_from)],
+    ['sandbox', attempt.sandbox ? near(text(attempt.sandbox), from) : ''],
+  ]
+  const head = [place.filter(Boolean).join(' '), time, late].filter(Boolean).join('   ')
+  return [
+    line(`try ${text(attempt.try)}`, head),
+    ...told.filter(([, value]) => value !== '').map(([label, value]) => line(label, value, '    ')),
+  ].join('')
 }
 
-function list<T>(values: readonly T[], say: (value: T) => string): string {
+function list<T>(values: readonly T[], say: (value: T) => string, between: string): string {
   const more = values.length > LISTED ? [`and ${formatCount(values.length - LISTED)} more`] : []
-  return [...values.slice(0, LISTED).map(say), ...more].join(', ')
+  return [...values.slice(0, LISTED).map(say), ...more].join(between)
 }
 
 const text = (value: unknown): string => (value == null ? '' : String(value))
-const shortDigest = (digest: string): string => digest.replace(/^(sha256:)?([0-9a-f]{12})[0-9a-f]+$/, '$1$2…')
 
 /** ISO time in UTC as a clock of this machine. */
 function local(iso: unknown): string {
@@ -119,5 +130,3 @@ function local(iso: unknown): string {
   if (Number.isNaN(date.getTime())) return text(iso)
   return `${date.toLocaleDateString('sv-SE')} ${date.toLocaleTimeString('sv-SE')}`
 }
-
-const jobWord = (name: string): string => `${name.startsWith('-') ? '-- ' : ''}${shellWord(name)}`
