@@ -1,10 +1,11 @@
 import { endsOf, jobsByBlock, orderBlocks, orderWithinBlocks } from './block-order.ts'
 import { contract, shuffleJobs, type Weighted } from './contract.ts'
+import { Division } from './division.ts'
 import { startByGrowing, totals } from './grow.ts'
 import { assertHypergraph, bytesToNodes, type Hypergraph, type Readers, readersOf } from './hypergraph.ts'
 import { seededRandom } from './random.ts'
 import { Filler, type Room, type Start, startAsGiven, startByRarest, startBySquare } from './starts.ts'
-import { Division } from './sweep.ts'
+import { sweep } from './sweep.ts'
 
 export interface AffinityOptions {
   /** The weight wanted of a block: seconds, or jobs where jobs have no weight. */
@@ -156,7 +157,7 @@ function search(graph: Weighted, given: Uint32Array, room: Room, blocks: number,
     if (cost > least * dearerMax) continue
     if (least === Infinity && division.sweepLooks() > LOOKS_THRIFTY) effort = THRIFTY
     least = Math.min(least, cost)
-    for (const q of effort.probe) division.sweep(q, effort.settledLooks, random)
+    for (const q of effort.probe) sweep(division, q, effort.settledLooks, random)
     probed.push({ start, cost: division.cost() })
   }
   probed.sort((a, b) => a.cost - b.cost)
@@ -169,7 +170,7 @@ function search(graph: Weighted, given: Uint32Array, room: Room, blocks: number,
     if (cost > closeTo) break
     const before = start.blockOf.slice()
     const finalist = open(start)
-    for (const q of effort.anneal) finalist.sweep(q, effort.settledLooks, random)
+    for (const q of effort.anneal) sweep(finalist, q, effort.settledLooks, random)
     const after = finalist.cost()
     if (Math.min(cost, after) >= bestCost) continue
     bestCost = Math.min(cost, after)
@@ -180,7 +181,7 @@ function search(graph: Weighted, given: Uint32Array, room: Room, blocks: number,
   const looks = effort.reheat.length * division.sweepLooks()
   const reheats = Math.min(effort.reheatsMax, Math.max(1, Math.floor(effort.reheatLooks / looks)))
   for (let reheat = 0; reheat < reheats; reheat++) {
-    for (const q of effort.reheat) division.sweep(q, effort.settledLooks, random)
+    for (const q of effort.reheat) sweep(division, q, effort.settledLooks, random)
     const cost = division.cost()
     if (cost >= bestCost) continue
     bestCost = cost
@@ -236,9 +237,13 @@ function arrange(graph: Hypergraph, small: Weighted, groupOf: Uint32Array, block
 
 /** Values of q that fall from where `half` other readers count half, in `steps` to 0.3 readers, and then 0. */
 function cooling(half: number, steps: number): number[] {
-  const values = Array.from(
-    { length: steps },
-    (_, i) => 2 ** (-1 / (half * (0.3 / half) ** (i / Math.max(1, steps - 1)))),
+  const values = Array.from({ length: steps }, (_, i) =>
+    rounded(2 ** (-1 / (half * (0.3 / half) ** (i / Math.max(1, steps - 1))))),
   )
   return [...values, 0]
+}
+
+/** Powers may differ in their last digit between machines; what rests on them must not. */
+function rounded(value: number): number {
+  return Math.round(value * 1e6) / 1e6
 }
