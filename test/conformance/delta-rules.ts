@@ -23,7 +23,8 @@ export async function readByRules(folder: string): Promise<DeltaTable> {
   const commits = names.filter((name) => /^\d{20}\.json$/.test(name)).sort()
   const checkpoints = names.filter((name) => /^\d{20}\.checkpoint\.parquet$/.test(name)).sort()
   const versions = commits.map((name) => Number(name.slice(0, 20)))
-  for (const [at, version] of versions.entries()) rule(version === versions[0]! + at, `version ${version} follows ${versions[at - 1]}`)
+  for (const [at, version] of versions.entries())
+    rule(version === versions[0]! + at, `version ${version} follows ${versions[at - 1]}`)
   const checkpoint = checkpoints.at(-1)
   const state: State = { adds: new Map(), protocol: 0, schema: [], partitions: [] }
   if (versions[0] === 0) {
@@ -34,7 +35,7 @@ export async function readByRules(folder: string): Promise<DeltaTable> {
     }
   } else {
     rule(checkpoint !== undefined, 'there is a checkpoint when commit 0 is gone')
-    for (const action of await readCheckpoint(join(log, checkpoint!))) replay(state, [action], checkpoint!)
+    replayCheckpoint(state, await readCheckpoint(join(log, checkpoint!)), checkpoint!)
     for (const name of commits.filter((name) => name.slice(0, 20) > checkpoint!.slice(0, 20))) {
       replay(state, readCommit(join(log, name)), name)
     }
@@ -102,15 +103,27 @@ async function compareCheckpoint(path: string, state: State): Promise<void> {
   const told: State = { adds: new Map(), protocol: 0, schema: [], partitions: [] }
   const actions = await readCheckpoint(path)
   for (const action of actions) rule(Object.keys(action).length === 1, `${path} has one action a row`)
-  const metaFirst = [...actions].sort((a, b) => Number(!!b.metaData) - Number(!!a.metaData))
-  replay(told, metaFirst.filter((action) => !action.remove), path)
+  replayCheckpoint(told, actions, path)
   rule(told.protocol === 1, `${path} has one protocol`)
   const paths = (one: State) => JSON.stringify([...one.adds.keys()].sort())
   rule(paths(told) === paths(state), `${path} lists what the commits list`)
   rule(JSON.stringify(told.schema) === JSON.stringify(state.schema), `${path} has the schema of the commits`)
 }
 
-async function readPart(folder: string, { path, add, state }: { path: string; add: Record<string, unknown>; state: State }) {
+/** Rows of a checkpoint come in any order, and tell of removals that were made long ago. */
+function replayCheckpoint(state: State, actions: readonly Actions[], name: string): void {
+  const order = [...actions].sort((a, b) => Number(!!b.metaData) - Number(!!a.metaData))
+  replay(
+    state,
+    order.filter((action) => !action.remove),
+    name,
+  )
+}
+
+async function readPart(
+  folder: string,
+  { path, add, state }: { path: string; add: Record<string, unknown>; state: State },
+) {
   const file = join(folder, decodeURIComponent(path))
   rule(existsSync(file), `${path} is there`)
   rule(statSync(file).size === Number(add.size), `${path} has the size that the log states`)
@@ -122,7 +135,8 @@ async function readPart(folder: string, { path, add, state }: { path: string; ad
   rule(JSON.stringify(Object.keys(values)) === JSON.stringify(state.partitions), `${path} has its partition values`)
   for (const row of rows.slice(0, 1)) {
     for (const name of Object.keys(row)) rule(names.has(name), `${path} has the column ${name} of the schema`)
-    for (const [name, value] of Object.entries(values)) rule(String(row[name]) === value, `${path} lies in its partition`)
+    for (const [name, value] of Object.entries(values))
+      rule(String(row[name]) === value, `${path} lies in its partition`)
   }
   return rows
 }

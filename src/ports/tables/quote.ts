@@ -16,5 +16,10 @@ export function quoteTexts(texts: readonly string[]): string {
 
 /** A path for read_parquet and its like, which take * ? [ for patterns. */
 export function quotePath(path: string): string {
-  return quoteText(path.replace(/[[*?]/g, (sign) => `[${sign}]`))
+  return quoteText(escapePath(path))
+}
+
+/** A path as a pattern that matches it alone. */
+export function escapePath(path: string): string {
+  return path.replace(/[[*?]/g, (sign) => `[${sign}]`)
 }

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type * as duck from '@duckdb/node-api'
 import { assert, FloeError } from '../../model/errors.ts'
-import { quoteName, quoteTexts } from './quote.ts'
+import { escapePath, quoteName, quoteTexts } from './quote.ts'
 import type { ColumnChunk, Row, Sql, Statement, Value } from './tables.ts'
 import { type ValueConverter, valueConverter } from './values.ts'
 
@@ -124,9 +124,10 @@ export function lazySession(options: SessionOptions): Session {
       }),
     lock: (folder) =>
       alone(async ({ connection, spill }) => {
-        const folders = quoteTexts([`${folder}/`, `${spill}/`])
+        // Paths are compared as they are written in a view: those with signs of a pattern have them escaped.
+        const folders = [`${folder}/`, `${escapePath(folder)}/`, `${spill}/`]
         await connection.run(
-          `SET allowed_directories = ${folders}; SET enable_external_access = false; SET lock_configuration = true`,
+          `SET allowed_directories = ${quoteTexts(folders)}; SET enable_external_access = false; SET lock_configuration = true`,
         )
       }),
     async close() {
