@@ -28,6 +28,7 @@ export class Finish {
   readonly #files: FilePublisher
   readonly #publisher: Publisher
   readonly #kept: KeptSandboxes
+  readonly #keepsAll: boolean
   readonly #name: string
 
   constructor(array: string, header: ManifestTask, attempt: number) {
@@ -35,6 +36,7 @@ export class Finish {
     const packed = `${header.array}-${this.#name}`
     this.#files = new FilePublisher(header.outputs, packed)
     this.#kept = new KeptSandboxes(array, header.sandboxes_max)
+    this.#keepsAll = header.sandboxes_all === true
     this.#publisher = this.#files
     if (header.publish === 'pack') this.#publisher = new PackPublisher(header.outputs, packed)
     if (header.publish === 'table') this.#publisher = new TablePublisher(array, this.#name)
@@ -82,7 +84,7 @@ export class Finish {
   #line(run: JobRun, judged: Judged, outputs: readonly OutputWritten[]): JobEnded {
     const { flight, slot, startedMs, wallMs } = run
     const { job, sandbox } = flight
-    const isKept = judged.verdict === 'failed' && judged.class !== 'launch'
+    const isKept = this.#keepsAll || (judged.verdict === 'failed' && judged.class !== 'launch')
     const kept = isKept ? this.#kept.keep(sandbox.path, sandboxName(this.#name, sandbox.path)) : null
     if (kept === null) removeSandbox(sandbox)
     return {

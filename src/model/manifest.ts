@@ -26,6 +26,8 @@ export interface ManifestTask {
   readonly sandboxes?: string
   /** How many sandboxes of failed jobs the site keeps. */
   readonly sandboxes_max: number
+  /** Sandboxes of jobs that succeeded are kept too. */
+  readonly sandboxes_all?: true
 }
 
 export interface ManifestInput {

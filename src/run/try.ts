@@ -60,7 +60,8 @@ export async function tryJob(
     cache: site.cache,
     campaign: campaignId,
     outputs,
-    sandboxesMax: 1,
+    sandboxesMax: settings.sandboxesMax,
+    keepsAll: true,
     roots: settings.roots,
     tasks: [
       {
@@ -96,7 +97,7 @@ async function runHere(
   directory: string,
   { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
 ): Promise<number | null> {
-  const [program, ...rest] = [...runner, '--array', directory, '--task', '0', '--keep-sandboxes']
+  const [program, ...rest] = [...runner, '--array', directory, '--task', '0']
   const child = spawn(program!, rest, { stdio: ['ignore', 'ignore', 'inherit'] })
   signal?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true })
   let exit: number | null | undefined

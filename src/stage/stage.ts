@@ -22,6 +22,8 @@ export interface StageOptions {
   readonly campaign: string
   readonly outputs: string
   readonly sandboxesMax: number
+  /** Keeps the sandboxes of jobs that succeed too. */
+  readonly keepsAll?: true
   readonly roots: Readonly<Record<string, string>>
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
@@ -84,7 +86,10 @@ export async function stageArray(
       setup,
       publish,
       outputs: options.outputs,
+      // On the file system of the outputs, so that publishing is a link.
+      sandboxes: options.directory,
       sandboxes_max: options.sandboxesMax,
+      ...(options.keepsAll && { sandboxes_all: true as const }),
     }
   })
   writeManifest(options.directory, headers, lines)
