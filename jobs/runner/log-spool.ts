@@ -111,7 +111,6 @@ export class LogSpool {
   end(mark: string | undefined): LogRange | null {
     const sign = Buffer.from(mark ?? '')
     if (this.#total === 0) this.#recent = NOTHING
-    let isRewound = false
     for (;;) {
       const found = mark === undefined ? -1 : this.#find(sign)
       if (found >= 0) {
@@ -121,9 +120,8 @@ export class LogSpool {
       }
       this.#take(Math.max(0, this.#to - this.#from - sign.length))
       if (this.#fill()) continue
-      if (!isRewound && fstatSync(this.fd).size < this.#at) {
+      if (mark !== undefined && this.#isCutBefore(sign)) {
         this.#rewind()
-        isRewound = true
         continue
       }
       // The mark is not there (the disk was full, or the job cut the file): the stream ends where the spool does.
@@ -150,6 +148,12 @@ export class LogSpool {
 
   close(): void {
     closeSync(this.fd)
+  }
+
+  /** The job cut the spool: its mark lies before what was read already. */
+  #isCutBefore(sign: Buffer): boolean {
+    const read = Buffer.alloc(this.#at + this.#to - this.#from)
+    return read.subarray(0, readSync(this.fd, read, 0, read.length, 0)).includes(sign)
   }
 
   #find(sign: Buffer): number {

@@ -44,7 +44,7 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const decided = attempt > 1 ? decidedJobs(array, task, attempt) : new Set<string>()
-    const graceMs = 1000 * Number(options.environment['FLOE_GRACE_SEC'] ?? 2)
+    const graceMs = 1000 * Number(options.environment.FLOE_GRACE_SEC ?? 2)
     const work = new Task({ array, header, jobs, record, decided, slots, root, graceMs })
     const release = listen(work, options.walltimeSec)
     ending = await work.run()
@@ -79,6 +79,6 @@ function listen(work: Task, walltimeSec: number | undefined): () => void {
 }
 
 function sandboxesOf(header: ManifestTask, array: string, environment: NodeJS.ProcessEnv): string {
-  const chosen = header.sandboxes ?? environment['FLOE_TMPDIR'] ?? environment['TMPDIR']
+  const chosen = header.sandboxes ?? environment.FLOE_TMPDIR ?? environment.TMPDIR
   return chosen ? resolve(chosen) : join(array, 'running')
 }

@@ -30,7 +30,7 @@ export class SlotShell {
   readonly nonce = `@${randomBytes(8).toString('hex')}`
   readonly pid: number
   /** PATH as `setup` left it. */
-  path = process.env['PATH'] ?? ''
+  path = process.env.PATH ?? ''
   readonly ready: Promise<number>
   readonly #child: ChildProcess
   readonly #input: Writable

@@ -16,8 +16,6 @@ export interface Killed {
   readonly rule: string
 }
 
-const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name.slice(3)]))
-
 /** What shells write to standard error when a signal ended a program, as strsignal(3) has it. Of INT and PIPE they say nothing. */
 const SAID: Readonly<Record<string, string>> = {
   HUP: 'Hangup',
@@ -39,6 +37,8 @@ const SAID: Readonly<Record<string, string>> = {
   INT: '',
   PIPE: '',
 }
+
+const NAMES = new Map(Object.keys(SAID).map((name) => [constants.signals[`SIG${name}` as NodeJS.Signals], name]))
 
 /** The signal that ended a job. `exit 137` of a program's own and a kill look alike to a shell, but of a kill the last line of stderr tells. */
 export function signalOf(exit: number | null, said: string): string | null {

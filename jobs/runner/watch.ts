@@ -41,7 +41,8 @@ export class Watch {
 
   /** Ends what runs, after a grace. */
   endRunning(killed: Killed, graceMs: number): void {
-    for (const slot of this.#task.slots) if (slot.running) mark(slot, killed, graceMs)
+    const termAt = performance.now() + graceMs
+    for (const slot of this.#task.slots) if (slot.running) order(slot, killed, { termAt })
   }
 
   /** Kills what a job left behind, when it is time for a look. */
@@ -96,9 +97,10 @@ export class Watch {
 
   #limit(slot: Slot, flight: Flight, now: number): void {
     const { memory_bytes: memory, walltime_sec: walltime } = this.#task.place.header
-    if (this.#task.cancelled.has(flight.job.job)) mark(slot, { class: 'cancelled', rule: 'cancelled on request' }, 0)
+    if (this.#task.cancelled.has(flight.job.job))
+      order(slot, { class: 'cancelled', rule: 'cancelled on request' }, { termAt: now })
     else if (walltime !== null && now - slot.since > walltime * 1000)
-      mark(slot, { class: 'walltime', rule: `ran longer than its ${secondsText(walltime)}` }, 0)
+      order(slot, { class: 'walltime', rule: `ran longer than its ${secondsText(walltime)}` }, { termAt: now })
     if (!hasProc) return
     // What left the shell's tree is found by a look at all processes, so only now and then.
     const others = this.#ticks % 10 === 0 ? slotProcesses(slot.marks).map(({ pid }) => pid) : []
@@ -106,7 +108,8 @@ export class Watch {
     flight.memoryMax = Math.max(flight.memoryMax ?? 0, used.peak)
     if (memory === null || used.now <= memory || slot.killing !== undefined) return
     const rule = `used ${bytesText(used.now)} of ${bytesText(memory)}`
-    mark(slot, { class: 'memory', rule }, -TERM_MS)
+    // What grows cannot wait for a TERM.
+    order(slot, { class: 'memory', rule }, { termAt: now, killAt: now })
   }
 
   #lookForCancel(): void {
@@ -116,11 +119,13 @@ export class Watch {
   }
 }
 
-/** TERM `inMs` from now, KILL two seconds later; so memory, which cannot wait, is KILL at once. */
-function mark(slot: Slot, killed: Killed, inMs: number): void {
-  if (slot.killing) return
-  const termAt = performance.now() + inMs
-  slot.killing = { ...killed, termAt, killAt: termAt + TERM_MS, giveUpAt: termAt + TERM_MS + KILL_MS, told: new Set() }
+/** Orders a running job's end: first TERM, then KILL. */
+function order(
+  slot: Slot,
+  killed: Killed,
+  { termAt, killAt = termAt + TERM_MS }: { termAt: number; killAt?: number },
+): void {
+  slot.killing ??= { ...killed, termAt, killAt, giveUpAt: killAt + KILL_MS, told: new Set() }
 }
 
 /** The next step of ending a job: all its processes, wherever they went. */
