@@ -19,39 +19,50 @@ interface Ground {
   readonly version: string
 }
 
-const COMPLETE = '--get-yargs-completions'
-
 /**
  * Reads a command line: the command and its arguments, or the text of a help, version or completion. Throws USAGE, with the nearest
  * command or option when one is unknown. Runs nothing.
  */
 export async function parseLine(line: readonly string[], ground: Ground): Promise<Parsed | { output: string }> {
-  let chosen: Omit<Parsed, 'campaign' | 'json' | 'quiet' | 'color'> | undefined
-  const parser = compose(ground, (command, args) => {
-    chosen = { command, args }
-  })
-  if (line[0] === COMPLETE) return { output: lines(await complete(parser, line.slice(1))) }
+  const parser = compose(ground, line)
   if (line.length === 0) return { output: lines([await parser.getHelp()]) }
-  const { output, error } = await new Promise<{ output: string; error: Error | undefined }>((resolve) => {
-    parser.parse([...line], {}, (error: Error | undefined, _: unknown, output: string) => resolve({ output, error }))
-  })
-  if (error) throw refusal(error, line, ground)
-  if (output) return { output: lines([output]) }
-  if (!chosen) throw new FloeError('USAGE', 'No command was given.')
-  const {
-    campaign,
-    json = false,
-    quiet = false,
-    color = true,
-    ...args
-  } = chosen.args as Parsed & Record<string, unknown>
-  return { command: chosen.command, args, campaign, json, quiet, color }
+  let told: { output: string; error: Error | undefined } | undefined
+  try {
+    parser.parse([...line], {}, (error: Error | undefined, _: unknown, output: string) => {
+      told = { output, error }
+    })
+  } catch (thrown) {
+    if (thrown instanceof Chosen) return parsedOf(thrown)
+    throw thrown
+  }
+  if (told?.error) throw refusal(told.error, line, ground)
+  return { output: lines([told?.output ?? '']) }
+}
+
+/**
+ * Thrown through yargs by the handler of a command. yargs 18.2 renders the help of a command after its handler has run, in case that it fails
+ * (command.js, cacheHelpMessage), which takes 40 ms of the 100 that a start may cost.
+ */
+class Chosen {
+  readonly command: AnyCommand
+  readonly args: Record<string, unknown>
+
+  constructor(command: AnyCommand, args: Record<string, unknown>) {
+    this.command = command
+    this.args = args
+  }
+}
+
+function parsedOf({ command, args: given }: Chosen): Parsed {
+  const { campaign, json = false, quiet = false, color = true, ...args } = withoutYargs(given) as Partial<Parsed>
+  return { command, args, campaign, json, quiet, color }
 }
 
 const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join('')
 
-function compose({ commands, columns, version }: Ground, choose: (command: AnyCommand, args: unknown) => void): Argv {
-  const parser = yargs()
+/** yargs looks at the line it was made with when it completes the options of a command. */
+function compose({ commands, columns, version }: Ground, line: readonly string[]): Argv {
+  const parser = yargs([...line])
     .scriptName('floe')
     .usage('floe [-C CAMPAIGN] VERB\n\nRuns catalogs of millions of jobs over shared files and publishes tables.')
     .detectLocale(false)
@@ -88,6 +99,7 @@ function compose({ commands, columns, version }: Ground, choose: (command: AnyCo
       '`floe VERB --help` shows examples. Exit status: 0 all well, 1 unexpected, 2 usage or configuration, 3 some jobs failed or rows were rejected, 4 nothing selected, 10 no campaign, 11 locked, 130 interrupted.',
     )
     .exitProcess(false)
+  let lists: ReadonlySet<string> = new Set()
   for (const entry of commands) {
     parser.command(
       entry.usage,
@@ -97,6 +109,7 @@ function compose({ commands, columns, version }: Ground, choose: (command: AnyCo
         for (const [example, says] of entry.examples) inner.example(example, says)
         const before = new Set([...optionKeys(inner), ...(entry.usage.match(/\w+(?=\.*[\]>])/g) ?? [])])
         entry.options?.(inner)
+        lists = new Set(known(inner).array)
         // Grouped by hand, they come before the options of all verbs.
         inner.group(
           [...optionKeys(inner)].filter((key) => !before.has(key)),
@@ -104,20 +117,19 @@ function compose({ commands, columns, version }: Ground, choose: (command: AnyCo
         )
         return inner
       },
-      (args) => choose(entry, clean(args)),
+      (args) => {
+        const twice = Object.keys(args).find((key) => Array.isArray(args[key]) && key !== '_' && !lists.has(key))
+        throw twice === undefined ? new Chosen(entry, args) : givenTwice(twice)
+      },
     )
   }
   return parser
 }
 
 /** Arguments without what yargs adds for itself. */
-function clean(args: Record<string, unknown>): unknown {
+function withoutYargs(args: Record<string, unknown>): Record<string, unknown> {
   const { _: words, $0: script, help, version, debug, ...rest } = args
   return rest
-}
-
-async function complete(parser: Argv, words: readonly string[]): Promise<readonly string[]> {
-  return (await parser.getCompletion([...words])) ?? []
 }
 
 /** What yargs says of a wrong line, with the likely word. */
@@ -131,7 +143,7 @@ function refusal(error: Error, line: readonly string[], { commands }: Ground): F
     const usage = commands.find((entry) => nameOf(entry) === verb)?.usage
     return new FloeError('USAGE', `Something is left out: floe ${usage}.`, { hint: help, cause: error })
   }
-  if (!unknown) return new FloeError('USAGE', error.message, { hint: help, cause: error })
+  if (!unknown) return new FloeError('USAGE', reworded(error.message), { hint: help, cause: error })
   const word = unknown[2]!.split(', ')[0]!
   const typed = line.find((given) => given.replace(/^-+/, '').split('=')[0] === word) ?? word
   if (typed.startsWith('-')) {
@@ -154,6 +166,22 @@ function refusal(error: Error, line: readonly string[], { commands }: Ground): F
   )
 }
 
+const givenTwice = (option: string): FloeError =>
+  new FloeError('USAGE', `${dashed(option)} was given twice.`, { hint: 'Give it once.' })
+
+const dashed = (option: string): string => `${option.length === 1 ? '-' : '--'}${option}`
+
+/** What yargs 18.2 says, as floe would. */
+function reworded(message: string): string {
+  const wanting = /^Not enough arguments following: (\S+)$/.exec(message)
+  if (wanting) return `${dashed(wanting[1]!)} wants a value.`
+  const exclusive = /^Arguments (\S+) and (\S+) are mutually exclusive$/.exec(message)
+  if (exclusive) return `${dashed(exclusive[1]!)} and ${dashed(exclusive[2]!)} do not go together.`
+  const invalid = /Argument: (\S+), Given: "(.*)", Choices: (.*)$/m.exec(message)
+  if (invalid) return `${dashed(invalid[1]!)} takes ${invalid[3]!.replaceAll('"', '')}, not ${invalid[2]}.`
+  return message
+}
+
 const nameOf = ({ usage }: AnyCommand): string => usage.split(' ')[0]!
 
 /** Names of the options that a verb takes, those of all verbs included. */
@@ -166,13 +194,16 @@ function optionsOf(commands: readonly AnyCommand[], verb: string | undefined): s
 
 /** Names of options and positionals defined so far; `getOptions` is not in the typings of yargs 17, which 18 has none of its own for. */
 function optionKeys(yargs: Argv): Set<string> {
-  const { key, alias, string, boolean, number, choices } = (yargs as unknown as { getOptions(): Known }).getOptions()
+  const { key, alias, string, boolean, number, choices } = known(yargs)
   const aliases = new Set(Object.values(alias).flat())
   const names = [...Object.keys(key), ...string, ...boolean, ...number, ...Object.keys(choices)]
   return new Set(names.filter((name) => !aliases.has(name)))
 }
 
+const known = (yargs: Argv): Known => (yargs as unknown as { getOptions(): Known }).getOptions()
+
 interface Known {
+  readonly array: readonly string[]
   readonly key: Record<string, unknown>
   readonly alias: Record<string, string[]>
   readonly string: readonly string[]

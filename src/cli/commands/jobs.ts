@@ -38,8 +38,9 @@ export const jobs: Command<{
       ...(asked !== undefined && { limit: asked }),
       ...(isTable && { columns: SHOWN }),
     })
-    const { more } = await writeRows(stream, { terminal, csv, ...(most !== undefined && { most }) })
+    const { more, rows } = await writeRows(stream, { terminal, csv, ...(most !== undefined && { most }) })
     if (more) terminal.note(`The first ${most}; --limit shows more, --state and --where choose.\n`)
+    if (rows === 0 && isTable) terminal.note('No job fits.\n')
     return 0
   },
 }
