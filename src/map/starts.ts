@@ -77,9 +77,10 @@ export function startByRarest(graph: Weighted, degree: Uint32Array, room: Room):
  * Jobs in the cells of a square of input groups: rows for the heaviest of their inputs (bytes times readers), columns for
  * the second heaviest. Each input is then read by one row and one column of blocks at most. Best for pairs with no structure.
  */
-export function startBySquare(graph: Weighted, degree: Uint32Array, room: Room, blocks: number): Start {
+export function startBySquare(graph: Weighted, degree: Uint32Array, room: Room): Start {
   const { inputs, inputBytes } = graph
-  const side = Math.max(1, Math.round(Math.sqrt(blocks)))
+  const weight = graph.jobWeight.reduce((sum, one) => sum + one, 0)
+  const side = Math.max(1, Math.round(Math.sqrt(weight / room.target)))
   const pull = Float64Array.from(inputBytes, (bytes, input) => bytes * (degree[input] as number))
   const byPull = Uint32Array.from({ length: inputs }, (_, input) => input)
   byPull.sort((a, b) => (pull[b] as number) - (pull[a] as number) || a - b)
