@@ -40,9 +40,13 @@ export async function readByRules(folder: string): Promise<DeltaTable> {
       replay(state, readCommit(join(log, name)), name)
     }
   }
-  if (checkpoint) {
+  rule(
+    versions[0] === 0 || existsSync(join(log, '_last_checkpoint')),
+    'a checkpoint is pointed at when commit 0 is gone',
+  )
+  if (existsSync(join(log, '_last_checkpoint'))) {
     const last = JSON.parse(readFileSync(join(log, '_last_checkpoint'), 'utf8')) as { version: number; size: number }
-    rule(last.version <= Number(checkpoint.slice(0, 20)), '_last_checkpoint names a checkpoint that is there')
+    rule(last.version <= Number(checkpoint?.slice(0, 20)), '_last_checkpoint names a checkpoint that is there')
   }
   rule(state.protocol === 1, 'there is one protocol')
   const rows: Record<string, unknown>[] = []

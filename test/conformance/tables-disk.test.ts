@@ -5,7 +5,8 @@ import { systemClock } from '../../src/ports/clock.ts'
 import { openTables } from '../../src/ports/tables/tables.ts'
 import { readByRules } from './delta-rules.ts'
 import { temporaryFolder } from './files.ts'
-import { rowsOf, tablesConformance } from './tables.ts'
+import { rowsOf } from './rows.ts'
+import { tablesConformance } from './tables.ts'
 
 tablesConformance('delta on disk', async () => {
   const { root, close } = temporaryFolder()

@@ -2,16 +2,9 @@ import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type FixedTable, TABLES } from '../../src/model/tables.ts'
-import { quoteName, type Tables } from '../../src/ports/tables/tables.ts'
+import type { Tables } from '../../src/ports/tables/tables.ts'
 import { readByRules } from './delta-rules.ts'
-
-/** SELECT of all columns of a table, null but for those given as SQL. */
-export function rowsOf(table: FixedTable, given: Readonly<Record<string, string>>, from = ''): string {
-  const list = TABLES[table].columns.map(
-    (column) => `CAST(${given[column.name] ?? 'NULL'} AS ${column.type}) AS ${quoteName(column.name)}`,
-  )
-  return `SELECT ${list.join(', ')} ${from}`
-}
+import { rowsOf } from './rows.ts'
 
 const jobs = (from: number, to: number) =>
   rowsOf(

@@ -134,8 +134,10 @@ export async function readLog(source: LogSource, known?: LogState): Promise<LogS
     return await readOnce(source, known)
   } catch (cause) {
     // Old commits are removed behind a checkpoint, and a listing over a network is no instant: look once more before crying.
-    if (cause instanceof FloeError && cause.code === 'TABLE_DAMAGED') return readOnce(source, undefined)
-    throw cause
+    if (!(cause instanceof FloeError && cause.code === 'TABLE_DAMAGED')) throw cause
+    const state = await readOnce(source, undefined)
+    if (known && state.version < known.version) throw cause
+    return state
   }
 }
 
@@ -202,6 +204,7 @@ export function parseCommit(content: Buffer, path: string): Action[] {
     throw damaged(path, 'it is cut short or no NDJSON', cause)
   }
   if (actions.length === 0) throw damaged(path, 'it is empty')
+  if (!actions.every(isAction)) throw damaged(path, 'a line of it is no action')
   const metrics = actions[0]?.commitInfo?.operationMetrics
   if (metrics && actions[0]!.commitInfo!.engineInfo?.startsWith(ENGINE)) {
     const adds = actions.filter((action) => action.add).length
@@ -211,6 +214,10 @@ export function parseCommit(content: Buffer, path: string): Action[] {
     }
   }
   return actions
+}
+
+function isAction(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Newest version and its facts from one file, without the parts. */

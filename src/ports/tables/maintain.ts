@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { FloeError } from '../../model/errors.ts'
 import type { TableName } from '../../model/tables.ts'
+import { writeCheckpoint } from './checkpoint.ts'
 import { type Delta, toSnapshot } from './delta.ts'
 import { commitName, LOG, type LogState, versionsIn } from './log.ts'
 import type { Part, Snapshot } from './tables.ts'
@@ -70,8 +71,21 @@ async function trimLog(delta: Delta, table: TableName, { state, keepFrom }: Kept
   const old = new Set(entries.filter((entry) => entry.mtime / 1000 < keepFrom).map((entry) => entry.name))
   const isBehind = (version: number) => version < state.checkpoint && version < state.version
   const commits = versionsIn([...old], 'json').filter(isBehind)
+  // A writer may have died between its checkpoint and the file that points at it; without that file some readers begin at commit 0.
+  if (commits.length > 0 && (await pointedAt(delta, log)) !== state.checkpoint) {
+    await writeCheckpoint({ ...delta, folder: delta.folder(table), now: delta.clock.now() }, state)
+  }
   for (const version of commits) await delta.files.remove(join(log, commitName(version)))
   for (const name of old) if (name.startsWith('.')) await delta.files.remove(join(log, name))
+}
+
+async function pointedAt(delta: Delta, log: string): Promise<number | undefined> {
+  try {
+    const content = await delta.files.read(join(log, '_last_checkpoint'))
+    return content && (JSON.parse(content.toString('utf8')) as { version: number }).version
+  } catch {
+    return undefined
+  }
 }
 
 async function vacuum(delta: Delta, table: TableName, kept: Kept & { inUse: ReadonlySet<string> }) {

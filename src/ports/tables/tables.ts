@@ -3,7 +3,6 @@ import type { Json } from '../../model/json.ts'
 import type { TableName } from '../../model/tables.ts'
 import type { Clock } from '../clock.ts'
 import { diskFiles } from '../files/disk.ts'
-import type { Files } from '../files/files.ts'
 import { openDelta, toSnapshot } from './delta.ts'
 import { explainFault } from './faults.ts'
 import { maintainTable } from './maintain.ts'
@@ -139,15 +138,13 @@ export interface TablesOptions {
   readonly threads?: number
   /** Shared with the unix group. */
   readonly group?: boolean
-  /** What the logs are kept with; the disk by default. Parts are written by DuckDB, to the same place. */
-  readonly files?: Files
 }
 
 /** The tables of a campaign on this machine's disk or a shared file system. Makes nothing until something is written. */
 export async function openTables(options: TablesOptions): Promise<Tables> {
   const { clock } = options
   const root = join(options.root, 'tables')
-  const files = options.files ?? diskFiles({ group: options.group ?? false })
+  const files = diskFiles({ group: options.group ?? false })
   const newSession = () =>
     lazySession({
       cache: options.cache,
