@@ -17,6 +17,7 @@ const TICK_MS = 50
 /** From TERM to KILL of a cancelled runner: it has jobs to end in that time. */
 const CANCEL_MS = 10_000
 const IDLE_MS = 500
+const LOOKS_MAX = 50
 /** What a task is started with: it claims itself by a file that only one can make, then becomes the runner, its pid unchanged. */
 const CLAIMED = 75
 const CLAIM = `set -C; echo $$ >"$1" || exit ${CLAIMED}; shift; exec "$@"`
@@ -138,7 +139,12 @@ class Scheduler {
 
   /** A runner that was killed leaves jobs behind; nothing of a task lives on when it is said to have ended. */
   #clear(id: NativeId, index: number): void {
-    for (const name of processesWith(this.#mark(id, index))) signal(name, 'SIGKILL')
+    // A shell whose child is killed starts its next one before its own turn comes.
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      const left = processesWith(this.#mark(id, index))
+      if (left.length === 0) return
+      for (const name of left) signal(name, 'SIGKILL')
+    }
   }
 
   #lookForCancel(array: OpenArray): void {

@@ -5,11 +5,13 @@ import {
   cpSync,
   createReadStream,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -85,6 +87,7 @@ export class FilePublisher implements Publisher {
     const target = `${this.#outputs}/${path}`
     const parent = dirname(target)
     if (!this.#made.has(parent)) {
+      refuseOutside(this.#outputs, parent)
       mkdirSync(parent, { recursive: true })
       this.#made.add(parent)
     }
@@ -94,6 +97,16 @@ export class FilePublisher implements Publisher {
   #aside(target: string): string {
     return join(dirname(target), `.floe-${this.#token}-${this.#count++}`)
   }
+}
+
+/** A link that was put below the outputs after `add` must not lead a job's files elsewhere. */
+function refuseOutside(outputs: string, parent: string): void {
+  let there = parent
+  while (there !== outputs && lstatSync(there, { throwIfNoEntry: false }) === undefined) there = dirname(there)
+  if (there === outputs) return
+  const real = realpathSync(there)
+  if (!real.startsWith(`${realpathSync(outputs)}/`))
+    throw new Error(`a symbolic link below the outputs leads out of the campaign, to ${real}`)
 }
 
 /** False: another file system, or something stands there that a rename does not replace. */

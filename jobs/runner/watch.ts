@@ -1,6 +1,6 @@
 import { CancelFiles } from './cancel.ts'
 import { nowUs, usOf } from './finish.ts'
-import { hasProc, memoryOf, readStat, signalProcess, slotProcesses } from './processes.ts'
+import { hasProc, type JobProcess, memoryOf, readStat, signalProcess, slotProcesses } from './processes.ts'
 import type { Flight, Slot } from './slot.ts'
 import type { Task } from './task.ts'
 import { bytesText, type Killed } from './verdict.ts'
@@ -14,6 +14,7 @@ const KILL_MS = 3000
 /** A job that ran this long is worth a look for what it left behind; after shorter ones looks take at most a fiftieth of the time. */
 const LONG_MS = 1000
 const LOOK_SHARE = 50
+const LOOKS_MAX = 20
 
 const secondsText = (seconds: number): string => `${Number(seconds.toFixed(1))} s`
 
@@ -147,8 +148,11 @@ function drive(slot: Slot, now: number): void {
 /** Kills processes of jobs that ended. Those whose job cannot be told are spared until the slot is idle. */
 export function endLeftovers(slot: Slot): void {
   const told = new Set(slot.queue.map(({ job }) => job.job))
-  for (const found of slotProcesses(slot.marks)) {
-    const isLeft = found.job === undefined ? slot.queue.length === 0 : !told.has(found.job)
-    if (isLeft) signalProcess(found, 'SIGKILL')
+  const isLeft = ({ job }: JobProcess): boolean => (job === undefined ? slot.queue.length === 0 : !told.has(job))
+  // A shell whose child is killed starts its next one before its own turn comes.
+  for (let looks = 0; looks < LOOKS_MAX; looks++) {
+    const left = slotProcesses(slot.marks).filter(isLeft)
+    if (left.length === 0) return
+    for (const found of left) signalProcess(found, 'SIGKILL')
   }
 }
