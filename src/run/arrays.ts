@@ -2,12 +2,12 @@ import { mkdirSync } from 'node:fs'
 import { stateFacts } from '../catalog/catalog.ts'
 import type { Offsets } from '../events/events.ts'
 import type { SitePaths } from '../model/campaign.ts'
-import type { ManifestJob } from '../model/manifest.ts'
 import type { Snapshot, Tables } from '../ports/tables/tables.ts'
 import { type ResourceClass, readManifest } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
 import { liveFacts } from './live-status.ts'
+import type { TaskJobs } from './publisher.ts'
 
 /** Jobs of one array: what staging holds in memory, and how long the first task waits for it. */
 const ARRAY_JOBS_MAX = 50_000
@@ -135,22 +135,23 @@ export async function endArrays(
 }
 
 /** The jobs that had started in tasks that are gone, by task; read from the manifest, because no record tells their digest. */
-export function lostJobs(
-  array: LiveArray,
-): { task: number; attempt: number; jobs: Pick<ManifestJob, 'job' | 'revision' | 'job_digest' | 'try'>[] }[] {
+export function lostJobs(array: LiveArray): TaskJobs[] {
   const byTask = new Map<number, ReturnType<LiveArray['lostJobs']>>()
   for (const lost of array.lostJobs()) byTask.set(lost.task, [...(byTask.get(lost.task) ?? []), lost])
   return [...byTask].map(([task, lost]) => {
     const names = new Set(lost.map(({ job, revision }) => `${revision} ${job}`))
-    const { jobs } = readManifest(array.directory, task)
     return {
       task,
       attempt: Math.max(...lost.map(({ attempt }) => attempt)),
-      jobs: jobs
-        .filter(({ job, revision }) => names.has(`${revision} ${job}`))
-        .map(({ job, revision, job_digest, try: nth }) => ({ job, revision, job_digest, try: nth })),
+      jobs: readManifest(array.directory, task).jobs.filter(({ job, revision }) => names.has(`${revision} ${job}`)),
     }
   })
+}
+
+/** The jobs that a task left undecided. */
+export function undecidedJobs(array: LiveArray, task: number, attempt: number): TaskJobs {
+  const jobs = readManifest(array.directory, task).jobs.filter(({ job, revision }) => !array.isDecided(job, revision))
+  return { task, attempt, jobs }
 }
 
 function arrayOf(id: string, site: SitePaths, rows: readonly BatchRow[]): LiveArray {

@@ -1,15 +1,16 @@
 import { stateFacts } from '../catalog/catalog.ts'
-import { type Connector, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
+import { type Connector, cancelTasks, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
 import { type SitePaths, sitePaths } from '../model/campaign.ts'
+import { FloeError } from '../model/errors.ts'
 import { mergeOutputs } from '../results/results.ts'
 import { stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
-import { assignArray, endArrays, liveArrays, lostJobs } from './arrays.ts'
+import { assignArray, endArrays, liveArrays, lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { harvestedFacts } from './live-status.ts'
-import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
+import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { cancelRequested, RequestWatch } from './requests.ts'
 
@@ -46,6 +47,16 @@ const WAITING_MAX = 100_000
 const LOOK_EVERY_MS = 120
 /** Asks of the scheduler, local. */
 const WATCH_EVERY_MS = 1000
+/** An array that the scheduler does not list for so long is gone. */
+const ABSENT_AFTER_MS = 30_000
+/** Plans in a row that may decide nothing. */
+const FRUITLESS_MAX = 3
+const LOST = {
+  verdict: 'lost',
+  class: 'lost',
+  rule: 'its task vanished without sealing its record; the job had started',
+  evidence: 'absence',
+} as const
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -72,6 +83,8 @@ class Coordinator {
   #cut = 0
   #missing = 0
   #total = 0
+  #doneAtPlan = -1
+  #fruitless = 0
   #stopping: Outcome['stopped'] = null
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
   #unplanned = true
@@ -100,7 +113,7 @@ class Coordinator {
       this.#harvest()
       await this.#watch()
       await this.#heedRequests()
-      this.#judge()
+      await this.#judge()
       await this.#settle()
       this.#options.onProgress?.(this.#progress((clock.ticks() - started) / 1000))
       if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
@@ -139,6 +152,13 @@ class Coordinator {
     if (!this.#unplanned || this.#cut > 0 || busy || this.#stopping !== null) return
     await this.#publish()
     this.#unplanned = false
+    this.#fruitless = this.#done() === this.#doneAtPlan ? this.#fruitless + 1 : 0
+    this.#doneAtPlan = this.#done()
+    if (this.#fruitless > FRUITLESS_MAX) {
+      throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
+        hint: `See scratch/local/scheduler.log and the records below ${this.#site.arrays}.`,
+      })
+    }
     const { jobs, missing } = await chooseRunnable(this.#context)
     this.#missing = missing
     if (jobs === 0) return
@@ -211,7 +231,24 @@ class Coordinator {
   }
 
   #harvest(): void {
-    for (const array of this.#arrays.values()) this.#publisher.addDecided(array, array.harvest())
+    for (const array of this.#arrays.values()) this.#readRecords(array)
+  }
+
+  #readRecords(array: LiveArray): void {
+    this.#publisher.addDecided(array, array.harvest())
+    for (const { task, attempt, message } of array.takeFailed()) {
+      this.#giveUpTask(array, { task, attempt, message: message ?? 'no reason given' })
+    }
+  }
+
+  /** A runner that could not work: a full disk stops the run, anything else (`setup` fails) is told of the task's jobs. */
+  #giveUpTask(array: LiveArray, { task, attempt, message }: { task: number; attempt: number; message: string }): void {
+    if (/ENOSPC|EDQUOT|EROFS|no space left/i.test(message)) {
+      throw new FloeError('DISK_FULL', `Task ${task} of array ${array.id} stopped: ${message}.`)
+    }
+    const rule = `the task could not work: ${message}`
+    const undecided = undecidedJobs(array, task, attempt)
+    this.#publisher.addInferred(array, undecided, { verdict: 'failed', class: 'launch', rule, evidence: 'record' })
   }
 
   /** A task that the scheduler ended and whose record is not sealed is gone: what it had started is lost, the rest waits for a plan. */
@@ -231,15 +268,22 @@ class Coordinator {
         reports.filter(({ id }) => id === array.nativeId).map(({ index, state }) => [index, state]),
       )
       // Read once more: the seal may have come between the last reading and the scheduler's answer.
-      this.#publisher.addDecided(array, array.harvest())
-      for (const task of array.openTasks) if (states.get(task) === 'ended' || states.size === 0) array.markGone(task)
-      for (const { task, attempt, jobs } of lostJobs(array)) this.#publisher.addLost(array, jobs, { task, attempt })
+      this.#readRecords(array)
+      array.absentSinceMs = states.size > 0 ? undefined : (array.absentSinceMs ?? clock.ticks())
+      const absent = array.absentSinceMs !== undefined && clock.ticks() - array.absentSinceMs > ABSENT_AFTER_MS
+      for (const task of array.openTasks) if (states.get(task) === 'ended' || absent) array.markGone(task)
+      for (const lost of lostJobs(array)) this.#publisher.addInferred(array, lost, LOST)
       array.forgetLost()
     }
   }
 
   async #heedRequests(): Promise<void> {
-    if (!(await this.#requests.changed())) return
+    const news = await this.#requests.news()
+    if (news.jobs) {
+      await lookAtFiles(this.#context, { stale: 'leave', digests: true })
+      this.#unplanned = true
+    }
+    if (!news.requests) return
     this.#unplanned = true
     for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
       const array = this.#arrays.get(arrayId)
@@ -247,10 +291,15 @@ class Coordinator {
     }
   }
 
-  #judge(): void {
+  /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
+  async #judge(): Promise<void> {
     const { failed, succeeded } = this.#publisher.tally
     if (this.#stopping !== null || failed + succeeded < SHARE_FROM) return
-    if (failed / (failed + succeeded) > this.#context.settings.stopWhenFailed) this.#stopping = 'too many failures'
+    if (failed / (failed + succeeded) <= this.#context.settings.stopWhenFailed) return
+    this.#stopping = 'too many failures'
+    for (const array of this.#arrays.values()) {
+      if (array.nativeId !== undefined) await cancelTasks(this.#connector, array.nativeId, array.unstartedTasks)
+    }
   }
 
   /** Publishes when due, then lets go of arrays that are over. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
+import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
 import type { ResourceClass } from '../stage/stage.ts'
 
@@ -9,6 +9,13 @@ export interface LiveBatch {
   readonly batchId: number
   readonly task: number
   readonly jobs: number
+}
+
+/** An attempt of a task whose runner could not work. */
+export interface FailedTask {
+  readonly task: number
+  readonly attempt: number
+  readonly message: string | null
 }
 
 /**
@@ -21,6 +28,8 @@ export class LiveArray {
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
   nativeId: string | undefined
+  /** Since when the scheduler does not list the array at all, by the monotonic clock. */
+  absentSinceMs: number | undefined
   damagedLines = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
@@ -31,6 +40,7 @@ export class LiveArray {
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
+  #failed: FailedTask[] = []
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
     this.id = fields.id
@@ -42,9 +52,14 @@ export class LiveArray {
 
   /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
   harvest(committed?: Offsets): Decided[] {
-    const { lines, offsets, damaged } = readRecords(this.directory, this.#offsets)
-    this.#offsets = offsets
-    this.damagedLines += damaged
+    const lines: ReadLine[] = []
+    for (let more = true; more; ) {
+      const read = readRecords(this.directory, this.#offsets)
+      more = read.lines.length > 0
+      for (const line of read.lines) lines.push(line)
+      this.#offsets = read.offsets
+      this.damagedLines += read.damaged
+    }
     const { decided, tasks, running } = foldRecords(lines)
     for (const { task, attempt, line } of lines) {
       if (line.event === 'job started')
@@ -54,6 +69,8 @@ export class LiveArray {
       const task = Number(name.slice(0, name.indexOf('.')))
       if (started) this.#started.set(name, started)
       if (ended) this.#sealed.add(task)
+      if (ended?.reason === 'failed')
+        this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
     }
     const news: Decided[] = []
     for (const verdict of decided) {
@@ -70,6 +87,17 @@ export class LiveArray {
     return news
   }
 
+  isDecided(job: string, revision: number): boolean {
+    return this.#decided.has(`${revision} ${job}`)
+  }
+
+  /** Tasks that their runner gave up since the last call. */
+  takeFailed(): FailedTask[] {
+    const failed = this.#failed
+    this.#failed = []
+    return failed
+  }
+
   /** The scheduler no longer has the task, and its record is not sealed. */
   markGone(task: number): void {
     this.#gone.add(task)
@@ -78,6 +106,12 @@ export class LiveArray {
   /** Tasks that the scheduler should still know. */
   get openTasks(): number[] {
     return this.batches.map(({ task }) => task).filter((task) => !this.isOver(task))
+  }
+
+  /** Tasks that no record file knows yet. */
+  get unstartedTasks(): number[] {
+    const started = new Set([...this.#started.keys()].map((name) => Number(name.slice(0, name.indexOf('.')))))
+    return this.openTasks.filter((task) => !started.has(task))
   }
 
   isOver(task: number): boolean {

@@ -10,11 +10,14 @@ export interface PlanWishes {
   readonly batchSeconds?: number
 }
 
-/** Looks at the input files; what changed under finished results stops the run unless a person said what to do. */
+/**
+ * Looks at the input files. What changed under finished results stops the run (`ask`), is run again, is accepted as it is (`keep`), or is
+ * left for the next look (`leave`).
+ */
 export async function lookAtFiles(
   context: RunContext,
   wish: {
-    stale: 'ask' | 'rerun' | 'keep'
+    stale: 'ask' | 'rerun' | 'keep' | 'leave'
     digests: boolean
     onProgress?: (files: number) => void
     signal?: AbortSignal
@@ -41,7 +44,10 @@ export async function lookAtFiles(
   }
   if (stale > 0 && wish.stale === 'rerun') await askAgain(context)
   if (sighting.news > 0) {
-    await commitSighting(tables, { clock, acceptChanged: stale === 0 || wish.stale !== 'ask' })
+    await commitSighting(tables, {
+      clock,
+      acceptChanged: stale === 0 || wish.stale === 'rerun' || wish.stale === 'keep',
+    })
     await tables.view('files')
   }
   return sighting

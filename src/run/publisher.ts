@@ -1,5 +1,6 @@
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
+import type { ManifestJob } from '../model/manifest.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
@@ -28,6 +29,17 @@ export interface Tally {
   lost: number
   reused: number
   readonly byClass: Map<FailureClass, number>
+}
+
+/** Jobs of one attempt of a task, as its manifest names them. */
+export interface TaskJobs {
+  readonly task: number
+  readonly attempt: number
+  readonly jobs: readonly ManifestJob[]
+}
+
+export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
+  readonly evidence: 'record' | 'absence'
 }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
@@ -82,41 +94,24 @@ export class Publisher {
     }
   }
 
-  /** Jobs that had started when their task vanished. */
-  addLost(
-    array: LiveArray,
-    lost: readonly Pick<JobEnded, 'job' | 'revision' | 'job_digest' | 'try'>[],
-    place: { task: number; attempt: number },
-  ): void {
+  /** Jobs that no record line decides and evidence about their task does. */
+  addInferred(array: LiveArray, { task, attempt, jobs }: TaskJobs, verdict: InferredVerdict): void {
     const at = this.#nowUs()
-    for (const job of lost) {
+    const { evidence, ...judged } = verdict
+    for (const { job, revision, job_digest, try: nth } of jobs) {
       const ended: JobEnded = {
-        ...job,
-        v: 1,
-        at,
-        event: 'job ended',
-        slot: 0,
-        started_at: at,
-        verdict: 'lost',
-        class: 'lost',
-        rule: 'its task vanished without sealing its record; the job had started',
-        exit: null,
-        signal: null,
-        wall_sec: 0,
-        cpu_sec: null,
-        memory_max_bytes: null,
-        stdout: null,
-        stderr: null,
-        outputs: [],
-        checked: false,
-        sandbox: null,
+        ...{ v: 1, at, event: 'job ended', job, revision, job_digest, try: nth, slot: 0, started_at: at },
+        ...judged,
+        ...{ exit: null, signal: null, wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
+        ...{ outputs: [], checked: false, sandbox: null },
       }
       this.#waiting.push({
         ended,
         superseded: false,
-        evidence: 'absence',
+        evidence,
         array,
-        ...place,
+        task,
+        attempt,
         recordEnd: null,
         reusedFrom: null,
       })

@@ -1,21 +1,24 @@
 import type { Tables } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
 
-/** Notices new requests of people: one look at the table's log. */
+/** Notices new requests of people, and jobs added while a run works: one look at two logs. */
 export class RequestWatch {
-  #version: number | undefined
+  #requests = -1
+  #jobs: number | undefined
   readonly #tables: Tables
 
   constructor(tables: Tables) {
     this.#tables = tables
   }
 
-  /** True once after each change; the first look only remembers. */
-  async changed(): Promise<boolean> {
-    const { version } = await this.#tables.snapshot('requests')
-    const changed = this.#version !== undefined && version !== this.#version
-    this.#version = version
-    return changed
+  /** What came since the last look. The first look tells of all requests, and takes the jobs as known. */
+  async news(): Promise<{ requests: boolean; jobs: boolean }> {
+    const requests = (await this.#tables.head('requests')).version
+    const jobs = (await this.#tables.head('jobs')).version
+    const news = { requests: requests !== this.#requests, jobs: this.#jobs !== undefined && jobs !== this.#jobs }
+    this.#requests = requests
+    this.#jobs = jobs
+    return news
   }
 }
 
