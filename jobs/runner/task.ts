@@ -125,7 +125,7 @@ export class Task implements SlotListener {
       slot.err.end(undefined)
       slot.isReady = true
       if (exit === 0) this.#goOn()
-      else this.#setupFailed(`setup ended with exit ${exit}${said === '' ? '' : `: ${said}`}`)
+      else this.stop('failed', `setup ended with exit ${exit}${said === '' ? '' : `: ${said}`}`)
     })
   }
 
@@ -167,7 +167,7 @@ export class Task implements SlotListener {
         const killed = begun(slot.killing, performance.now()) ?? blamed
         this.#ended(slot, running, { report, wallMs: performance.now() - slot.since, killed })
       }
-      if (!wasReady) this.#setupFailed(`setup ended the shell (${how}): ${slot.err.last(400)}`)
+      if (!wasReady) this.stop('failed', `setup ended the shell (${how}): ${slot.err.last(400)}`)
       if (slot.starts >= STARTS_MAX) this.stop('failed', `${rule} ${STARTS_MAX} times`)
       if (this.#stop === undefined) slot.restart()
       this.#goOn()
@@ -252,12 +252,6 @@ export class Task implements SlotListener {
       ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
       ...{ outputs: [], checked: false, sandbox: null },
     })
-  }
-
-  /** Without a verdict the jobs would be planned again, and fail again, without end. */
-  #setupFailed(rule: string): void {
-    if (this.#stop === undefined) this.#prepare.refuseRest(failed('launch', rule))
-    this.stop('failed', rule)
   }
 
   #cancelRest(): void {
