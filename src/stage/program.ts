@@ -75,7 +75,12 @@ export function checkPinned(executable: string, path: string): void {
   }
   const interpreter = shebang(path)
   if (interpreter === undefined) return
-  const [program, argument] = interpreter
+  const [program, argument, end] = interpreter
+  if (end === '\r')
+    wrong(
+      `The first line of the program ${executable} ends in a carriage return (Windows line ends).`,
+      `sed -i 's/\\r$//' ${quoteForHint(path)}`,
+    )
   if (!existsSync(program!)) {
     wrong(
       `The program ${executable} asks for the interpreter ${program}, which is not there.`,
@@ -124,8 +129,8 @@ function shebang(path: string): readonly (string | undefined)[] | undefined {
   const fd = openSync(path, 'r')
   const read = readSync(fd, head)
   closeSync(fd)
-  const match = /^#![ \t]*(\S+)(?:[ \t]+(\S+))?/.exec(head.toString('latin1', 0, read))
-  return match ? [match[1], match[2]] : undefined
+  const match = /^#![ \t]*(\S+)(?:[ \t]+(\S+))?[^\r\n]*(\r)?/.exec(head.toString('latin1', 0, read))
+  return match ? [match[1], match[2], match[3]] : undefined
 }
 
 const quoteForHint = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)
