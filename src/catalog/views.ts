@@ -59,7 +59,7 @@ export function jobsView(only?: string): string {
 
 /** Where each job of the newest plan that it is in lies; batches that were dropped left the ranges of others free. */
 function planView(): string {
-  return `SELECT p.job_id, b.batch_id
+  return `SELECT p.job_id, CASE WHEN p.position < b.position_to THEN b.batch_id END AS batch_id
     FROM ${BASE.plan} p SEMI JOIN (SELECT job_key, max(plan_id) AS plan_id FROM ${BASE.plan} GROUP BY job_key) n
         ON n.job_key = p.job_key AND n.plan_id = p.plan_id
       ASOF LEFT JOIN (SELECT * FROM batches WHERE state <> 'dropped') b ON b.plan_id = p.plan_id AND p.position >= b.position_from`
