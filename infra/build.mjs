@@ -16,7 +16,13 @@ const options = {
   absWorkingDir: root,
   outdir: 'dist',
   bundle: true,
-  packages: 'external',
+  // DuckDB's API is 150 files: in one bundle it loads in a third of the time. Native parts stay where npm put them.
+  external: ['@duckdb/node-bindings-*'],
+  mainFields: ['module', 'main'],
+  // CommonJS packages in an ESM bundle call `require` for Node's own modules.
+  banner: {
+    js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
+  },
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
