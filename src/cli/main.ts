@@ -7,9 +7,6 @@ import { type Parsed, parseLine } from './parse.ts'
 import { openTerminal, quietOnClosedPipe, type Terminal, toJson } from './terminal.ts'
 import { errorJson, renderError } from './text/error.ts'
 
-/** Exit status of a process ended by Ctrl-C. */
-const INTERRUPTED = 130
-
 async function main(line: readonly string[]): Promise<number> {
   quietOnClosedPipe()
   // Errors of the line itself have to know how they are to be said.
@@ -61,7 +58,9 @@ function heedInterrupts(command: AnyCommand, terminal: Terminal): AbortSignal {
         hint: 'What was published before is whole; run the command again.',
       })
       terminal.error(terminal.json ? `${toJson(errorJson(error))}\n` : `\n${renderError(error, terminal.errorStyle)}`)
-      process.exit(INTERRUPTED)
+      // process.exit would wait for the statement that runs in a thread of DuckDB. Shells report 128 and the number of the signal: 130.
+      process.removeAllListeners(signal)
+      process.kill(process.pid, signal)
     })
   }
   return interrupted.signal

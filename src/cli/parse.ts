@@ -23,12 +23,13 @@ interface Ground {
  * Reads a command line: the command and its arguments, or the text of a help, version or completion. Throws USAGE, with the nearest
  * command or option when one is unknown. Runs nothing.
  */
-export async function parseLine(line: readonly string[], ground: Ground): Promise<Parsed | { output: string }> {
+export async function parseLine(given: readonly string[], ground: Ground): Promise<Parsed | { output: string }> {
+  const line = shielded(given)
   const parser = compose(ground, line)
   if (line.length === 0) return { output: lines([await parser.getHelp()]) }
   let told: { output: string; error: Error | undefined } | undefined
   try {
-    parser.parse([...line], {}, (error: Error | undefined, _: unknown, output: string) => {
+    parser.parse(line, {}, (error: Error | undefined, _: unknown, output: string) => {
       told = { output, error }
     })
   } catch (thrown) {
@@ -38,6 +39,18 @@ export async function parseLine(line: readonly string[], ground: Ground): Promis
   if (told?.error) throw refusal(told.error, line, ground)
   return { output: lines([told?.output ?? '']) }
 }
+
+/** Put before a word behind `--`. No word of a command line can hold a NUL itself. */
+const SHIELD = '\0'
+
+/** yargs 18.2 does not count what stands behind `--` as positionals of a command; a job may be named `-x`. */
+function shielded(line: readonly string[]): string[] {
+  const at = line[0] === '--get-yargs-completions' ? -1 : line.indexOf('--')
+  return at < 0 ? [...line] : [...line.slice(0, at), ...line.slice(at + 1).map((word) => SHIELD + word)]
+}
+
+const bare = (word: unknown): unknown =>
+  typeof word === 'string' && word.startsWith(SHIELD) ? word.slice(SHIELD.length) : word
 
 /**
  * Thrown through yargs by the handler of a command. yargs 18.2 renders the help of a command after its handler has run, in case that it fails
@@ -129,7 +142,9 @@ function compose({ commands, columns, version }: Ground, line: readonly string[]
 /** Arguments without what yargs adds for itself. */
 function withoutYargs(args: Record<string, unknown>): Record<string, unknown> {
   const { _: words, $0: script, help, version, debug, ...rest } = args
-  return rest
+  return Object.fromEntries(
+    Object.entries(rest).map(([key, value]) => [key, Array.isArray(value) ? value.map(bare) : bare(value)]),
+  )
 }
 
 /** What yargs says of a wrong line, with the likely word. */
@@ -144,8 +159,12 @@ function refusal(error: Error, line: readonly string[], { commands }: Ground): F
     return new FloeError('USAGE', `Something is left out: floe ${usage}.`, { hint: help, cause: error })
   }
   if (!unknown) return new FloeError('USAGE', reworded(error.message), { hint: help, cause: error })
-  const word = unknown[2]!.split(', ')[0]!
-  const typed = line.find((given) => given.replace(/^-+/, '').split('=')[0] === word) ?? word
+  // yargs names an option that it does not know in camel case.
+  const word = unknown[2]!
+    .replaceAll(SHIELD, '')
+    .split(', ')[0]!
+    .replace(/(?<=\w)[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  const typed = line.find((told) => told.replace(/^-+/, '').split('=')[0] === word) ?? word
   if (typed.startsWith('-')) {
     const meant = nearest(word, optionsOf(commands, verb))
     return new FloeError(

@@ -35,7 +35,8 @@ export const plan: Command<PlanArgs> = {
   ],
   options: planOptions,
   async run(args, { terminal, campaign, signal }) {
-    const report = await (await campaign()).plan({ ...planWishes(args), signal })
+    const wishes = planWishes(args)
+    const report = await (await campaign()).plan({ ...wishes, signal })
     if (terminal.json) await terminal.outJson(report)
     else await terminal.out(renderPlan(report))
     return report.missing > 0 ? 3 : 0

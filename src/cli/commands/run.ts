@@ -29,11 +29,12 @@ export const run: Command<RunArgs> = {
       .option('keep', { type: 'boolean', describe: 'Keep stale results as they are' })
       .conflicts('rerun', 'keep'),
   async run({ once = false, rerun, keep, ...wishes }, { terminal, campaign, signal }) {
+    const planned = planWishes(wishes)
     const opened = await campaign()
     const gauge = openGauge(terminal)
     const report = await opened
       .run({
-        ...planWishes(wishes),
+        ...planned,
         once,
         signal,
         ...((rerun || keep) && { stale: rerun ? 'rerun' : 'keep' }),

@@ -1,5 +1,5 @@
 import type { JobReport, JsonRow } from '../../floe.ts'
-import { formatBytes, formatCount, formatSeconds } from './format.ts'
+import { formatBytes, formatCount, formatCounted, formatSeconds } from './format.ts'
 import { padEnd, visible } from './table.ts'
 import { near, shellWord } from './words.ts'
 
@@ -26,7 +26,7 @@ const line = (label: string, value: string, indent = '  '): string =>
 function headline({ job, attempts, live }: JobReport): string {
   const tries = Number(job.tries ?? 0)
   return [
-    live && live.state !== 'ended' ? live.state : text(job.state),
+    live ? (live.ended?.verdict ?? live.state) : text(job.state),
     job.class ? `class ${text(job.class)}` : '',
     tries === 0 ? '' : `after ${tries === 1 ? '1 try' : `${tries} tries`}`,
     job.state === 'succeeded' && attempts[0]?.reused_from ? 'answered by an earlier result' : '',
@@ -78,7 +78,7 @@ const requestText = ({ action, who, asked_at, why }: JsonRow): string =>
 
 function batchText({ batch_id, jobs, site, array_id, task, state }: JsonRow): string {
   const place = array_id ? `, task ${text(task)} of array ${text(array_id)}` : ''
-  return `${text(batch_id)}, ${formatCount(Number(jobs))} jobs on ${text(site)}, ${text(state)}${place}`
+  return `${text(batch_id)}, ${formatCounted(Number(jobs), 'job')} on ${text(site)}, ${text(state)}${place}`
 }
 
 function liveText(live: JobReport['live']): string {
