@@ -1,7 +1,7 @@
 import { FloeError } from '../model/errors.ts'
-import type { Row, Statement, Tables } from '../ports/tables/tables.ts'
+import type { Row, Sql, Statement, Tables } from '../ports/tables/tables.ts'
 import { openViews } from './views.ts'
-import { sqlInvalid } from './where.ts'
+import { hasParameter, parseSelects, sqlInvalid } from './where.ts'
 
 export interface QueryOptions {
   /** Makes more views, such as `merged` with labels; called only when the text speaks of `merged`. */
@@ -34,24 +34,28 @@ export async function queryReadOnly(tables: Tables, sql: string, options: QueryO
     }
   })
   try {
-    // On a text without a statement node-api 1.5.6 fails with "Error in native callback".
-    const [statement, ...more] = /\w/.test(withoutComments(sql)) ? await fenced.sql.describe(sql) : []
-    if (!statement) throw new FloeError('SQL_INVALID', 'there is no SQL in it')
-    if (more.length > 0) throw new FloeError('SQL_INVALID', `one statement at a time, not ${more.length + 1}`)
-    if (statement.kind !== 'SELECT') {
-      throw new FloeError('SQL_INVALID', `${statement.kind} is not read-only`, {
-        hint: 'Ask with SELECT, DESCRIBE or SUMMARIZE; `floe results -o FILE` writes files.',
-      })
-    }
-    return { columns: statement.columns, rows: explained(fenced.sql.stream(sql), sql), close: () => fenced.close() }
+    await checkReadOnly(fenced.sql, sql)
+    const [statement] = await fenced.sql.describe(sql)
+    return { columns: statement!.columns, rows: explained(fenced.sql.stream(sql), sql), close: () => fenced.close() }
   } catch (cause) {
     await fenced.close()
     throw sqlInvalid(cause, sql)
   }
 }
 
-function withoutComments(sql: string): string {
-  return sql.replace(/--[^\n]*|\/\*.*?\*\//gs, '')
+// Preparing a statement is too late to look: EXPORT DATABASE makes its directory then (DuckDB 1.5.6). The parser does nothing.
+async function checkReadOnly(inside: Sql, sql: string): Promise<void> {
+  const parsed = await parseSelects(inside, sql)
+  if (typeof parsed === 'string') {
+    if (/^(syntax error|unterminated)/.test(parsed)) await inside.describe(sql) // fails too, and says where
+    if (!parsed.startsWith('Only SELECT')) throw new FloeError('SQL_INVALID', parsed)
+    throw new FloeError('SQL_INVALID', 'only reading is allowed', {
+      hint: 'Ask with SELECT, DESCRIBE, SHOW or SUMMARIZE; `floe results -o FILE` writes files.',
+    })
+  }
+  if (parsed.length === 0) throw new FloeError('SQL_INVALID', 'there is no SQL in it')
+  if (parsed.length > 1) throw new FloeError('SQL_INVALID', `one statement at a time, not ${parsed.length}`)
+  if (hasParameter(parsed)) throw new FloeError('SQL_INVALID', 'it has a parameter, and nothing to put there')
 }
 
 async function* explained(rows: AsyncIterable<Row[]>, sql: string): AsyncIterable<Row[]> {

@@ -3,7 +3,7 @@ import type { Sql } from '../ports/tables/tables.ts'
 import { VIEW_NAMES } from './views.ts'
 
 /** A node of DuckDB's parsed statement as json_serialize_sql gives it. */
-type Node = { readonly [key: string]: unknown }
+export type Node = { readonly [key: string]: unknown }
 
 const HINT =
   'For example --where "labels[\'month\'] = \'1982-01\' and tries > 1"; `floe query "describe jobs"` shows the columns.'
@@ -20,15 +20,28 @@ export async function checkWhere(sql: Sql, where: string): Promise<void> {
   if (!node || more.length > 0 || shapeOf(node) !== shapeOf(bare[0]!.node as Node)) {
     throw invalid(where, 'it is more than one expression')
   }
+  if (hasParameter(node)) throw invalid(where, 'it has a parameter')
   refuseReading(node.where_clause, where)
 }
 
-async function parse(sql: Sql, text: string, where: string): Promise<Node[]> {
-  if (text.includes('\0')) throw invalid(where, 'it holds a NUL character')
+async function parse(sql: Sql, text: string, where: string): Promise<readonly Node[]> {
+  const parsed = await parseSelects(sql, text)
+  if (typeof parsed === 'string') throw invalid(where, parsed)
+  return parsed
+}
+
+/** The statements of a text as DuckDB's parser sees them, all of them SELECT and its like; its words when they are not. Runs nothing. */
+export async function parseSelects(sql: Sql, text: string): Promise<readonly Node[] | string> {
+  if (text.includes('\0')) return 'it holds a NUL character'
   const [row] = await sql.rows<{ tree: string }>('SELECT json_serialize_sql(?::VARCHAR)::VARCHAR AS tree', [text])
   const tree = JSON.parse(row!.tree) as { error: boolean; error_message?: string; statements?: Node[] }
-  if (tree.error) throw invalid(where, tree.error_message ?? 'it cannot be parsed')
-  return tree.statements ?? []
+  return tree.error ? (tree.error_message ?? 'it cannot be parsed') : (tree.statements ?? [])
+}
+
+/** Whether a parsed statement wants values that nobody can give. */
+export function hasParameter(value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return false
+  return (value as Node).class === 'PARAMETER' || Object.values(value).some(hasParameter)
 }
 
 /** All of a statement but its condition and the places in the text. */
@@ -51,7 +64,6 @@ function refuseReading(value: unknown, where: string): void {
     const isOurs = VIEW_NAMES.includes(name.toLowerCase()) && !node.schema_name && !node.catalog_name
     if (!isOurs) throw invalid(where, `${READERS}, not ${name}`)
   }
-  if (node.class === 'PARAMETER') throw invalid(where, 'it has a parameter')
   for (const child of Object.values(node)) refuseReading(child, where)
 }
 
