@@ -1,4 +1,4 @@
-import { stateFacts } from '../catalog/catalog.ts'
+import { countStates, stateFacts } from '../catalog/catalog.ts'
 import { type Connector, cancelTasks, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
 import { type SitePaths, sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
@@ -152,6 +152,12 @@ class Coordinator {
     if (!this.#unplanned || this.#cut > 0 || busy || this.#stopping !== null) return
     await this.#publish()
     this.#unplanned = false
+    // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
+    this.#missing = 0
+    if ((await countStates(this.#context.tables)).pending === 0) return
+    const { jobs, missing } = await chooseRunnable(this.#context)
+    this.#missing = missing
+    if (jobs === 0) return
     this.#fruitless = this.#done() === this.#doneAtPlan ? this.#fruitless + 1 : 0
     this.#doneAtPlan = this.#done()
     if (this.#fruitless > FRUITLESS_MAX) {
@@ -159,9 +165,6 @@ class Coordinator {
         hint: `See scratch/local/scheduler.log and the records below ${this.#site.arrays}.`,
       })
     }
-    const { jobs, missing } = await chooseRunnable(this.#context)
-    this.#missing = missing
-    if (jobs === 0) return
     const { batches } = await planRunnable(this.#context, {
       ...this.#options,
       jobs,
