@@ -6,7 +6,7 @@ import type * as duck from '@duckdb/node-api'
 import { assert, FloeError } from '../../model/errors.ts'
 import { escapePath, quoteName, quoteTexts } from './quote.ts'
 import type { ColumnChunk, Row, Sql, Statement, Value } from './tables.ts'
-import { type ValueConverter, valueConverter } from './values.ts'
+import { ValueConverter } from './values.ts'
 
 export interface SessionOptions {
   /** Folder that a session makes its spill folder in. */
@@ -37,39 +37,114 @@ const CHUNK = 2048
 
 /** A DuckDB session that loads the engine with the first statement, so that a verb which needs no SQL does not pay for it. */
 export function lazySession(options: SessionOptions): Session {
-  let opening: Promise<Open> | undefined
-  let last: Promise<unknown> = Promise.resolve()
-  let streaming: string | undefined
-  const open = () => {
-    opening ??= openEngine(options)
-    return opening
+  return new LazySession(options)
+}
+
+class LazySession implements Session {
+  readonly #options: SessionOptions
+  #opening: Promise<Open> | undefined
+  /** The turn of the statement that was sent last. */
+  #last: Promise<unknown> = Promise.resolve()
+  /** The statement whose answer is still being read. */
+  #streaming: string | undefined
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+  }
+
+  async run(sql: string, parameters: readonly Value[] = []): Promise<void> {
+    await this.#alone(({ connection, values }) => connection.run(sql, ...bind(values, parameters)))
+  }
+
+  rows<T extends Row = Row>(sql: string, parameters: readonly Value[] = []): Promise<T[]> {
+    return this.#alone(async ({ connection, values }) => {
+      const result = await connection.run(sql, ...bind(values, parameters))
+      const names = result.deduplicatedColumnNames()
+      return (await result.fetchAllChunks()).flatMap((chunk) => rowsOf<T>(chunk, names, values))
+    })
+  }
+
+  async *stream<T extends Row = Row>(sql: string, parameters: readonly Value[] = []): AsyncIterable<T[]> {
+    const { values } = await this.#open()
+    for await (const { chunk, result } of this.#chunks(sql, parameters)) {
+      yield rowsOf<T>(chunk, result.deduplicatedColumnNames(), values)
+    }
+  }
+
+  async *columns(sql: string, parameters: readonly Value[] = []): AsyncIterable<readonly ColumnChunk[]> {
+    const { values } = await this.#open()
+    for await (const { chunk } of this.#chunks(sql, parameters)) {
+      const columns: ColumnChunk[] = []
+      for (let at = 0; at < chunk.columnCount; at++) columns.push(values.chunkColumn(chunk, at))
+      yield columns
+    }
+  }
+
+  load(table: string, columns: Load['columns'], rows: Load['rows']): Promise<number> {
+    return load((act) => this.#alone(act), { table, columns, rows })
+  }
+
+  describe(sql: string): Promise<readonly Statement[]> {
+    return this.#alone(async ({ connection, engine }) => {
+      const statements = await connection.extractStatements(sql)
+      const described: Statement[] = []
+      for (let at = 0; at < statements.count; at++) {
+        const prepared = await statements.prepare(at)
+        described.push(describeOne(prepared, engine.StatementType[prepared.statementType]))
+        prepared.destroySync()
+      }
+      return described
+    })
+  }
+
+  async lock(folder: string): Promise<void> {
+    await this.#alone(async ({ connection, spill }) => {
+      // Paths are compared as they are written in a view: those with signs of a pattern have them escaped.
+      const folders = quoteTexts([`${folder}/`, `${escapePath(folder)}/`, `${spill}/`])
+      await connection.run(
+        `SET allowed_directories = ${folders}; SET enable_external_access = false; SET lock_configuration = true`,
+      )
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#last
+    const opened = await this.#opening?.catch(() => undefined)
+    this.#opening = Promise.reject(new FloeError('BUG', 'the tables were closed'))
+    this.#opening.catch(() => {})
+    if (!opened) return
+    opened.connection.closeSync()
+    opened.instance.closeSync()
+    await rm(opened.spill, { recursive: true, force: true })
+  }
+
+  #open(): Promise<Open> {
+    this.#opening ??= openEngine(this.#options)
+    return this.#opening
   }
 
   // One connection runs one statement at a time, and a new one ends an open stream: refuse that aloud instead of failing the reader later.
-  const alone = <T>(act: (open: Open) => Promise<T> | T): Promise<T> => {
-    const turn = last.then(async () => {
+  #alone<T>(act: (open: Open) => Promise<T> | T): Promise<T> {
+    const turn = this.#last.then(async () => {
+      const streaming = this.#streaming
       assert(streaming === undefined, `a statement was sent while this one is still being read: ${streaming}`)
-      const opened = await open()
+      const opened = await this.#open()
       try {
         return await act(opened)
       } catch (cause) {
-        throw options.explain(cause)
+        throw this.#options.explain(cause)
       }
     })
-    last = turn.catch(() => {})
+    this.#last = turn.catch(() => {})
     return turn
   }
 
-  const start = (sql: string, parameters: readonly Value[]) =>
-    alone(async ({ connection, values }) => {
-      const bound = bind(values, parameters)
-      const result = await connection.stream(sql, bound.values, bound.types)
-      streaming = sql.slice(0, 200)
-      return result
+  async *#chunks(sql: string, parameters: readonly Value[]) {
+    const result = await this.#alone(async ({ connection, values }) => {
+      const started = await connection.stream(sql, ...bind(values, parameters))
+      this.#streaming = sql.slice(0, 200)
+      return started
     })
-
-  async function* chunks(sql: string, parameters: readonly Value[]) {
-    const result = await start(sql, parameters)
     try {
       for (;;) {
         const chunk = await result.fetchChunk()
@@ -77,69 +152,10 @@ export function lazySession(options: SessionOptions): Session {
         yield { chunk, result }
       }
     } catch (cause) {
-      throw options.explain(cause)
+      throw this.#options.explain(cause)
     } finally {
-      streaming = undefined
+      this.#streaming = undefined
     }
-  }
-
-  return {
-    run: (sql, parameters = []) =>
-      alone(async ({ connection, values }) => {
-        const bound = bind(values, parameters)
-        await connection.run(sql, bound.values, bound.types)
-      }),
-    rows: <T extends Row>(sql: string, parameters: readonly Value[] = []) =>
-      alone(async ({ connection, values }) => {
-        const bound = bind(values, parameters)
-        const result = await connection.run(sql, bound.values, bound.types)
-        const names = result.deduplicatedColumnNames()
-        return (await result.fetchAllChunks()).flatMap((chunk) => rowsOf<T>(chunk, names, values))
-      }),
-    async *stream<T extends Row>(sql: string, parameters: readonly Value[] = []) {
-      const { values } = await open()
-      for await (const { chunk, result } of chunks(sql, parameters)) {
-        yield rowsOf<T>(chunk, result.deduplicatedColumnNames(), values)
-      }
-    },
-    async *columns(sql, parameters = []) {
-      const { values } = await open()
-      for await (const { chunk } of chunks(sql, parameters)) {
-        const columns: ColumnChunk[] = []
-        for (let at = 0; at < chunk.columnCount; at++) columns.push(values.chunkColumn(chunk, at))
-        yield columns
-      }
-    },
-    load: (table, columns, rows) => load(alone, { table, columns, rows }),
-    describe: (sql) =>
-      alone(async ({ connection, engine }) => {
-        const statements = await connection.extractStatements(sql)
-        const described: Statement[] = []
-        for (let at = 0; at < statements.count; at++) {
-          const prepared = await statements.prepare(at)
-          described.push(describeOne(prepared, engine.StatementType[prepared.statementType]))
-          prepared.destroySync()
-        }
-        return described
-      }),
-    lock: (folder) =>
-      alone(async ({ connection, spill }) => {
-        // Paths are compared as they are written in a view: those with signs of a pattern have them escaped.
-        const folders = [`${folder}/`, `${escapePath(folder)}/`, `${spill}/`]
-        await connection.run(
-          `SET allowed_directories = ${quoteTexts(folders)}; SET enable_external_access = false; SET lock_configuration = true`,
-        )
-      }),
-    async close() {
-      await last
-      const opened = await opening?.catch(() => undefined)
-      opening = Promise.reject(new FloeError('BUG', 'the tables were closed'))
-      opening.catch(() => {})
-      if (!opened) return
-      opened.connection.closeSync()
-      opened.instance.closeSync()
-      await rm(opened.spill, { recursive: true, force: true })
-    },
   }
 }
 
@@ -158,7 +174,7 @@ async function openEngine(options: SessionOptions): Promise<Open> {
   })
   const connection = await instance.connect()
   await connection.run("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
-  return { engine, instance, connection, values: valueConverter(engine), spill }
+  return { engine, instance, connection, values: new ValueConverter(engine), spill }
 }
 
 function describeOne(prepared: duck.DuckDBPreparedStatement, kind: string | undefined): Statement {
@@ -179,10 +195,10 @@ async function folderFor(cache: string): Promise<string> {
   }
 }
 
-function bind(values: ValueConverter, parameters: readonly Value[]) {
-  if (parameters.length === 0) return { values: undefined, types: undefined }
+function bind(values: ValueConverter, parameters: readonly Value[]): [duck.DuckDBValue[]?, duck.DuckDBType[]?] {
+  if (parameters.length === 0) return []
   const types = parameters.map(values.typeOf)
-  return { values: parameters.map((value, at) => values.toDuck(value, types[at]!)), types }
+  return [parameters.map((value, at) => values.toDuck(value, types[at]!)), types]
 }
 
 function rowsOf<T extends Row>(chunk: duck.DuckDBDataChunk, names: readonly string[], values: ValueConverter): T[] {

@@ -39,66 +39,89 @@ const ALIASES: Readonly<Record<string, string>> = {
   REAL: 'FLOAT',
 }
 
+/** The words of a type and the place of the next one. */
+interface Cursor {
+  readonly text: string
+  readonly tokens: readonly string[]
+  at: number
+}
+
 /** Reads `STRUCT(path VARCHAR, "a b" INTEGER[])[]` and its like. */
 export function parseType(text: string): Type {
-  const tokens = text.match(/"(?:[^"]|"")*"|\w+|[()[\],]/g) ?? []
-  let at = 0
-  const refuse = (): never => {
-    throw new FloeError('BUG', `not a type that floe knows: ${text}`)
-  }
-  const take = (token: string): void => {
-    if (tokens[at++] !== token) refuse()
-  }
-  const parseOne = (): Type => {
-    let type = parseBare()
-    while (tokens[at] === '[') {
-      at += 1
-      take(']')
-      type = { kind: 'list', element: type }
-    }
-    return type
-  }
-  const parseBare = (): Type => {
-    const word = (tokens[at++] ?? refuse()).toUpperCase()
-    if (word === 'STRUCT') return parseStruct()
-    if (word === 'MAP') return parseMap()
-    if (word === 'DECIMAL' || word === 'NUMERIC') return parseDecimal()
-    if (word === 'TIMESTAMP' && tokens[at]?.toUpperCase() === 'WITH') {
-      at += 3
-      return { kind: 'scalar', name: 'TIMESTAMP WITH TIME ZONE' }
-    }
-    if (!/^\w+$/.test(word)) refuse()
-    return { kind: 'scalar', name: ALIASES[word] ?? word }
-  }
-  const parseStruct = (): Type => {
-    const fields: { name: string; type: Type }[] = []
-    take('(')
-    do {
-      const word = tokens[at++] ?? refuse()
-      const name = word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word
-      fields.push({ name, type: parseOne() })
-    } while (tokens[at++] === ',')
-    at -= 1
-    take(')')
-    return { kind: 'struct', fields }
-  }
-  const parseMap = (): Type => {
-    take('(')
-    const key = parseOne()
-    take(',')
-    const value = parseOne()
-    take(')')
-    return { kind: 'map', key, value }
-  }
-  const parseDecimal = (): Type => {
-    if (tokens[at] !== '(') return { kind: 'scalar', name: 'DECIMAL(18,3)' }
-    const [width, scale] = [tokens[at + 1], tokens[at + 3]]
-    at += 5
-    return { kind: 'scalar', name: `DECIMAL(${width},${scale})` }
-  }
-  const type = parseOne()
-  if (at !== tokens.length) refuse()
+  const cursor: Cursor = { text, tokens: text.match(/"(?:[^"]|"")*"|\w+|[()[\],]/g) ?? [], at: 0 }
+  const type = readType(cursor)
+  if (cursor.at !== cursor.tokens.length) refuse(cursor)
   return type
+}
+
+function refuse({ text }: Cursor): never {
+  throw new FloeError('BUG', `not a type that floe knows: ${text}`)
+}
+
+function next(cursor: Cursor): string {
+  return cursor.tokens[cursor.at++] ?? refuse(cursor)
+}
+
+function take(cursor: Cursor, token: string): void {
+  if (next(cursor) !== token) refuse(cursor)
+}
+
+function skip(cursor: Cursor, token: string): boolean {
+  if (cursor.tokens[cursor.at]?.toUpperCase() !== token) return false
+  cursor.at += 1
+  return true
+}
+
+function readType(cursor: Cursor): Type {
+  let type = readBare(cursor)
+  while (skip(cursor, '[')) {
+    take(cursor, ']')
+    type = { kind: 'list', element: type }
+  }
+  return type
+}
+
+function readBare(cursor: Cursor): Type {
+  const word = next(cursor).toUpperCase()
+  if (word === 'STRUCT') return readStruct(cursor)
+  if (word === 'MAP') return readMap(cursor)
+  if (word === 'DECIMAL' || word === 'NUMERIC') return { kind: 'scalar', name: readDecimal(cursor) }
+  if (word === 'TIMESTAMP' && skip(cursor, 'WITH')) {
+    if (!skip(cursor, 'TIME') || !skip(cursor, 'ZONE')) refuse(cursor)
+    return { kind: 'scalar', name: 'TIMESTAMP WITH TIME ZONE' }
+  }
+  if (!/^\w+$/.test(word)) refuse(cursor)
+  return { kind: 'scalar', name: ALIASES[word] ?? word }
+}
+
+function readStruct(cursor: Cursor): Type {
+  const fields: { name: string; type: Type }[] = []
+  take(cursor, '(')
+  do {
+    const word = next(cursor)
+    const name = word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word
+    fields.push({ name, type: readType(cursor) })
+  } while (skip(cursor, ','))
+  take(cursor, ')')
+  return { kind: 'struct', fields }
+}
+
+function readMap(cursor: Cursor): Type {
+  take(cursor, '(')
+  const key = readType(cursor)
+  take(cursor, ',')
+  const value = readType(cursor)
+  take(cursor, ')')
+  return { kind: 'map', key, value }
+}
+
+function readDecimal(cursor: Cursor): string {
+  if (!skip(cursor, '(')) return 'DECIMAL(18,3)'
+  const width = next(cursor)
+  take(cursor, ',')
+  const scale = next(cursor)
+  take(cursor, ')')
+  return `DECIMAL(${width},${scale})`
 }
 
 /** The type in DuckDB's words. */

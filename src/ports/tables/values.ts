@@ -4,31 +4,38 @@ import type { ColumnChunk, Value } from './tables.ts'
 type Engine = typeof duck
 
 /** Turns DuckDB's values into ours and back. Made once the engine is loaded, because its classes are needed. */
-export function valueConverter(engine: Engine) {
-  const { DuckDBTypeId: T } = engine
+export class ValueConverter {
+  readonly #engine: Engine
 
-  const fromDuck = (value: duck.DuckDBValue): Value => {
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  readonly fromDuck = (value: duck.DuckDBValue): Value => {
+    const engine = this.#engine
     if (value === null) return null
     if (typeof value === 'bigint') return narrow(value)
     if (typeof value !== 'object') return value
     if (value instanceof engine.DuckDBListValue || value instanceof engine.DuckDBArrayValue) {
-      return value.items.map(fromDuck)
+      return value.items.map(this.fromDuck)
     }
     if (value instanceof engine.DuckDBStructValue) {
-      return Object.fromEntries(Object.entries(value.entries).map(([key, entry]) => [key, fromDuck(entry)]))
+      return Object.fromEntries(Object.entries(value.entries).map(([key, entry]) => [key, this.fromDuck(entry)]))
     }
     if (value instanceof engine.DuckDBMapValue) {
-      return Object.fromEntries(value.entries.map((entry) => [String(fromDuck(entry.key)), fromDuck(entry.value)]))
+      const pairs = value.entries.map((entry) => [String(this.fromDuck(entry.key)), this.fromDuck(entry.value)])
+      return Object.fromEntries(pairs)
     }
     if (value instanceof engine.DuckDBTimestampTZValue || value instanceof engine.DuckDBTimestampValue) {
       return narrow(value.micros)
     }
     if (value instanceof engine.DuckDBDecimalValue) return value.toDouble()
-    if (value instanceof engine.DuckDBUnionValue) return fromDuck(value.value)
+    if (value instanceof engine.DuckDBUnionValue) return this.fromDuck(value.value)
     return value.toString()
   }
 
-  const toDuck = (value: Value | undefined, type: duck.DuckDBType): duck.DuckDBValue => {
+  readonly toDuck = (value: Value | undefined, type: duck.DuckDBType): duck.DuckDBValue => {
+    const { DuckDBTypeId: T, DuckDBTimestampTZValue } = this.#engine
     if (value === null || value === undefined) return null
     switch (type.typeId) {
       case T.BIGINT:
@@ -38,71 +45,72 @@ export function valueConverter(engine: Engine) {
       case T.DOUBLE:
         return Number(value)
       case T.TIMESTAMP_TZ:
-        return new engine.DuckDBTimestampTZValue(BigInt(value as number | bigint))
-      case T.LIST: {
-        const { valueType } = type as duck.DuckDBListType
-        return engine.listValue((value as readonly Value[]).map((element) => toDuck(element, valueType)))
-      }
-      case T.STRUCT: {
-        const { entryNames, entryTypes } = type as duck.DuckDBStructType
-        const fields = value as { readonly [key: string]: Value }
-        return engine.structValue(
-          Object.fromEntries(entryNames.map((name, at) => [name, toDuck(fields[name], entryTypes[at]!)])),
-        )
-      }
-      case T.MAP: {
-        const { keyType, valueType } = type as duck.DuckDBMapType
-        const entries = Object.entries(value as { readonly [key: string]: Value })
-        return engine.mapValue(
-          entries.map(([key, entry]) => ({ key: toDuck(key, keyType), value: toDuck(entry, valueType) })),
-        )
-      }
+        return new DuckDBTimestampTZValue(BigInt(value as number | bigint))
+      case T.LIST:
+      case T.STRUCT:
+      case T.MAP:
+        return this.#nestedToDuck(value, type)
       default:
         return value as duck.DuckDBValue
     }
   }
 
+  #nestedToDuck(value: Value, type: duck.DuckDBType): duck.DuckDBValue {
+    const { DuckDBTypeId: T, listValue, mapValue, structValue } = this.#engine
+    if (type.typeId === T.LIST) {
+      const { valueType } = type as duck.DuckDBListType
+      return listValue((value as readonly Value[]).map((element) => this.toDuck(element, valueType)))
+    }
+    const fields = value as { readonly [key: string]: Value }
+    if (type.typeId === T.STRUCT) {
+      const { entryNames, entryTypes } = type as duck.DuckDBStructType
+      return structValue(
+        Object.fromEntries(entryNames.map((name, at) => [name, this.toDuck(fields[name], entryTypes[at]!)])),
+      )
+    }
+    const { keyType, valueType } = type as duck.DuckDBMapType
+    const entries = Object.entries(fields)
+    return mapValue(
+      entries.map(([key, entry]) => ({ key: this.toDuck(key, keyType), value: this.toDuck(entry, valueType) })),
+    )
+  }
+
   /** The type that a parameter is bound with. An empty list is one of texts; a list takes the type of its first element that is not null. */
-  const typeOf = (value: Value): duck.DuckDBType => {
+  readonly typeOf = (value: Value): duck.DuckDBType => {
+    const engine = this.#engine
     if (value === null) return engine.SQLNULL
     if (typeof value === 'string') return engine.VARCHAR
     if (typeof value === 'boolean') return engine.BOOLEAN
     if (typeof value === 'bigint') return engine.BIGINT
-    if (typeof value === 'number') return numberType(value)
-    if (Array.isArray(value)) return engine.LIST(listType(value as readonly Value[]))
-    return engine.STRUCT(Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, typeOf(entry)])))
+    if (typeof value === 'number') return this.#numberType(value)
+    if (Array.isArray(value)) return engine.LIST(this.#elementType(value as readonly Value[]))
+    return engine.STRUCT(Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, this.typeOf(entry)])))
   }
-  const numberType = (value: number): duck.DuckDBType => {
-    if (!Number.isSafeInteger(value) || Object.is(value, -0)) return engine.DOUBLE
-    return value === (value | 0) ? engine.INTEGER : engine.BIGINT
+
+  #numberType(value: number): duck.DuckDBType {
+    const { BIGINT, DOUBLE, INTEGER } = this.#engine
+    if (!Number.isSafeInteger(value) || Object.is(value, -0)) return DOUBLE
+    return value === (value | 0) ? INTEGER : BIGINT
   }
-  const listType = (values: readonly Value[]): duck.DuckDBType => {
+
+  #elementType(values: readonly Value[]): duck.DuckDBType {
+    const { BIGINT, DOUBLE, INTEGER, VARCHAR } = this.#engine
     const present = values.filter((value) => value !== null)
-    if (present.length === 0) return engine.VARCHAR
-    if (present.every((value) => typeof value === 'number')) {
-      const types = present.map((value) => numberType(value as number))
-      return types.find((type) => type === engine.DOUBLE) ?? types.find((type) => type === engine.BIGINT) ?? types[0]!
-    }
-    return typeOf(present[0]!)
+    if (present.length === 0) return VARCHAR
+    if (!present.every((value) => typeof value === 'number')) return this.typeOf(present[0]!)
+    const types = new Set(present.map((value) => this.#numberType(value)))
+    return [DOUBLE, BIGINT].find((type) => types.has(type)) ?? INTEGER
   }
 
-  const chunkColumn = (chunk: duck.DuckDBDataChunk, at: number): ColumnChunk => {
+  /** One column of a chunk: a copy of the memory of DuckDB where it is plain numbers. */
+  chunkColumn(chunk: duck.DuckDBDataChunk, at: number): ColumnChunk {
+    const { DuckDBBigIntVector, DuckDBDoubleVector, DuckDBIntegerVector } = this.#engine
     const vector = chunk.getColumnVector(at)
-    if (
-      (vector instanceof engine.DuckDBIntegerVector ||
-        vector instanceof engine.DuckDBBigIntVector ||
-        vector instanceof engine.DuckDBDoubleVector) &&
-      isWithoutNulls(vector, chunk.rowCount)
-    ) {
-      return typedValues(vector).slice()
-    }
-    return chunk.getColumnValues(at).map(fromDuck)
+    const isPlain = [DuckDBIntegerVector, DuckDBBigIntVector, DuckDBDoubleVector].some((kind) => vector instanceof kind)
+    if (isPlain && isWithoutNulls(vector, chunk.rowCount)) return typedValues(vector).slice()
+    return chunk.getColumnValues(at).map(this.fromDuck)
   }
-
-  return { fromDuck, toDuck, typeOf, chunkColumn }
 }
-
-export type ValueConverter = ReturnType<typeof valueConverter>
 
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER)
 
