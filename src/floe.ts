@@ -1,16 +1,51 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism, hostname, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { InitReport } from './campaign/answers.ts'
-import { CAMPAIGN_FILE, findCampaign, localQueue, locate, makeCampaign, readPlace } from './campaign/campaign.ts'
-import { type Means, OpenedCampaign } from './campaign/open.ts'
-import type { Campaign } from './campaign/verbs.ts'
+import {
+  CAMPAIGN_FILE,
+  type Campaign,
+  findCampaign,
+  type InitReport,
+  localQueue,
+  locate,
+  type Means,
+  makeCampaign,
+  OpenedCampaign,
+  readPlace,
+} from './campaign/campaign.ts'
 import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
+import { diskFiles } from './ports/files/disk.ts'
 
-export type * from './campaign/answers.ts'
-export type * from './campaign/verbs.ts'
+export type {
+  AddOptions,
+  AddReport,
+  Campaign,
+  CleanReport,
+  Columns,
+  InitReport,
+  JobReport,
+  JobsOptions,
+  JsonRow,
+  LogOptions,
+  PlanOptions,
+  PlanReport,
+  Rejected,
+  RequestReport,
+  ResultsFormat,
+  ResultsOptions,
+  ResultsReport,
+  RowStream,
+  RunOptions,
+  RunProgress,
+  RunReport,
+  Selection,
+  StateCounts,
+  StatusReport,
+  TryOptions,
+  TryReport,
+} from './campaign/campaign.ts'
 export { CODES, type Code, FloeError } from './model/errors.ts'
 export { JOB_STATES, type JobState, VERDICTS, type Verdict } from './model/verdict.ts'
 
@@ -27,7 +62,7 @@ export async function initCampaign(directory: string): Promise<InitReport> {
   const { CONFIG_FILE, configTemplate, jsonSchema, openConfig } = await import('./config/config.ts')
   openConfig(directory)
   const texts = { configFile: CONFIG_FILE, config: configTemplate, schema: jsonSchema() }
-  const { place, made } = await makeCampaign(directory, { clock: systemClock, texts })
+  const { place, made } = await makeCampaign(directory, { files: diskFiles(), clock: systemClock, texts })
   return { directory: place.root, id: place.file.id, action: 'made', made }
 }
 
@@ -51,7 +86,13 @@ async function relocate(directory: string, action: 'forked' | 'adopted'): Promis
   const { cache, scratch } = campaignPaths(place.root)
   const tables = await openTables({ root: place.root, cache, clock: systemClock })
   try {
-    const relocated = await (action === 'forked' ? fork : adopt)({ place, tables, clock: systemClock, scratch })
+    const relocated = await (action === 'forked' ? fork : adopt)({
+      place,
+      tables,
+      files: diskFiles(),
+      clock: systemClock,
+      scratch,
+    })
     return { directory: place.root, id: relocated.file.id, action, made: [] }
   } finally {
     await tables.close()

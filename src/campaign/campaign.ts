@@ -2,12 +2,16 @@ import { realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
-import { diskFiles } from '../ports/files/disk.ts'
+import type { Files } from '../ports/files/files.ts'
 
-import { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, identityOf, readPlace, toText } from './identity.ts'
+import { CAMPAIGN_FILE, type CampaignPlace, identityOf, readPlace, toText } from './identity.ts'
 
-export { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, localQueue, readPlace } from './identity.ts'
+export type * from './answers.ts'
+export { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, localQueue, locate, readPlace } from './identity.ts'
+export { type Means, OpenedCampaign } from './open.ts'
 export { adoptCampaign, forkCampaign } from './relocate.ts'
+export type { Columns } from './rows.ts'
+export type * from './verbs.ts'
 
 const GITIGNORE = `# Made by floe; floe.yaml is what goes into git.
 /${CAMPAIGN_FILE}
@@ -33,9 +37,8 @@ export interface InitTexts {
  */
 export async function makeCampaign(
   directory: string,
-  { clock, texts }: { clock: Clock; texts: InitTexts },
+  { files, clock, texts }: { files: Files; clock: Clock; texts: InitTexts },
 ): Promise<{ place: CampaignPlace; made: string[] }> {
-  const files = diskFiles()
   const wanted = resolve(directory)
   for (const name of [CAMPAIGN_FILE, 'tables']) {
     if (await files.entry(join(wanted, name))) throw exists(wanted, name)
@@ -97,44 +100,4 @@ function missing(message: string, directory: string | undefined): FloeError {
 
 function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
-}
-
-/** Whether a campaign lies where it was made. `copied`: the one it was copied from is still there. */
-export function locate({ root, file }: CampaignPlace): 'here' | 'moved' | 'copied' {
-  const inode = statSync(root).ino
-  if (file.path === root) return file.inode === inode ? 'here' : 'copied'
-  if (file.inode === inode) return 'moved'
-  return originOf(file) ? 'copied' : 'moved'
-}
-
-/** The directory in which a campaign of that id still lies where campaign.json says. */
-function originOf({ path, id }: CampaignFile): CampaignPlace | undefined {
-  try {
-    const place = readPlace(path)
-    return place?.file.id === id ? place : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Throws CAMPAIGN_COPIED when a campaign was copied or moved: two campaigns of one id would answer for each other's arrays. */
-export function checkPlace(place: CampaignPlace): void {
-  const { root, file } = place
-  const where = locate(place)
-  if (where === 'here') return
-  const details = { directory: root, made_in: file.path, where }
-  if (where === 'moved') {
-    throw new FloeError('CAMPAIGN_COPIED', `This campaign was moved here from ${file.path}.`, {
-      details,
-      hint: `\`floe init --adopt ${root}\` says that this is right; \`--fork\` if it is a copy to go its own way.`,
-    })
-  }
-  const from =
-    file.path === root
-      ? 'This directory is not the one that the campaign was made in'
-      : `This campaign was copied from ${file.path}, which is still there`
-  throw new FloeError('CAMPAIGN_COPIED', `${from}.`, {
-    details,
-    hint: `\`floe init --fork ${root}\` makes this a campaign of its own; \`--adopt\` if the other one is given up.`,
-  })
 }

@@ -62,5 +62,45 @@ function parseIdentity(text: string): CampaignFile | undefined {
   }
 }
 
+/** Whether a campaign lies where it was made. `copied`: the one it was copied from is still there. */
+export function locate({ root, file }: CampaignPlace): 'here' | 'moved' | 'copied' {
+  const inode = statSync(root).ino
+  if (file.path === root) return file.inode === inode ? 'here' : 'copied'
+  if (file.inode === inode) return 'moved'
+  return originOf(file) ? 'copied' : 'moved'
+}
+
+/** The directory in which a campaign of that id still lies where campaign.json says. */
+function originOf({ path, id }: CampaignFile): CampaignPlace | undefined {
+  try {
+    const place = readPlace(path)
+    return place?.file.id === id ? place : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Throws CAMPAIGN_COPIED when a campaign was copied or moved: two campaigns of one id would answer for each other's arrays. */
+export function checkPlace(place: CampaignPlace): void {
+  const { root, file } = place
+  const where = locate(place)
+  if (where === 'here') return
+  const details = { directory: root, made_in: file.path, where }
+  if (where === 'moved') {
+    throw new FloeError('CAMPAIGN_COPIED', `This campaign was moved here from ${file.path}.`, {
+      details,
+      hint: `\`floe init --adopt ${root}\` says that this is right; \`--fork\` if it is a copy to go its own way.`,
+    })
+  }
+  const from =
+    file.path === root
+      ? 'This directory is not the one that the campaign was made in'
+      : `This campaign was copied from ${file.path}, which is still there`
+  throw new FloeError('CAMPAIGN_COPIED', `${from}.`, {
+    details,
+    hint: `\`floe init --fork ${root}\` makes this a campaign of its own; \`--adopt\` if the other one is given up.`,
+  })
+}
+
 /** Where the local site keeps what was submitted. It names arrays by absolute paths, so it does not go along with a copy or a move. */
 export const localQueue = (scratch: string): string => join(scratch, 'local')

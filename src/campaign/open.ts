@@ -7,10 +7,9 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
-import type { AddReport, JsonRow, RequestReport } from './answers.ts'
-import { checkPlace } from './campaign.ts'
-import type { CampaignPlace } from './identity.ts'
-import { toPlanReport, toProgress, toRunReport } from './reports.ts'
+import type { AddReport, JsonRow, RequestReport, StatusReport } from './answers.ts'
+import { type CampaignPlace, checkPlace } from './identity.ts'
+import { toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
 
@@ -81,11 +80,15 @@ export class OpenedCampaign implements Campaign {
     return { job_id: job, ...report }
   }
 
-  async status(): ReturnType<Campaign['status']> {
+  async status(): Promise<StatusReport> {
     const { countStates } = await import('../catalog/catalog.ts')
-    const { leaseHolder } = await import('../run/run.ts')
-    const counts = await countStates(await this.#readable())
-    return { ...counts, runner: leaseHolder(this.root, this.#means.clock) ?? null }
+    const { leaseHolder, liveStatus } = await import('../run/run.ts')
+    const tables = await this.#readable()
+    const { scratch } = campaignPaths(this.root)
+    // First what the records say: what is published in between is then in the tables, and counts once.
+    const live = await liveStatus(tables, { scratch, campaignId: this.id })
+    const counts = await countStates(tables, { running: live.running })
+    return { ...withDecided(counts, live.decided), runner: leaseHolder(this.root, this.#means.clock) ?? null }
   }
 
   jobs({ columns, ...options }: JobsOptions = {}): RowStream {

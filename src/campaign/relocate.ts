@@ -1,13 +1,14 @@
 import { join } from 'node:path'
 import { sitePaths } from '../model/campaign.ts'
 import type { Clock } from '../ports/clock.ts'
-import { diskFiles } from '../ports/files/disk.ts'
+import type { Files } from '../ports/files/files.ts'
 import { quoteText, type Tables } from '../ports/tables/tables.ts'
 import { CAMPAIGN_FILE, type CampaignPlace, identityOf, localQueue, toText } from './identity.ts'
 
 export interface Relocation {
   readonly place: CampaignPlace
   readonly tables: Tables
+  readonly files: Files
   readonly clock: Clock
   /** Scratch of the local site, below which arrays lie. */
   readonly scratch: string
@@ -18,8 +19,7 @@ export interface Relocation {
  * original, and jobs that had no verdict when the copy was made wait again. The original is not touched. Stopped midway, it can be
  * called again: campaign.json is written last.
  */
-export async function forkCampaign({ place, tables, clock, scratch }: Relocation): Promise<CampaignPlace> {
-  const files = diskFiles()
+export async function forkCampaign({ place, tables, files, clock, scratch }: Relocation): Promise<CampaignPlace> {
   const file = identityOf(place.root, { id: clock.uuid(), clock })
   await forgetArrays(tables)
   await pointResults(tables, { from: place.file.path, to: place.root })
@@ -38,11 +38,11 @@ export async function forkCampaign({ place, tables, clock, scratch }: Relocation
  * Says that a campaign now lies here: the same id, results that point to where the outputs are now. Record files came along and are read
  * by the next run; what had not ended when it was moved counts as lost and is tried again.
  */
-export async function adoptCampaign({ place, tables, clock, scratch }: Relocation): Promise<CampaignPlace> {
+export async function adoptCampaign({ place, tables, files, clock, scratch }: Relocation): Promise<CampaignPlace> {
   const file = { ...identityOf(place.root, { id: place.file.id, clock }), made_at: place.file.made_at }
   await pointResults(tables, { from: place.file.path, to: place.root })
-  await diskFiles().remove(localQueue(scratch))
-  await diskFiles().write(join(place.root, CAMPAIGN_FILE), toText(file))
+  await files.remove(localQueue(scratch))
+  await files.write(join(place.root, CAMPAIGN_FILE), toText(file))
   return { root: place.root, file }
 }
 

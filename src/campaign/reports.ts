@@ -1,5 +1,6 @@
+import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
 import type { PlanCosts, Progress, RunReport as RoomReport } from '../run/run.ts'
-import type { PlanReport, RunProgress, RunReport } from './answers.ts'
+import type { PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
 
 /** What the run room says, in the words of the command line. */
 
@@ -69,4 +70,17 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
     seconds: elapsedSec,
     stopped,
   }
+}
+
+/** Counts of the tables with the verdicts that only record files have yet: those jobs count as queued or running there. */
+export function withDecided<C extends StateCounts>(counts: C, decided: Readonly<Record<Verdict, number>>): C {
+  const sums: Record<JobState, number> = { ...counts }
+  for (const verdict of VERDICTS) {
+    for (const state of ['queued', 'running'] as const) {
+      const moved = Math.min(decided[verdict] - (sums[verdict] - counts[verdict]), sums[state])
+      sums[state] -= moved
+      sums[verdict] += moved
+    }
+  }
+  return { ...counts, ...sums }
 }
