@@ -4,7 +4,7 @@ import { collectOutputs } from './outputs.ts'
 import { PackPublisher, TablePublisher } from './pack.ts'
 import { isDiskError } from './prepare.ts'
 import { FilePublisher, type Publisher } from './publish.ts'
-import { KeptSandboxes, removeSandbox, sandboxName } from './sandbox.ts'
+import { KeptSandboxes, type SandboxPool, sandboxName } from './sandbox.ts'
 import type { Flight } from './slot.ts'
 import { failed, type Judged, succeeded } from './verdict.ts'
 
@@ -23,6 +23,13 @@ export interface JobRun {
   readonly stderr: LogRange | null
 }
 
+export interface FinishPlace {
+  readonly array: string
+  readonly header: ManifestTask
+  readonly attempt: number
+  readonly pool: SandboxPool
+}
+
 /** From a job's last exit to its record line: outputs checked and published, directory kept or removed. */
 export class Finish {
   readonly #files: FilePublisher
@@ -30,9 +37,11 @@ export class Finish {
   readonly #kept: KeptSandboxes
   readonly #keepsAll: boolean
   readonly #name: string
+  readonly #pool: SandboxPool
 
-  constructor(array: string, header: ManifestTask, attempt: number) {
+  constructor({ array, header, attempt, pool }: FinishPlace) {
     this.#name = `${header.task}.${attempt}`
+    this.#pool = pool
     const packed = `${header.array}-${this.#name}`
     this.#files = new FilePublisher(header.outputs, packed)
     this.#kept = new KeptSandboxes(array, header.sandboxes_max)
@@ -65,8 +74,8 @@ export class Finish {
   }
 
   /** Puts the directory of a job away that gets no verdict. */
-  forget(flight: Flight): void {
-    removeSandbox(flight.sandbox)
+  forget(flight: Flight, slot: number): void {
+    this.#pool.release(flight.sandbox, slot)
   }
 
   close(): void {
@@ -86,7 +95,7 @@ export class Finish {
     const { job, sandbox } = flight
     const isKept = this.#keepsAll || (judged.verdict === 'failed' && judged.class !== 'launch')
     const kept = isKept ? this.#kept.keep(sandbox.path, sandboxName(this.#name, sandbox.path)) : null
-    if (kept === null) removeSandbox(sandbox)
+    if (kept === null) this.#pool.release(sandbox, slot)
     return {
       v: 1,
       at: usOf(startedMs + wallMs),

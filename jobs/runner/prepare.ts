@@ -2,7 +2,7 @@ import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import { InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
-import { makeSandbox, removeTree } from './sandbox.ts'
+import type { SandboxPool } from './sandbox.ts'
 import { jobText, unspeakable } from './shell-text.ts'
 import type { Flight, Slot } from './slot.ts'
 import { failed, type Judged } from './verdict.ts'
@@ -13,7 +13,7 @@ export interface PreparationPlace {
   /** Jobs that an earlier attempt decided. */
   readonly decided: ReadonlySet<string>
   readonly cancelled: ReadonlySet<string>
-  readonly root: string
+  readonly pool: SandboxPool
   /** A job that is not to run: its verdict. */
   readonly refuse: (job: ManifestJob, judged: Judged) => void
 }
@@ -37,8 +37,6 @@ export class Preparation {
     this.#place = place
   }
 
-  nextSeq = (): number => this.#seq++
-
   /** No job is left. */
   get isDry(): boolean {
     return this.#isDry && this.#again.length === 0
@@ -56,7 +54,7 @@ export class Preparation {
       const job = back?.job ?? this.#read()
       if (job === undefined) return undefined
       if (this.#place.cancelled.has(job.job)) {
-        if (back) removeTree(back.sandbox.path)
+        if (back) this.#place.pool.giveBack(back.sandbox)
         this.#place.refuse(job, failed('cancelled', 'cancelled on request'))
         continue
       }
@@ -70,7 +68,7 @@ export class Preparation {
   /** Gives all that is left the same verdict. */
   refuseRest(judged: Judged): void {
     for (const { job, sandbox } of this.#again.splice(0)) {
-      removeTree(sandbox.path)
+      this.#place.pool.giveBack(sandbox)
       this.#place.refuse(job, judged)
     }
     for (let job = this.#read(); job !== undefined; job = this.#read()) this.#place.refuse(job, judged)
@@ -109,10 +107,9 @@ export class Preparation {
     }
     const program = this.#programs.find(job.program, path, now)
     if ('problem' in program) return failed('launch', program.problem)
-    const seq = this.#seq++
-    const directory = `${this.#place.root}/${seq}`
     try {
-      const sandbox = makeSandbox(directory, job)
+      const sandbox = this.#place.pool.make(job)
+      const seq = this.#seq++
       return {
         seq,
         job,
@@ -124,7 +121,6 @@ export class Preparation {
       }
     } catch (error) {
       if (isDiskError(error)) throw error
-      removeTree(directory)
       return failed('staging', `its directory could not be made: ${(error as Error).message}`)
     }
   }

@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { ManifestTask } from '../../src/model/manifest.ts'
@@ -54,7 +55,7 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   }
   record.write({ v: 1, at: nowUs(), event: 'task ended', ...ending })
   record.close()
-  rmSync(root, { recursive: true, force: true, maxRetries: 3 })
+  await rm(root, { recursive: true, force: true, maxRetries: 3 })
   return ending
 }
 

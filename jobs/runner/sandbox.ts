@@ -1,60 +1,142 @@
 import {
   cpSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { ManifestInput, ManifestJob } from '../../src/model/manifest.ts'
 import { fixedParent } from './outputs.ts'
+import { hasProc } from './processes.ts'
 
 /** A job's own directory: what the runner put into it, so that it can be taken away without listing. */
 export interface Sandbox {
   readonly path: string
   readonly links: readonly string[]
+  /** Folders that were made, parents first. */
   readonly folders: readonly string[]
 }
 
-/** Makes the empty directory of a job, with its inputs and helper files linked and the parents of its outputs made. */
-export function makeSandbox(path: string, job: ManifestJob): Sandbox {
-  const links: string[] = []
+/** Released directories that wait for a look; more are removed instead. */
+const WAITING_MAX = 2000
+
+/**
+ * Directories of jobs, each empty but for links to its inputs and the parents of its outputs. A directory is used again when the job left
+ * nothing in it and a look has shown that no process of the job is left either: making and removing two directories a job costs more than
+ * all else that the runner does (on ext4 with `discard` and no journal, 2 ms each to remove). What has to be removed is removed beside the work.
+ */
+export class SandboxPool {
+  readonly #root: string
+  readonly #free = new Map<string, string[]>()
+  /** Released and not yet looked at, by slot. */
+  readonly #waiting = new Map<number, Sandbox[]>()
+  /** Of a new directory: a umask, or a group that is inherited, may have changed what was asked for. */
+  readonly #mode: number
+  #count = 0
+
+  constructor(root: string) {
+    this.#root = root
+    const first = this.#new([])
+    this.#mode = lstatSync(first).mode
+    this.#free.set('', [first])
+  }
+
+  /** A name that no directory has had. */
+  newPath = (): string => `${this.#root}/${this.#count++}`
+
+  make(job: ManifestJob): Sandbox {
+    const links = linksOf(job)
+    const folders = foldersOf(links, job)
+    const path = this.#free.get(shapeOf(folders))?.pop() ?? this.#new(folders)
+    try {
+      for (const { name, path: target } of links) symlinkSync(target, `${path}/${name}`)
+    } catch (error) {
+      this.#remove(path)
+      throw error
+    }
+    return { path, links: links.map(({ name }) => name), folders }
+  }
+
+  /** Takes a directory back after its job. */
+  release(sandbox: Sandbox, slot: number): void {
+    const waiting = this.#waiting.get(slot) ?? []
+    if (!hasProc || waiting.length >= WAITING_MAX || !this.#empty(sandbox)) this.#remove(sandbox.path)
+    else if (waiting.push(sandbox) === 1) this.#waiting.set(slot, waiting)
+  }
+
+  /** The directory of a job that never started. */
+  giveBack(sandbox: Sandbox): void {
+    if (this.#empty(sandbox)) this.#put(sandbox)
+    else this.#remove(sandbox.path)
+  }
+
+  /** No process of the jobs that ended on a slot is left. */
+  settle(slot: number): void {
+    for (const sandbox of this.#waiting.get(slot)?.splice(0) ?? []) this.#put(sandbox)
+  }
+
+  /** Takes the links away; true when nothing but the runner's folders is left, as they were made. */
+  #empty({ path, links, folders }: Sandbox): boolean {
+    try {
+      for (const link of links) unlinkSync(`${path}/${link}`)
+      let inside = 0
+      for (const folder of ['', ...folders]) {
+        if (lstatSync(`${path}/${folder}`).mode !== this.#mode) return false
+        inside += readdirSync(`${path}/${folder}`).length
+      }
+      return inside === folders.length
+    } catch {
+      return false
+    }
+  }
+
+  #put({ path, folders }: Sandbox): void {
+    const shape = shapeOf(folders)
+    const free = this.#free.get(shape)
+    if (free) free.push(path)
+    else this.#free.set(shape, [path])
+  }
+
+  #new(folders: readonly string[]): string {
+    const path = this.newPath()
+    mkdirSync(path, 0o700)
+    for (const folder of folders) mkdirSync(`${path}/${folder}`, 0o700)
+    return path
+  }
+
+  #remove(path: string): void {
+    rm(path, { recursive: true, force: true }).catch(() => {
+      // A process that is left may write there still; the whole root goes at the end of the task.
+    })
+  }
+}
+
+function linksOf(job: ManifestJob): ManifestInput[] {
+  const all = job.files === undefined ? job.inputs : [...job.inputs, ...job.files]
+  return all.map((input) => (input.name.endsWith('/') ? { ...input, name: input.name.replace(/\/+$/, '') } : input))
+}
+
+function foldersOf(links: readonly ManifestInput[], job: ManifestJob): string[] {
   const folders: string[] = []
-  const makeParents = (name: string): void => {
+  const add = (name: string): void => {
     if (!name.includes('/')) return
     const parent = dirname(name)
     if (parent === '.' || folders.includes(parent)) return
-    makeParents(parent)
-    mkdirSync(join(path, parent), { mode: 0o700 })
+    add(parent)
     folders.push(parent)
   }
-  const link = ({ name, path: target }: ManifestInput): void => {
-    const clean = name.replace(/\/+$/, '')
-    makeParents(clean)
-    symlinkSync(target, `${path}/${clean}`)
-    links.push(clean)
-  }
-  mkdirSync(path, 0o700)
-  for (const input of job.inputs) link(input)
-  for (const file of job.files ?? []) link(file)
-  for (const output of job.outputs) makeParents(fixedParent(output.path))
-  return { path, links, folders }
+  for (const { name } of links) add(name)
+  for (const { path } of job.outputs) add(fixedParent(path))
+  return folders
 }
 
-/** Takes a sandbox away: first what the runner knows, in few calls; what else the job left, by walking. */
-export function removeSandbox({ path, links, folders }: Sandbox): void {
-  try {
-    for (const link of links) unlinkSync(`${path}/${link}`)
-    for (let i = folders.length - 1; i >= 0; i--) rmdirSync(`${path}/${folders[i]}`)
-    rmdirSync(path)
-  } catch {
-    removeTree(path)
-  }
-}
+const shapeOf = (folders: readonly string[]): string => (folders.length === 0 ? '' : folders.join('\0'))
 
 export function removeTree(path: string): void {
   try {

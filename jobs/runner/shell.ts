@@ -36,6 +36,7 @@ export class SlotShell {
   readonly #input: Writable
   readonly #options: SlotOptions
   #rest = ''
+  readonly #gone: Promise<boolean>
   #isReady: (exit: number) => void = () => {}
 
   constructor(options: SlotOptions) {
@@ -59,6 +60,7 @@ export class SlotShell {
     control.on('data', (text: string) => this.#hear(text))
     // A shell that could not be spawned closes too, with a negative exit.
     this.#child.on('error', () => {})
+    this.#gone = new Promise((resolve) => this.#child.on('close', () => resolve(true)))
     this.#child.on('close', (exit, signal) => {
       this.#isReady(exit ?? 255)
       options.onGone(signal === null ? `exit ${exit}` : `signal ${signal.replace('SIG', '')}`)
@@ -70,9 +72,16 @@ export class SlotShell {
     this.#input.write(text)
   }
 
-  /** Ends the shell after what it was told. */
-  end(): void {
+  /** Ends the shell after what it was told; true when it has gone within `ms`. */
+  async end(ms: number): Promise<boolean> {
     this.#input.end()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), ms)
+    })
+    const isGone = await Promise.race([this.#gone, late])
+    clearTimeout(timer)
+    return isGone
   }
 
   /** Kills the shell and all of its process group. */

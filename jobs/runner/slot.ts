@@ -104,12 +104,12 @@ export class Slot {
    * Takes back what was told behind the running job: with its directory gone a job does not start. Certain only when the running job still
    * runs after the rename, which `confirm` learns from the control stream one turn later; else reports tell which were gone.
    */
-  takeBack(nextSeq: () => number, confirm: (flights: Flight[]) => void): void {
+  takeBack(newPath: () => string, confirm: (flights: Flight[]) => void): void {
     const running = this.queue[0]
     const behind = this.queue.slice(1)
     if (running === undefined || behind.length === 0) return
     for (const flight of behind) {
-      const path = `${this.#place.root}/${nextSeq()}`
+      const path = newPath()
       renameSync(flight.sandbox.path, path)
       flight.sandbox = { ...flight.sandbox, path }
     }

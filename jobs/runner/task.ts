@@ -6,6 +6,7 @@ import { Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills, readStat } from './processes.ts'
 import { launchProblem } from './program.ts'
 import type { RecordFile } from './record-file.ts'
+import { SandboxPool } from './sandbox.ts'
 import type { Report } from './shell.ts'
 import { type Flight, type Killing, Slot, type SlotListener } from './slot.ts'
 import { failed, type Judged, judge, type Killed } from './verdict.ts'
@@ -35,6 +36,8 @@ interface Ended {
 
 /** A slot whose shell dies this often cannot work. */
 const STARTS_MAX = 1000
+/** Time for traps that `setup` may have set on the end of the shell. */
+const SHELL_END_MS = 1000
 /** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
 const TICKS_A_SECOND = 100
 
@@ -48,6 +51,7 @@ export class Task implements SlotListener {
   readonly cancelled = new Set<string>()
   readonly #prepare: Preparation
   readonly #finish: Finish
+  readonly #pool: SandboxPool
   readonly #watch: Watch
   readonly #none = openSync('/dev/null', 'r')
   #kernelKills = kernelMemoryKills()
@@ -59,10 +63,12 @@ export class Task implements SlotListener {
 
   constructor(place: TaskPlace) {
     this.place = place
-    const { header, jobs, decided, root } = place
+    const { array, header, jobs, decided, root, record } = place
     const refuse = (job: ManifestJob, judged: Judged) => this.#refuse(job, judged)
-    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, root, refuse })
-    this.#finish = new Finish(place.array, header, place.record.attempt)
+    const pool = new SandboxPool(root)
+    this.#pool = pool
+    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, pool, refuse })
+    this.#finish = new Finish({ array, header, attempt: record.attempt, pool })
     this.#watch = new Watch(this)
   }
 
@@ -96,7 +102,7 @@ export class Task implements SlotListener {
   }
 
   takeBack(slot: Slot): void {
-    slot.takeBack(this.#prepare.nextSeq, (flights) =>
+    slot.takeBack(this.#pool.newPath, (flights) =>
       this.guard(() => {
         this.#prepare.giveBack(flights)
         this.#goOn()
@@ -144,7 +150,7 @@ export class Task implements SlotListener {
       slot.since = now
       if (ended > 0) {
         slot.learn(wallMs)
-        this.#watch.afterJob(slot, wallMs)
+        if (this.#watch.afterJob(slot, wallMs)) this.#pool.settle(slot.index)
       }
       this.#goOn()
       // The verdict of a job of some length is told at once; those of the shortest wait for the next tick.
@@ -214,7 +220,7 @@ export class Task implements SlotListener {
       stderr: slot.err.end(end),
     }
     if (killed?.class === 'preempted') {
-      this.#finish.forget(flight)
+      this.#finish.forget(flight, slot.index)
       return
     }
     const judged = judge({
@@ -275,19 +281,17 @@ export class Task implements SlotListener {
     if (this.#stop === undefined && !this.#prepare.isDry) return
     this.#isOver = true
     this.#watch.stop()
-    let message: string | null = null
-    try {
-      this.#close()
-    } catch (error) {
-      message = (error as Error).message
-    }
-    const { reason, message: why } = this.#stop ?? { reason: 'done' as const, message: null }
-    this.#resolve({ reason: message === null ? reason : 'failed', message: why ?? message, jobs: this.#decided })
+    const { reason, message } = this.#stop ?? { reason: 'done' as const, message: null }
+    this.#close().then(
+      () => this.#resolve({ reason, message, jobs: this.#decided }),
+      (error) => this.#resolve({ reason: 'failed', message: message ?? (error as Error).message, jobs: this.#decided }),
+    )
   }
 
-  #close(): void {
+  async #close(): Promise<void> {
+    for (const slot of this.slots) if (hasProc) endLeftovers(slot)
+    await Promise.all(this.slots.map((slot) => slot.shell.end(SHELL_END_MS)))
     for (const slot of this.slots) {
-      if (hasProc) endLeftovers(slot)
       slot.shell.kill()
       slot.close()
     }

@@ -46,13 +46,14 @@ export class Watch {
     for (const slot of this.#task.slots) if (slot.running) order(slot, killed, { termAt })
   }
 
-  /** Kills what a job left behind, when it is time for a look. */
-  afterJob(slot: Slot, wallMs: number): void {
+  /** Kills what jobs left behind, when it is time for a look; true: none of those that ended has a process any more. */
+  afterJob(slot: Slot, wallMs: number): boolean {
     const now = performance.now()
-    if (!hasProc || (wallMs < LONG_MS && now < this.#nextLookAt)) return
-    endLeftovers(slot)
+    if (!hasProc || (wallMs < LONG_MS && now < this.#nextLookAt)) return false
+    const isClear = endLeftovers(slot)
     const after = performance.now()
     this.#nextLookAt = after + LOOK_SHARE * (after - now)
+    return isClear
   }
 
   #tick(): void {
@@ -146,13 +147,14 @@ function drive(slot: Slot, now: number): void {
 }
 
 /** Kills processes of jobs that ended. Those whose job cannot be told are spared until the slot is idle. */
-export function endLeftovers(slot: Slot): void {
+export function endLeftovers(slot: Slot): boolean {
   const told = new Set(slot.queue.map(({ job }) => job.job))
   const isLeft = ({ job }: JobProcess): boolean => (job === undefined ? slot.queue.length === 0 : !told.has(job))
   // A shell whose child is killed starts its next one before its own turn comes.
   for (let looks = 0; looks < LOOKS_MAX; looks++) {
     const left = slotProcesses(slot.marks).filter(isLeft)
-    if (left.length === 0) return
+    if (left.length === 0) return true
     for (const found of left) signalProcess(found, 'SIGKILL')
   }
+  return false
 }

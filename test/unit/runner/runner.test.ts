@@ -100,7 +100,7 @@ describe('runner', () => {
     for (const setup of ['echo no such module >&2; false', 'echo leaving >&2; exit 3', 'if']) {
       const ran = await runner.run([fakeJob('a', script(':'))], { setup, array: `a${setup.length}` })
       expect(ran.seal).toBe('failed')
-      expect(ran.ended.size).toBe(0)
+      expect([...ran.ended.values()]).toEqual([])
       expect(ran.exit).toBe(1)
       expect(ran.lines.at(-1)).toMatchObject({ event: 'task ended', message: expect.stringContaining('setup ended') })
     }
