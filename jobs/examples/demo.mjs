@@ -77,12 +77,15 @@ async function run(campaign, planned) {
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[K')
   const { decided } = report
   const done = decided.succeeded + decided.failed + decided.cancelled + decided.lost
-  if (done > 0) sayStep('run', `${bar(done, Math.max(done, planned))}  ${rate(done, since)}  done in ${seconds(since)}`)
-  else
+  if (done > 0) {
+    const ended = report.stopped === null ? `done in ${seconds(since)}` : ''
+    sayStep('run', `${bar(done, Math.max(done, planned))}  ${rate(done, since)}  ${ended}`.trimEnd())
+  } else if (report.stopped === null) {
     sayStep(
       'run',
       `nothing to do: ${count(report.succeeded)} of ${count(report.jobs)} jobs have succeeded, and nothing has changed`,
     )
+  }
   return report
 }
 
@@ -141,6 +144,8 @@ function sayNext() {
   ${command} show 1987-03-barents`)
 }
 
+// `| head` closed the pipe: nobody reads on.
+process.stdout.on('error', () => process.exit(0))
 try {
   process.exitCode = await main()
 } catch (error) {
