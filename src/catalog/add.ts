@@ -6,7 +6,10 @@ import { Adding, type JobFile } from './adding.ts'
 import { rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
 import { nearest } from './keys.ts'
 import { mergeRows } from './merge.ts'
+import { readCsv, readTsv } from './read-csv.ts'
 import { readNdjson } from './read-ndjson.ts'
+import { readParquet } from './read-parquet.ts'
+import { readXlsx } from './read-xlsx.ts'
 import { type Reject, writeRejects } from './rejects.ts'
 import { type JobDefaults, NO_DEFAULTS } from './resolve.ts'
 
@@ -82,6 +85,10 @@ type Reader = (adding: Adding, file: JobFile) => Promise<void>
 const READERS: Readonly<Record<string, Reader>> = {
   '.ndjson': readNdjson,
   '.jsonl': readNdjson,
+  '.csv': readCsv,
+  '.tsv': readTsv,
+  '.parquet': readParquet,
+  '.xlsx': readXlsx,
 }
 
 async function readJobFile(adding: Adding, name: string, defaults: JobDefaults): Promise<void> {

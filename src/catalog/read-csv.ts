@@ -1,0 +1,80 @@
+import { isUtf8 } from 'node:buffer'
+import { createReadStream } from 'node:fs'
+import { type CsvError, parse } from 'csv-parse'
+import type { Adding, JobFile } from './adding.ts'
+import { type FlatColumn, flatColumns, flatForm } from './flat-form.ts'
+import type { Fault, GivenJob } from './given.ts'
+import { LINE_MAX } from './lines.ts'
+import { notUtf8, tooLongFault } from './read-ndjson.ts'
+import { Spool } from './spool.ts'
+
+interface CsvRecord {
+  readonly record: readonly Buffer[]
+  readonly info: { readonly lines: number }
+}
+
+/** Reads CSV (RFC 4180; quoted cells may hold newlines) or TSV row by row; memory holds one row and a page. */
+export const readCsv = (adding: Adding, file: JobFile): Promise<void> => readDelimited(adding, file, ',')
+export const readTsv = (adding: Adding, file: JobFile): Promise<void> => readDelimited(adding, file, '\t')
+
+async function readDelimited(adding: Adding, file: JobFile, delimiter: string): Promise<void> {
+  const spool = new Spool(adding, file)
+  const skipped: { line: number; fault: Fault }[] = []
+  const parser = createReadStream(file.path).pipe(
+    parse({
+      delimiter,
+      bom: true,
+      encoding: null,
+      info: true,
+      max_record_size: LINE_MAX,
+      relax_column_count: true,
+      skip_empty_lines: true,
+      skip_records_with_error: true,
+      on_skip: (error) => {
+        if (error) skipped.push({ line: Number(error.lines ?? 0), fault: csvFault(error) })
+      },
+    }),
+  )
+  let columns: readonly FlatColumn[] | undefined
+  let before = 0
+  for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
+    adding.throwIfAborted()
+    const line = before + 1
+    before = info.lines
+    if (columns === undefined) {
+      columns = flatColumns(
+        file.name,
+        record.map((cell) => cell.toString('utf8')),
+        line,
+      )
+      continue
+    }
+    if (spool.push(line, rowForm(columns, record))) await spool.flush()
+  }
+  for (const { line, fault } of skipped) if (spool.push(line, fault)) await spool.flush()
+  await spool.end()
+}
+
+function rowForm(columns: readonly FlatColumn[], record: readonly Buffer[]): GivenJob | Fault {
+  const bad = record.find((cell) => !isUtf8(cell))
+  if (bad) return notUtf8(Buffer.concat(record.flatMap((cell, at) => (at === 0 ? [cell] : [Buffer.from(','), cell]))))
+  const cells = record.map((cell) => cell.toString('utf8'))
+  if (cells.length === columns.length) return flatForm(columns, cells)
+  const id = columns.findIndex(({ path }) => path[0] === 'id')
+  return {
+    job: cells[id] ?? null,
+    value: cells.join(','),
+    reason: `${cells.length} cells where the first line names ${columns.length} columns`,
+    hint: 'write a cell for each column, empty if need be; quote a cell that holds the separator',
+  }
+}
+
+function csvFault(error: CsvError): Fault {
+  if (error.code === 'CSV_MAX_RECORD_SIZE') return tooLongFault(LINE_MAX)
+  return {
+    job: null,
+    value: null,
+    reason: `no CSV: ${error.message.replace(/ at line \d+.*$/s, '')}`,
+    hint: 'quote a cell that holds quotes, and double the quotes in it',
+  }
+}
