@@ -31,7 +31,7 @@ function headline({ job, attempts, live }: JobReport): string {
     tries === 0 ? '' : `after ${tries === 1 ? '1 try' : `${tries} tries`}`,
     job.state === 'succeeded' && attempts[0]?.reused_from ? 'answered by an earlier result' : '',
     job.missing ? 'an input is missing' : '',
-    job.state === 'pending' && tries > 0 ? 'waits to be tried again' : '',
+    live === null && job.state === 'pending' && tries > 0 ? 'waits to be tried again' : '',
   ]
     .filter(Boolean)
     .join(', ')
