@@ -21,17 +21,7 @@ function bench(...line: string[]) {
 
 it('measures small campaigns and their baselines, prints a table and writes JSON', { timeout: 120_000 }, () => {
   const json = join(folder, 'bench.json')
-  const { status, stdout, stderr } = bench(
-    '--quick',
-    '--only',
-    'runs',
-    '--only',
-    'add',
-    '--json',
-    json,
-    '--scratch',
-    folder,
-  )
+  const { status, stdout, stderr } = bench('--quick', '--only', 'runs', '--json', json, '--scratch', folder)
   expect(stderr + stdout).not.toContain('Error')
   expect(status).toBe(0)
   const { machine, figures } = JSON.parse(readFileSync(json, 'utf8'))
@@ -40,9 +30,7 @@ it('measures small campaigns and their baselines, prints a table and writes JSON
     memory_bytes: expect.any(Number),
     node: process.versions.node,
   })
-  expect(figures.map(({ work }: { work: string }) => work.split(' ')[0])).toEqual(
-    expect.arrayContaining(['run', 'add']),
-  )
+  expect(figures).toHaveLength(4)
   for (const figure of figures) {
     expect(figure.ours, figure.work).toBeGreaterThan(0)
     expect(figure.baseline, figure.work).toBeGreaterThan(0)
