@@ -45,23 +45,27 @@ export interface JobProcess {
   readonly job: string | undefined
 }
 
-/** All processes of a slot's jobs, also those that left its session. Costs one look at each process of the machine. */
-export function slotProcesses({ shell, since, token }: SlotMarks): JobProcess[] {
+/**
+ * All processes of a slot's jobs, also those that left its session. Costs a listing of the machine's processes, and a look at each that
+ * `others` does not know: in it are the pids of the last look that are not the slot's.
+ */
+export function slotProcesses({ shell, since, token }: SlotMarks, others?: Set<number>): JobProcess[] {
   const all = new Map<number, ProcessStat>()
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name)
-    if (!Number.isInteger(pid) || pid === shell) continue
-    const stat = readStat(pid)
-    if (stat && !stat.isZombie && stat.start >= since) all.set(pid, stat)
-  }
   const jobOf = new Map<number, string | undefined>()
   const found: ProcessStat[] = []
-  for (const stat of all.values()) {
-    const environment = `\0${read(`/proc/${stat.pid}/environ`) ?? ''}`
+  const pids = new Set(readdirSync('/proc').map(Number).filter(Number.isInteger))
+  // A pid that was free in between may be anybody's.
+  for (const pid of others ?? []) if (!pids.has(pid)) others!.delete(pid)
+  for (const pid of pids) {
+    if (pid === shell || others?.has(pid)) continue
+    const stat = readStat(pid)
+    if (stat === undefined || stat.isZombie) continue
+    all.set(pid, stat)
+    const environment = stat.start < since ? '' : `\0${read(`/proc/${pid}/environ`) ?? ''}`
     const isMarked = environment.includes(`\0${token}\0`)
-    if (!isMarked && stat.session !== shell) continue
-    found.push(stat)
-    if (isMarked) jobOf.set(stat.pid, /\0FLOE_JOB=([^\0]*)/.exec(environment)?.[1])
+    if (isMarked || (stat.session === shell && stat.start >= since)) found.push(stat)
+    else others?.add(pid)
+    if (isMarked) jobOf.set(pid, /\0FLOE_JOB=([^\0]*)/.exec(environment)?.[1])
   }
   return found.map(({ pid, start }) => ({ pid, start, job: inherited(pid) }))
 

@@ -64,6 +64,8 @@ export class Slot {
   since = 0
   killing: Killing | undefined
   depth = 1
+  /** Processes of the machine that are none of this slot's jobs. */
+  readonly others = new Set<number>()
   #marks: SlotMarks
   #jobMs = AHEAD_MS
   readonly #place: SlotPlace
@@ -143,6 +145,7 @@ export class Slot {
     this.isReady = false
     this.isGone = false
     this.starts++
+    this.others.clear()
     const token = `${this.#place.name}.${this.index}.${randomBytes(6).toString('hex')}`
     const shell = new SlotShell({
       setup: this.#setup,

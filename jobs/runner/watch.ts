@@ -50,7 +50,7 @@ export class Watch {
   afterJob(slot: Slot, wallMs: number): boolean {
     const now = performance.now()
     if (!hasProc || (wallMs < LONG_MS && now < this.#nextLookAt)) return false
-    const isClear = endLeftovers(slot)
+    const isClear = endLeftovers(slot, slot.others)
     const after = performance.now()
     this.#nextLookAt = after + LOOK_SHARE * (after - now)
     return isClear
@@ -147,12 +147,12 @@ function drive(slot: Slot, now: number): void {
 }
 
 /** Kills processes of jobs that ended. Those whose job cannot be told are spared until the slot is idle. */
-export function endLeftovers(slot: Slot): boolean {
+export function endLeftovers(slot: Slot, others?: Set<number>): boolean {
   const told = new Set(slot.queue.map(({ job }) => job.job))
   const isLeft = ({ job }: JobProcess): boolean => (job === undefined ? slot.queue.length === 0 : !told.has(job))
   // A shell whose child is killed starts its next one before its own turn comes.
   for (let looks = 0; looks < LOOKS_MAX; looks++) {
-    const left = slotProcesses(slot.marks).filter(isLeft)
+    const left = slotProcesses(slot.marks, others).filter(isLeft)
     if (left.length === 0) return true
     for (const found of left) signalProcess(found, 'SIGKILL')
   }
