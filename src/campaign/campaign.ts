@@ -4,7 +4,7 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 
-import { CAMPAIGN_FILE, type CampaignPlace, identityOf, readPlace, toText } from './identity.ts'
+import { CAMPAIGN_FILE, type CampaignPlace, checkPlace, identityOf, readPlace, toText } from './identity.ts'
 
 export type * from './answers.ts'
 export { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, localQueue, locate, readPlace } from './identity.ts'
@@ -40,6 +40,8 @@ export async function makeCampaign(
   { files, clock, texts }: { files: Files; clock: Clock; texts: InitTexts },
 ): Promise<{ place: CampaignPlace; made: string[] }> {
   const wanted = resolve(directory)
+  const there = readPlace(wanted)
+  if (there) checkPlace(there)
   for (const name of [CAMPAIGN_FILE, 'tables']) {
     if (await files.entry(join(wanted, name))) throw exists(wanted, name)
   }
