@@ -7,9 +7,11 @@ import { rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
 import { nearest } from './keys.ts'
 import { mergeRows } from './merge.ts'
 import { readCsv, readTsv } from './read-csv.ts'
+import { readJson } from './read-json.ts'
 import { readNdjson } from './read-ndjson.ts'
 import { readParquet } from './read-parquet.ts'
 import { readXlsx } from './read-xlsx.ts'
+import { readYaml } from './read-yaml.ts'
 import { type Reject, writeRejects } from './rejects.ts'
 import { type JobDefaults, NO_DEFAULTS } from './resolve.ts'
 
@@ -85,6 +87,9 @@ type Reader = (adding: Adding, file: JobFile) => Promise<void>
 const READERS: Readonly<Record<string, Reader>> = {
   '.ndjson': readNdjson,
   '.jsonl': readNdjson,
+  '.json': readJson,
+  '.yaml': readYaml,
+  '.yml': readYaml,
   '.csv': readCsv,
   '.tsv': readTsv,
   '.parquet': readParquet,
