@@ -32,12 +32,12 @@ export async function cancelRequested(
   await tables.view('plan', undefined, 'plan_positions')
   const rows = await tables.sql.rows<{ array_id: string; job_id: string; task: number }>(
     `with asked as (
-       select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try, any_value(job_id) as job_id
-       from requests group by all),
+       select job_key, arg_max(action, seq) as action, max(after_try) filter (action <> 'retry') as after_try, any_value(job_id) as job_id
+       from requests where action in ('cancel', 'remove', 'retry') group by all),
      tried as (
-       select job_key, revision, max(try) as tries from attempts semi join asked using (job_key, revision) group by all)
+       select job_key, revision, max(try) as tries from attempts semi join asked using (job_key) group by all)
      select b.array_id, a.job_id, b.task
-     from asked a left join tried t using (job_key, revision) join plan_positions p using (job_key, revision)
+     from asked a join plan_positions p using (job_key) left join tried t on t.job_key = p.job_key and t.revision = p.revision
        join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
      where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')`,
   )

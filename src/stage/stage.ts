@@ -122,15 +122,18 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
        select job_key, revision, max(try) as tries
        from attempts semi join chosen using (job_key, revision) group by all),
      asked as (
-       select job_key, revision, arg_max(action, seq) as action, arg_max(after_try, seq) as after_try
-       from requests semi join chosen using (job_key, revision) group by all)
+       select job_key, arg_max(action, seq) filter (action in ('hold', 'release', 'retry')) as gate,
+         arg_max(action, seq) filter (action in ('cancel', 'remove', 'retry')) as ask,
+         max(after_try) filter (action in ('cancel', 'remove')) as after_try
+       from requests semi join chosen using (job_key) group by all)
      select c.task, j.job_id, j.job_key, j.revision, coalesce(t.tries, 0) as tries, j.executable, j.arguments, j.inputs,
        j.input_names, j.files, j.file_names, j.outputs, j.environment, j.labels, j.setup, j.container, j.stdin, j.stdout,
        j."check", j.cache
      from chosen c join jobs_rows j using (job_key, revision) left join tried t using (job_key, revision)
-       left join asked a using (job_key, revision)
+       left join asked a using (job_key)
      where not j.withdrawn
-       and coalesce(a.action not in ('hold', 'cancel') or (a.action = 'cancel' and a.after_try < coalesce(t.tries, 0)), true)
+       and a.gate is distinct from 'hold'
+       and not coalesce(a.ask in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0), false)
      order by c.task, c.position`,
   )
   for await (const chunk of stream) rows.push(...chunk)
