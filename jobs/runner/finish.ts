@@ -63,13 +63,13 @@ export class Finish {
       for (const produced of collected.produced)
         written.push((produced.isDirectory ? this.#files : this.#publisher).publish(produced))
     } catch (error) {
-      return this.#line(run, unpublished(error), [])
+      return this.#line(run, unpublished(error, sandbox.path), [])
     }
     if (!written.some((output) => output instanceof Promise))
       return this.#line(run, succeeded, written as OutputWritten[])
     return Promise.all(written).then(
       (outputs) => this.#line(run, succeeded, outputs),
-      (error) => this.#line(run, unpublished(error), []),
+      (error) => this.#line(run, unpublished(error, sandbox.path), []),
     )
   }
 
@@ -123,8 +123,10 @@ export class Finish {
   }
 }
 
-/** An output that cannot be put in its place: of the disk, so nothing is said of the job; or of its name, then it is the job's. */
-function unpublished(error: unknown): Judged {
-  if (isDiskError(error)) throw error
-  return { ...failed('app', `an output could not be published: ${(error as Error).message}`), exit: 0 }
+/** An output that cannot be read, or whose name does not do, is the job's failure; a place that cannot be written is nobody's, so it is thrown. */
+function unpublished(error: unknown, sandbox: string): Judged {
+  const { code, path, message } = error as NodeJS.ErrnoException
+  const isDenied = code === 'EACCES' || code === 'EPERM'
+  if (isDiskError(error) || (isDenied && (!path?.startsWith(sandbox) || 'dest' in (error as object)))) throw error
+  return { ...failed('app', `an output could not be published: ${message}`), exit: 0 }
 }

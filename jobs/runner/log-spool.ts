@@ -98,7 +98,7 @@ export class LogSpool {
     const sign = Buffer.from(mark)
     do {
       if (this.#find(sign) >= 0) return
-      this.#take(Math.max(0, this.#to - this.#from - sign.length))
+      this.#take(this.#to - this.#from - this.#heldBack(sign))
     } while (this.#fill())
     if (this.#at <= SPOOL_MAX || this.#total <= HEAD_BYTES) return
     // The middle of a flood: what is written between this reading and the cut is lost, as the middle is anyway.
@@ -159,6 +159,13 @@ export class LogSpool {
   #find(sign: Buffer): number {
     const found = this.#buffer.indexOf(sign, this.#from)
     return found < 0 || found + sign.length > this.#to ? -1 : found - this.#from
+  }
+
+  /** Bytes at the end of what is read that may be the beginning of a mark. All else is shown: a few words of a quiet job too. */
+  #heldBack(sign: Buffer): number {
+    const at = this.#buffer.subarray(this.#from, this.#to).lastIndexOf(sign[0]!)
+    const bytes = at < 0 ? 0 : this.#to - this.#from - at
+    return bytes < sign.length ? bytes : 0
   }
 
   /** Reads more of the spool behind what the buffer holds; false: there is nothing more. */

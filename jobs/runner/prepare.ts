@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import { InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
@@ -58,7 +59,8 @@ export class Preparation {
         this.#place.refuse(job, failed('cancelled', 'cancelled on request'))
         continue
       }
-      if (back) return { ...back, seq: this.#seq++ }
+      // Another job may have removed it: then it is made anew, like the first time.
+      if (back && existsSync(back.sandbox.path)) return { ...back, seq: this.#seq++ }
       const made = this.#make(job, slot.shell.path)
       if (!('verdict' in made)) return made
       this.#place.refuse(job, made)

@@ -112,7 +112,12 @@ export class Slot {
     if (running === undefined || behind.length === 0) return
     for (const flight of behind) {
       const path = newPath()
-      renameSync(flight.sandbox.path, path)
+      try {
+        renameSync(flight.sandbox.path, path)
+      } catch {
+        // Another job removed it: gone is gone.
+        continue
+      }
       flight.sandbox = { ...flight.sandbox, path }
     }
     setImmediate(() => {

@@ -26,6 +26,7 @@ export class Watch {
   #cancelLookAt = 0
   #ticks = 0
   #nextLookAt = 0
+  #ending: { readonly killed: Killed; readonly termAt: number } | undefined
 
   constructor(task: Task) {
     this.#task = task
@@ -40,10 +41,9 @@ export class Watch {
     clearInterval(this.#timer)
   }
 
-  /** Ends what runs, after a grace. */
+  /** Ends what runs, after a grace; also what the shells start before they hear of it. */
   endRunning(killed: Killed, graceMs: number): void {
-    const termAt = performance.now() + graceMs
-    for (const slot of this.#task.slots) if (slot.running) order(slot, killed, { termAt })
+    this.#ending = { killed, termAt: performance.now() + graceMs }
   }
 
   /** Kills what jobs left behind, when it is time for a look; true: none of those that ended has a process any more. */
@@ -94,6 +94,7 @@ export class Watch {
     slot.out.follow(end)
     slot.err.follow(end)
     if (slot.killing === undefined) this.#limit(slot, flight, now)
+    if (this.#ending) order(slot, this.#ending.killed, this.#ending)
     if (slot.killing !== undefined) drive(slot, now)
   }
 
