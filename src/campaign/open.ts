@@ -240,6 +240,7 @@ export class OpenedCampaign implements Campaign {
         slots,
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
+        batchBytesMax: config.batch.bytes,
         retries: config.retries,
         stopWhenFailed: config.stopWhenFailed,
         reuse: config.reuse,

@@ -36,7 +36,7 @@ export interface Config {
   readonly slots: number | null
   readonly jobs: JobDefaults
   /** `jobs` null: chosen by the number of jobs and slots. */
-  readonly batch: { readonly jobs: number | null; readonly seconds: number }
+  readonly batch: { readonly jobs: number | null; readonly seconds: number; readonly bytes: number | null }
   readonly retries: Readonly<Record<FailureClass, RetrySetting>>
   readonly stopWhenFailed: number
   readonly reuse: readonly string[]

@@ -64,6 +64,10 @@ const batch = z
     seconds: seconds
       .prefault('10m')
       .meta(text('Wanted length of a batch, where the length of jobs is known.', 'seconds')),
+    bytes: bytes
+      .nullable()
+      .default(null)
+      .meta(text('Distinct inputs of a batch at most, for nodes with small disks.', 'bytes')),
   })
   .prefault({})
 

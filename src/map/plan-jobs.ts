@@ -2,6 +2,7 @@ import type { Json } from '../model/json.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
 import { affinityOrder } from './affinity-order.ts'
+import { cutBatches } from './cut-batches.ts'
 import { bytesToNodes, type Hypergraph } from './hypergraph.ts'
 
 export interface PlanOptions {
@@ -10,6 +11,8 @@ export interface PlanOptions {
   readonly jobsPerBatch: number
   /** Wanted seconds of a batch, where seconds are known. */
   readonly batchSeconds: number
+  /** Most bytes of distinct inputs of a batch; null: no limit. */
+  readonly bytesMax: number | null
   readonly clock: Clock
   readonly guard?: () => Promise<void>
   /** Facts for the commit of batches, from a SELECT of all of them. */
@@ -49,6 +52,9 @@ interface Costs {
   filesToNodes: number
   bytesCatalogOrder: number
 }
+
+/** How much the work of a block may be above the mean. */
+const IMBALANCE = 0.03
 
 /**
  * Plans the jobs of the temporary table `runnable` (job_id, job_key, revision, priority, seconds, resource_class): writes the affinity
@@ -159,40 +165,35 @@ function planClass(
     part.jobWeight === undefined
       ? options.jobsPerBatch
       : Math.max(mean, Math.min(options.batchSeconds, options.jobsPerBatch * mean))
-  const planned = affinityOrder(part, { capacity })
+  const planned = affinityOrder(part, { capacity, imbalance: IMBALANCE })
+  // The blocks are of about equal work: a limit of their mean would cut those that are a little over it.
+  const limits = {
+    secondsMax: capacity * (1 + IMBALANCE),
+    ...(options.bytesMax !== null && { diskBytesMax: options.bytesMax }),
+  }
+  const { batches } = cutBatches({ graph: part, order: planned.order, cuts: planned.cuts }, limits)
   for (let i = 0; i < part.jobs; i++) order[from + i] = from + planned.order[i]!
+  const cuts = Uint32Array.from(batches, ({ to: end }) => end)
   const catalogOrder = Uint32Array.from({ length: part.jobs }, (_, i) => i)
-  costs.batches += planned.cuts.length
-  costs.bytesToNodes += planned.bytesToNodes
-  costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, planned.cuts)
-  const seen = new Int32Array(part.inputs).fill(-1)
-  let start = 0
-  for (const [block, end] of planned.cuts.entries()) {
-    let bytes = 0
-    let files = 0
-    let seconds = 0
-    for (let i = start; i < end; i++) {
-      const job = planned.order[i]!
-      seconds += part.jobWeight?.[job] ?? 0
-      for (let pin = part.offsets[job]!; pin < part.offsets[job + 1]!; pin++) {
-        const input = part.pins[pin]!
-        if (seen[input] === block) continue
-        seen[input] = block
-        bytes += part.inputBytes[input]!
-        files++
-      }
-    }
-    costs.filesToNodes += files
+  costs.batches += batches.length
+  costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, cuts)
+  costs.filesToNodes += filesToNodes(part, planned.order, cuts)
+  for (const batch of batches) {
+    costs.bytesToNodes += batch.inputBytes
     rows.push({
-      position_from: from + start,
-      position_to: from + end,
-      jobs: end - start,
-      input_bytes: bytes,
-      seconds: part.jobWeight === undefined ? null : seconds,
+      position_from: from + batch.from,
+      position_to: from + batch.to,
+      jobs: batch.to - batch.from,
+      input_bytes: batch.inputBytes,
+      seconds: part.jobWeight === undefined ? null : batch.seconds,
       resource_class: resourceClass,
     })
-    start = end
   }
+}
+
+/** Inputs that batches read, each counted once a batch. */
+function filesToNodes(graph: Hypergraph, order: Uint32Array, cuts: Uint32Array): number {
+  return bytesToNodes({ ...graph, inputBytes: new Float64Array(graph.inputs).fill(1) }, order, cuts)
 }
 
 /** Jobs `from` to `to` with the same inputs and their numbers. */

@@ -15,6 +15,8 @@ export interface RunSettings {
   readonly jobsPerBatch: number | null
   /** Wanted length of a batch, where seconds are known. */
   readonly batchSeconds: number
+  /** Most bytes of distinct inputs of a batch. */
+  readonly batchBytesMax: number | null
   readonly retries: RetryPolicy
   /** Share of the decided jobs that may fail before the run stops, 0 to 1. */
   readonly stopWhenFailed: number

@@ -135,6 +135,7 @@ export async function planRunnable(
     site: settings.site,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
     batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
+    bytesMax: settings.batchBytesMax,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),

@@ -47,6 +47,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       slots: 2,
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
+      batchBytesMax: config.batch.bytes,
       retries: config.retries,
       stopWhenFailed: config.stopWhenFailed,
       reuse: config.reuse,

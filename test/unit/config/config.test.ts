@@ -20,6 +20,7 @@ describe('floe.yaml', () => {
     expect(compile('')).toMatchInlineSnapshot(`
       {
         "batch": {
+          "bytes": null,
           "jobs": null,
           "seconds": 600,
         },
@@ -183,7 +184,7 @@ describe('a wrong floe.yaml', () => {
   })
   test('is told what a key without a likeness may be', () => {
     expect(refusal('batch:\n  zebra: 1\n')).toMatchInlineSnapshot(
-      `"floe.yaml:2: unknown key \`batch.zebra\`; known here: jobs, seconds"`,
+      `"floe.yaml:2: unknown key \`batch.zebra\`; known here: jobs, seconds, bytes"`,
     )
   })
   test.each([
