@@ -167,18 +167,7 @@ describe('sizes', () => {
     expect(functions.length).toBeGreaterThan(300)
     expect(functions.filter(({ lines }) => lines > FUNCTION_MAX)).toEqual([])
   })
-
-  test('folders hold at most 25 files', () => {
-    const counts = groupBy(source, dirname)
-    expect([...counts].filter(([, files]) => files.length > 25).map(([folder]) => folder)).toEqual([])
-  })
 })
-
-function groupBy<T, K>(values: readonly T[], keyOf: (value: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>()
-  for (const value of values) groups.set(keyOf(value), [...(groups.get(keyOf(value)) ?? []), value])
-  return groups
-}
 
 describe('names', () => {
   const BANNED = /^(subjob|item|worker|executor|manager|handler|helper|util|info)s?$/
