@@ -32,6 +32,8 @@ export function parsePlain(lines: readonly string[]): Given | undefined {
   }
 }
 
+const ODD_BLANK = /[^\S ]|\u0085/
+
 function linesOf(lines: readonly string[]): Line[] {
   const found: Line[] = []
   for (const line of lines) {
@@ -41,8 +43,8 @@ function linesOf(lines: readonly string[]): Line[] {
     let end = line.length
     while (line.charCodeAt(end - 1) === 32) end--
     const text = line.slice(indent, end)
-    // Tabs and carriage returns are for the parser.
-    if (/[\t\r\u0085\u2028\u2029\ufeff]/.test(text)) throw NOT_PLAIN
+    // Tabs, and blanks that JavaScript trims and YAML keeps, are for the parser.
+    if (ODD_BLANK.test(text)) throw NOT_PLAIN
     found.push({ indent, text })
   }
   return found
