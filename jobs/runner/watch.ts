@@ -35,6 +35,8 @@ export class Watch {
 
   start(): void {
     this.#timer = setInterval(() => this.#task.guard(() => this.#tick()), TICK_MS)
+    // What was cancelled while the task was queued: before the first tick short jobs would have run.
+    this.#task.guard(() => this.#lookForCancel())
   }
 
   stop(): void {
