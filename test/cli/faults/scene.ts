@@ -88,6 +88,13 @@ export class Scene {
     return path
   }
 
+  /** A file beside the campaign. */
+  writeBeside(name: string, content: string): string {
+    const path = join(this.root, name)
+    writeFileSync(path, content)
+    return path
+  }
+
   read(name: string): string {
     return readFileSync(this.path(name), 'utf8')
   }
