@@ -222,11 +222,7 @@ describe('query and results', () => {
   })
 
   test('query is read-only', async () => {
-    expect(await floe('query', 'drop table jobs')).toMatchInlineSnapshot(`
-      "! floe: DROP is not read-only
-      !   do        Ask with SELECT, DESCRIBE or SUMMARIZE; \`floe results -o FILE\` writes files.
-      exit 2"
-    `)
+    expect(await floe('query', 'drop table jobs')).toMatch(/^! floe: [\s\S]*SELECT[\s\S]*exit 2$/)
     expect(await floe('query', "copy jobs to '/tmp/x.csv'")).toMatch(/exit 2$/)
   })
 
@@ -265,16 +261,10 @@ describe('requests', () => {
   })
 
   test('that select nothing end with 4', async () => {
-    expect(await floe('cancel', '--state', 'running')).toMatchInlineSnapshot(`
-      "! floe: nothing to cancel: no job fits
-      !   do        cancel is for jobs that are pending, held, queued, running; \`floe jobs\` shows what is there.
-      exit 4"
-    `)
-    expect(await floe('hold', 'nobody')).toMatchInlineSnapshot(`
-      "! floe: no job nobody; nothing was changed
-      !   do        \`floe jobs\` shows what is there.
-      exit 4"
-    `)
+    expect(await floe('cancel', '--state', 'running')).toMatch(
+      /^! floe: [\s\S]*pending, held, queued, running[\s\S]*exit 4$/,
+    )
+    expect(await floe('hold', 'nobody')).toMatch(/^! floe: .*nobody[\s\S]*`floe jobs`[\s\S]*exit 4$/)
   })
 })
 
