@@ -157,8 +157,8 @@ export class LogSpool {
   }
 
   #find(sign: Buffer): number {
-    const found = this.#buffer.indexOf(sign, this.#from)
-    return found < 0 || found + sign.length > this.#to ? -1 : found - this.#from
+    // Not in the whole buffer: what lies behind `#to` is old, and long.
+    return this.#buffer.subarray(this.#from, this.#to).indexOf(sign)
   }
 
   /** Bytes at the end of what is read that may be the beginning of a mark. All else is shown: a few words of a quiet job too. */

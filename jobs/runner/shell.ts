@@ -34,6 +34,7 @@ export class SlotShell {
   readonly ready: Promise<number>
   readonly #child: ChildProcess
   readonly #input: Writable
+  readonly #control: Readable
   readonly #options: SlotOptions
   #rest = ''
   readonly #gone: Promise<boolean>
@@ -55,9 +56,9 @@ export class SlotShell {
     this.#input = this.#child.stdin as Writable
     // Telling a shell that died is no error of its own: `close` says so.
     this.#input.on('error', () => {})
-    const control = this.#child.stdout as Readable
-    control.setEncoding('utf8')
-    control.on('data', (text: string) => this.#hear(text))
+    this.#control = this.#child.stdout as Readable
+    this.#control.setEncoding('utf8')
+    this.#control.on('data', (text: string) => this.#hear(text))
     // A shell that could not be spawned closes too, with a negative exit.
     this.#child.on('error', () => {})
     this.#gone = new Promise((resolve) => this.#child.on('close', () => resolve(true)))
@@ -70,6 +71,19 @@ export class SlotShell {
 
   tell(text: string): void {
     this.#input.write(text)
+  }
+
+  /** Does not listen for a while: to be woken for each of a thousand jobs a second costs more than all work on them. */
+  rest(ms: number): void {
+    this.#control.pause()
+    setTimeout(() => this.#control.resume(), ms)
+  }
+
+  /** Calls back when all that the shell had reported until now was told. */
+  hear(then: () => void): void {
+    this.#control.resume()
+    // The turn that is under way may have asked for news before; the next one asks after.
+    setImmediate(() => setImmediate(then))
   }
 
   /** Ends the shell after what it was told; true when it has gone within `ms`. */

@@ -23,6 +23,9 @@ export interface Flight {
 /** How many milliseconds of work are told ahead: enough that Node's turns do not show, little enough that a limit or a cancel finds it. */
 const AHEAD_MS = 40
 const AHEAD_MAX = 64
+/** With so many told ahead the shell is busy for long enough that nobody need listen for a moment. */
+const REST_DEPTH = 10
+const REST_MS = 8
 
 /** The end that a running job was told to come to. Times are monotonic milliseconds. */
 export interface Killing extends Killed {
@@ -100,11 +103,12 @@ export class Slot {
   learn(ms: number): void {
     this.#jobMs = Math.max(ms, 0.7 * this.#jobMs + 0.3 * ms)
     this.depth = Math.max(1, Math.min(AHEAD_MAX, this.depth * 2, Math.round(AHEAD_MS / this.#jobMs)))
+    if (this.depth >= REST_DEPTH) this.shell.rest(REST_MS)
   }
 
   /**
    * Takes back what was told behind the running job: with its directory gone a job does not start. Certain only when the running job still
-   * runs after the rename, which `confirm` learns from the control stream one turn later; else reports tell which were gone.
+   * runs after the rename, when all that the shell reported before is heard; else reports tell which were gone.
    */
   takeBack(newPath: () => string, confirm: (flights: Flight[]) => void): void {
     const running = this.queue[0]
@@ -120,9 +124,8 @@ export class Slot {
       }
       flight.sandbox = { ...flight.sandbox, path }
     }
-    setImmediate(() => {
-      if (this.queue[0] !== running || this.isGone) return
-      confirm(this.queue.splice(1))
+    this.shell.hear(() => {
+      if (this.queue[0] === running && !this.isGone) confirm(this.queue.splice(1))
     })
   }
 

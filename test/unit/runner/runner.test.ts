@@ -230,4 +230,34 @@ describe('runner', () => {
     expect(ran.ended.get('time')!.rule).toContain('was changed')
     expect(ran.ended.get('good')!.verdict).toBe('succeeded')
   })
+
+  it('runs each job once when long ones stand among tiny ones, and idle slots take over', async () => {
+    const count = 300
+    const ran = await runner.run(
+      Array.from({ length: count }, (_, i) =>
+        fakeJob(`j${i}`, script(`echo ${i} >> '${runner.scratch}/ran'; ${i % 40 === 7 ? 'sleep 0.3' : ':'}`)),
+      ),
+      {},
+      { args: ['--cpus', '3'] },
+    )
+    const names = readFileSync(join(runner.scratch, 'ran'), 'utf8').split('\n').filter(Boolean).map(Number)
+    expect(names.sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i))
+    expect(ran.ended.size).toBe(count)
+    expect([...ran.ended.values()].every(({ verdict }) => verdict === 'succeeded')).toBe(true)
+    expect(new Set([...ran.ended.values()].map(({ slot }) => slot)).size).toBe(3)
+    expect(ran.lines.filter(({ event }) => event === 'job ended').length).toBe(count)
+  })
+
+  it('goes on when a job removes the directories of others', async () => {
+    const jobs = [0, 1, 2, 3, 4, 5].map((i) =>
+      fakeJob(`j${i}`, {
+        ...script(i === 1 ? 'rm -rf ../[0-9]*; sleep 0.3' : 'echo 1 > o'),
+        outputs: [{ path: 'o', optional: true }],
+      }),
+    )
+    const ran = await runner.run([...Array.from({ length: 20 }, (_, i) => fakeJob(`t${i}`, script(':'))), ...jobs])
+    expect(ran.seal).toBe('done')
+    expect(ran.ended.size).toBe(26)
+    expect(ran.ended.get('j5')!.verdict).toBe('succeeded')
+  })
 })
