@@ -39,8 +39,19 @@ const THRIFTY: Effort = {
   reheatLooks: 0,
   settledLooks: 1,
 }
-/** When a sweep looks at more blocks than this, the search is a thrifty one. */
+/** Starts are compared as they are. */
+const HASTY: Effort = {
+  probe: [],
+  finalists: 1,
+  anneal: cooling(3, 4),
+  reheat: [],
+  reheatsMax: 0,
+  reheatLooks: 0,
+  settledLooks: 1,
+}
+/** When a sweep looks at more blocks than this, the search is a thrifty one, or a hasty one. */
 const LOOKS_THRIFTY = 40_000_000
+const LOOKS_HASTY = 250_000_000
 /** Starts that cost so many times more than the best so far are not swept. */
 const DEARER = { grown: 2, given: 1.2, square: 3, wide: 3 }
 /** A second finalist may cost this much more than the first. */
@@ -81,7 +92,8 @@ export function search(graph: Weighted, given: Uint32Array, room: Room, random: 
   const field = { graph, readers, degree, total: totals(graph), given, random }
   const starts = startsOf(field, room)
   const first = open(field, room, startByRarest(graph, degree, room))
-  const effort = first.sweepLooks() > LOOKS_THRIFTY ? THRIFTY : THOROUGH
+  const looks = first.sweepLooks()
+  const effort = looks > LOOKS_HASTY ? HASTY : looks > LOOKS_THRIFTY ? THRIFTY : THOROUGH
   let least = first.cost()
   const probed = [probe(first, effort, random)]
   if (effort === THOROUGH && first.blocks >= WIDE_BLOCKS_MIN) {
@@ -126,7 +138,7 @@ function refine(field: Field, room: Room, probed: readonly Found[], effort: Effo
     }
   }
   if (division === undefined) return blockOf
-  const looks = effort.reheat.length * division.sweepLooks()
+  const looks = Math.max(1, effort.reheat.length * division.sweepLooks())
   const reheats = Math.min(effort.reheatsMax, Math.max(1, Math.floor(effort.reheatLooks / looks)))
   for (let reheat = 0; reheat < reheats; reheat++) {
     for (const q of effort.reheat) sweep(division, q, effort.settledLooks, field.random)
