@@ -68,10 +68,16 @@ function heedInterrupts(command: AnyCommand, terminal: Terminal): AbortSignal {
 
 function asFloeError(thrown: unknown): FloeError {
   if (thrown instanceof FloeError) return thrown
-  const { code, message } = thrown as NodeJS.ErrnoException
+  const { code, message, syscall, path } = thrown as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT') return new FloeError('DISK_FULL', message, { cause: thrown })
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new FloeError('NOT_WRITABLE', message, { cause: thrown })
+  }
+  // Node 20 says so of `mkdir` with `recursive` on a file system that is read-only.
+  if (code === 'ENOENT' && syscall === 'mkdir' && path !== undefined) {
+    return new FloeError('NOT_WRITABLE', `Could not make the directory ${path}: it cannot be written there.`, {
+      cause: thrown,
+    })
   }
   return new FloeError('BUG', message ?? String(thrown), { cause: thrown })
 }
