@@ -8,7 +8,7 @@ import type { ManifestJob } from '../../src/model/manifest.ts'
  *   <nonce> ready <exit of setup>
  *   <nonce> <seq> <exit> <exit of check, or ->
  *   <nonce> <seq> gone                          the directory of the job was taken back before it started
- * Lines without the nonce are the shell's own words and mean nothing.
+ * Lines without the nonce are the shell's own words: bash says here that a signal ended a job; dash says it on the job's standard error.
  * After each job it writes `<RS><nonce> <seq>` to both spools, before it answers: there the job's streams end.
  */
 

@@ -10,6 +10,8 @@ export interface Report {
   readonly exit: number | null
   /** Exit of the check; null: none was run. */
   readonly check: number | null
+  /** The shell's own words since the last report. */
+  readonly said: string
 }
 
 export interface SlotOptions {
@@ -21,6 +23,9 @@ export interface SlotOptions {
   /** The shell ended; all that it reported was told before. */
   readonly onGone: (how: string) => void
 }
+
+/** bash repeats the whole command when a signal ended it. */
+const SAID_MAX = 2000
 
 /**
  * One `sh` for many jobs, in a session of its own. Text is told ahead, so that tiny jobs wait neither for the pipe nor for Node. When the
@@ -37,6 +42,7 @@ export class SlotShell {
   readonly #control: Readable
   readonly #options: SlotOptions
   #rest = ''
+  #said = ''
   readonly #gone: Promise<boolean>
   #isReady: (exit: number) => void = () => {}
 
@@ -112,14 +118,18 @@ export class SlotShell {
     this.#rest = lines.pop()!
     const reports: Report[] = []
     for (const line of lines) {
-      if (!line.startsWith(this.nonce)) continue
+      if (!line.startsWith(this.nonce)) {
+        this.#said = `${this.#said}${line}\n`.slice(0, SAID_MAX)
+        continue
+      }
       const [, word = '', first = '', second = ''] = line.split(' ')
       if (word === 'path') this.path = line.slice(this.nonce.length + 6)
       else if (word === 'ready') this.#isReady(Number(first))
       else {
         const exit = first === 'gone' ? null : Number(first)
         const check = exit === null || second === '-' ? null : Number(second)
-        reports.push({ seq: Number(word), exit, check })
+        reports.push({ seq: Number(word), exit, check, said: this.#said })
+        this.#said = ''
       }
     }
     if (reports.length > 0) this.#options.onReports(reports)

@@ -168,7 +168,7 @@ export class Task implements SlotListener {
       this.#prepare.giveBack(slot.queue.splice(0))
       const rule = `the shell of its slot ended with ${how}`
       if (running) {
-        const report = { seq: running.seq, exit: null, check: null }
+        const report = { seq: running.seq, exit: null, check: null, said: '' }
         const blamed: Killed = { class: this.#stop === undefined ? 'app' : 'preempted', rule }
         const killed = begun(slot.killing, performance.now()) ?? blamed
         this.#ended(slot, running, { report, wallMs: performance.now() - slot.since, killed })

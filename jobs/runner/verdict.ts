@@ -68,7 +68,7 @@ export interface Evidence {
 
 /** The verdict on how a job's processes ended; `undefined`: well, so its outputs decide. */
 export function judge({ report, said, killed, launchProblem, kernelKilled }: Evidence): Judged | undefined {
-  const signal = signalOf(report.exit, said)
+  const signal = signalOf(report.exit, said) ?? signalOf(report.exit, report.said.split('\n', 1)[0]!)
   const exit = signal === null ? report.exit : null
   if (killed) return { ...failed(killed.class, killed.rule), exit, signal }
   if (report.exit === 0) {

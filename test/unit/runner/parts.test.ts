@@ -141,7 +141,7 @@ describe('outputs', () => {
 })
 
 describe('verdict', () => {
-  const report = (exit: number | null, check: number | null = null) => ({ seq: 0, exit, check })
+  const report = (exit: number | null, check: number | null = null) => ({ seq: 0, exit, check, said: '' })
   const evidence = { said: '', killed: undefined, launchProblem: () => undefined, kernelKilled: () => false }
 
   it('follows the evidence in its order', () => {
