@@ -42,14 +42,14 @@ const PATH = "rtrim(output.path, '/')"
 /** Of rows that write one output the first is kept. */
 export async function rejectSharedOutputs(adding: Adding): Promise<void> {
   const { sql } = adding
-  const outputs = 'add_lined, unnest(outputs) AS given(output) WHERE problem = 0'
+  const outputs = '(SELECT file, line, row, job_id, source, unnest(outputs) AS output FROM add_lined WHERE problem = 0)'
   const [counted] = await sql.rows<{ same: boolean }>(
-    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS same FROM add_rows, unnest(outputs) AS given(output) WHERE problem = 0`,
+    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS same FROM (SELECT unnest(outputs) AS output FROM add_rows WHERE problem = 0)`,
   )
   if (counted!.same) return
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_outputs AS
     SELECT row, job_id, source, ${PATH} AS path, rank() OVER (ORDER BY file, line, row) AS place FROM ${outputs}
-    AND ${PATH} IN (SELECT ${PATH} FROM ${outputs} GROUP BY 1 HAVING count(*) > 1)`)
+    WHERE ${PATH} IN (SELECT ${PATH} FROM ${outputs} GROUP BY 1 HAVING count(*) > 1)`)
   for (let round = 0; round < ROUNDS; round++) {
     // A row that comes first in all of its outputs stays; whoever shares one with it goes. Then the rest is looked at again.
     const rejected = await reject(
@@ -80,9 +80,9 @@ export async function rejectAgainstCatalog(adding: Adding): Promise<void> {
       adding,
       `WITH fresh AS (SELECT r.row, r.job_key, r.outputs FROM add_lined r ANTI JOIN (SELECT row FROM add_before WHERE same) b USING (row)
            WHERE r.problem = 0),
-         wanted AS (SELECT row, ${PATH} AS path FROM fresh, unnest(outputs) AS given(output)),
-         owned AS (SELECT job_id, ${PATH} AS path FROM (SELECT job_id, job_key, outputs FROM add_jobs WHERE NOT withdrawn) j
-           ANTI JOIN fresh USING (job_key), unnest(j.outputs) AS given(output))
+         wanted AS (SELECT row, ${PATH} AS path FROM (SELECT row, unnest(outputs) AS output FROM fresh)),
+         others AS (FROM (SELECT job_id, job_key, outputs FROM add_jobs WHERE NOT withdrawn) ANTI JOIN fresh USING (job_key)),
+         owned AS (SELECT job_id, ${PATH} AS path FROM (SELECT job_id, unnest(outputs) AS output FROM others))
        SELECT row, any_value(path) AS value, 'output ' || value || ' is also written by ' || any_value(owned.job_id) ||
            ' of the catalog' AS reason, 'give it an output of its own, or remove that job first' AS hint
        FROM wanted JOIN owned USING (path) GROUP BY row`,
@@ -96,8 +96,8 @@ export async function rejectChains(adding: Adding, outputs: string, hasCatalog: 
   const { sql } = adding
   const below = `starts_with(url, ${quoteText(`${outputs}/`)})`
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_urls AS
-    SELECT rowid AS row, url, rtrim(substr(url, ${outputs.length + 2}), '/') AS path
-    FROM add_rows, unnest(list_concat(inputs, files)) AS given(url) WHERE problem = 0 AND ${below}`)
+    SELECT row, url, rtrim(substr(url, ${outputs.length + 2}), '/') AS path
+    FROM (SELECT rowid AS row, unnest(list_concat(inputs, files)) AS url FROM add_rows WHERE problem = 0) WHERE ${below}`)
   const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_urls')
   if (counted!.n === 0) return
   const live = 'ANTI JOIN (SELECT job_key FROM add_rows WHERE problem = 0) r USING (job_key)'
@@ -105,9 +105,9 @@ export async function rejectChains(adding: Adding, outputs: string, hasCatalog: 
     ${hasCatalog ? `UNION ALL SELECT job_id, outputs FROM (SELECT * FROM add_jobs WHERE NOT withdrawn) ${live}` : ''}`
   await reject(
     adding,
-    `WITH written AS (SELECT job_id, ${PATH} AS path FROM (${all}) o, unnest(o.outputs) AS given(output)),
+    `WITH written AS (SELECT job_id, ${PATH} AS path FROM (SELECT job_id, unnest(outputs) AS output FROM (${all}))),
        parts AS (SELECT row, url, path, string_split(path, '/') AS part FROM add_urls),
-       above AS (SELECT row, url, array_to_string(part[:n], '/') AS path FROM parts, unnest(range(1, len(part) + 1)) AS given(n)),
+       above AS (SELECT row, url, array_to_string(part[:n], '/') AS path FROM (SELECT *, unnest(range(1, len(part) + 1)) AS n FROM parts)),
        found AS (SELECT row, url, job_id FROM above JOIN written USING (path)
          UNION ALL SELECT row, url, job_id FROM add_urls u JOIN (SELECT * FROM written WHERE ${isGlob('path')}) w ON u.path GLOB w.path)
      SELECT row, any_value(url) AS value, 'not supported yet: input ' || value || ' is an output of ' || any_value(job_id) AS reason,
@@ -125,6 +125,6 @@ export async function rejectBehindLinks(adding: Adding, prefixes: readonly strin
     adding,
     `SELECT row, any_value(output.path) AS value, 'output ' || value || ' leaves the campaign through a symbolic link' AS reason,
        'name it elsewhere, or take the link away' AS hint
-     FROM add_lined, unnest(outputs) AS given(output) WHERE problem = 0 AND len(${behind('output.path')}) > 0 GROUP BY row`,
+     FROM (SELECT row, unnest(outputs) AS output FROM add_lined WHERE problem = 0) WHERE len(${behind('output.path')}) > 0 GROUP BY row`,
   )
 }

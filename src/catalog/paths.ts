@@ -32,7 +32,7 @@ const isRoot = (path: string): string => `contains(${path}, ':') AND regexp_matc
 /** The url of a path; `base` is the directory of the job file with a trailing slash, as an SQL literal. */
 export const urlOf = (path: string, base: string): string => `CASE
   WHEN ${isPlainRelative(path)} THEN ${base} || ${path}
-  WHEN starts_with(${path}, '/') AND ${isPlain(path)} THEN ${path}
+  WHEN starts_with(${path}, 'https://') OR starts_with(${path}, '/') AND ${isPlain(path)} THEN ${path}
   WHEN starts_with(${path}, '/') THEN ${absolute(path)}
   WHEN ${isUrl(path)} OR ${isRoot(path)} THEN ${path}
   ELSE ${absolute(`(${base} || ${path})`)} END`

@@ -23,28 +23,33 @@ const NAMES = 'list_concat(coalesce(input_names, []), coalesce(file_names, []))'
 const URLS = 'list_concat(coalesce(inputs, []), coalesce(files, []))'
 /** The same url under the same name twice is one link; two urls under one name are not. */
 const PAIRS = `list_transform(list_zip(${URLS}, ${NAMES}), lambda pair: pair[2] || chr(1) || pair[1])`
-const withoutUrl = (pairs: string): string => `list_transform(${pairs}, lambda pair: string_split(pair, chr(1))[1])`
 const COLLISIONS = `list_filter(list_distinct(${NAMES}), lambda name:
   len(list_filter(list_distinct(${PAIRS}), lambda pair: starts_with(pair, name || chr(1)))) > 1 OR name = '')`
 
-const namesTwice = `CASE WHEN coalesce(len(files), 0) = 0 AND len(inputs) = 1 THEN input_names[1] = ''
-  WHEN coalesce(len(files), 0) = 0 AND len(inputs) = 2 THEN input_names[1] IN ('', input_names[2]) OR input_names[2] = ''
-  ELSE len(list_distinct(${NAMES})) < len(${NAMES}) OR list_contains(${NAMES}, '') END
-  AND len(list_distinct(${withoutUrl(`list_distinct(${PAIRS})`)})) < len(list_distinct(${PAIRS})) OR list_contains(${NAMES}, '')`
+/** The first two branches are nearly all jobs. */
+const namesTwice = `CASE WHEN files IS NULL AND len(inputs) = 1 THEN input_names[1] = ''
+  WHEN files IS NULL AND len(inputs) = 2 AND input_names[1] NOT IN ('', input_names[2]) AND input_names[2] <> '' THEN false
+  WHEN list_contains(${NAMES}, '') THEN true
+  WHEN len(list_distinct(${NAMES})) = len(${NAMES}) THEN false
+  ELSE len(list_distinct(${NAMES})) < len(list_distinct(${PAIRS})) END`
 
 const JOINED = 'array_to_string(arguments, chr(1))'
 const names = (joined: string): string =>
   `(contains(${joined}, '{input:') OR contains(${joined}, '{output:') OR contains(${joined}, '{label:'))`
 const TOKEN = '\\{(?:input|output|label):[^{}\\x01]*\\}'
-const numbered = (kind: string): string =>
-  `list_transform(range(1, coalesce(len(${kind}s), 0) + 1), lambda n: '{${kind}:' || n || '}')`
-const VALID = `list_concat(${numbered('input')}, ${numbered('output')},
+const numbered = (list: string, kind: string): string =>
+  `list_transform(range(1, coalesce(len(${list}), 0) + 1), lambda n: '{${kind}:' || n || '}')`
+const valid = (outputs: string): string => `list_concat(${numbered('inputs', 'input')}, ${numbered(outputs, 'output')},
   coalesce(list_transform(map_keys(labels), lambda name: '{label:' || name || '}'), []))`
 /** Placeholders, the escaped ones taken out, that name nothing of the job. */
-const WRONG_TOKENS = `list_filter(regexp_extract_all(regexp_replace(${JOINED}, '\\{${TOKEN}\\}', chr(1), 'g'), '${TOKEN}'),
-  lambda token: NOT list_contains(${VALID}, token))`
+const WRONG_TOKENS = (
+  outputs = 'outputs',
+): string => `list_filter(regexp_extract_all(regexp_replace(${JOINED}, '\\{${TOKEN}\\}', chr(1), 'g'), '${TOKEN}'),
+  lambda token: NOT list_contains(${valid(outputs)}, token))`
 const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
 
+const FREE =
+  "array_to_string(arguments, ''), array_to_string(inputs, ''), array_to_string(output_paths, ''), array_to_string(files, ''), CAST(labels AS VARCHAR), CAST(environment AS VARCHAR)"
 const allNames = (columns: string): string => `concat_ws(chr(10), ${columns})`
 
 /** In order: a row is told the first one only. The number of a problem is its place, from 1. */
@@ -79,13 +84,13 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('add `executable:` with a path or URL'),
   },
   {
-    when: `regexp_matches(job_id, ${CONTROL}) OR contains(spec, '\\') AND (contains(spec, '\\u0000')
-      AND contains(${allNames('array_to_string(arguments, chr(10)), CAST(environment AS VARCHAR), setup, "check"')}, chr(0))
-      OR regexp_matches(${allNames('executable, inputs, files, outputs::VARCHAR, labels::VARCHAR, stdin, stdout, site, parent')}, ${CONTROL}))`,
+    // No program can be given a NUL; in an id the others would reach terminals and file names.
+    when: `regexp_matches(job_id, ${CONTROL}) OR contains(spec, chr(0)) OR contains(spec, '\\u0000')
+      AND contains(${allNames(FREE)}, chr(0))`,
     needs: [],
     value: 'NULL',
-    reason: text('a control character in a name'),
-    hint: text('take it out; of all control characters only newline and tab may be in a name'),
+    reason: text('a control character in the id, or NUL'),
+    hint: text('take it out; newline and tab may stay'),
   },
   {
     when: "list_contains(given_inputs, '') OR list_contains(given_files, '') OR len(list_filter(list_concat(given_inputs, given_files), lambda one: one IS NULL)) > 0",
@@ -95,7 +100,8 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('take the empty entry out of the list'),
   },
   {
-    when: `len(list_filter(${URLS}, lambda one: ${isWrongUrl('one')})) > 0`,
+    when: `CASE WHEN files IS NULL AND NOT contains(array_to_string(given_inputs, chr(10)), ':') THEN false
+      ELSE len(list_filter(${URLS}, lambda one: ${isWrongUrl('one')})) > 0 END`,
     needs: ['inputs', 'files'],
     value: first(URLS, isWrongUrl),
     reason: `'input ' || ${first(URLS, isWrongUrl)} || ' is none that floe can read'`,
@@ -109,7 +115,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('name them by relative paths that differ; URLs and absolute paths get their last part as name'),
   },
   {
-    when: `len(list_filter(outputs, lambda one: ${outputOf('one.path')} IS NULL)) > 0`,
+    when: `len(list_filter(output_paths, lambda one: ${outputOf('one')} IS NULL)) > 0`,
     needs: ['outputs'],
     value: first(OUTPUT_PATHS, (one) => `${outputOf(one)} IS NULL`),
     reason: `CASE WHEN list_contains(${OUTPUT_PATHS}, '') THEN 'an output without a name'
@@ -117,25 +123,27 @@ const PROBLEMS: readonly Problem[] = [
     hint: text("name it below the campaign's outputs"),
   },
   {
-    when: `CASE WHEN len(outputs) < 2 THEN false ELSE len(list_distinct(${OUTPUT_PATHS})) < len(outputs) END`,
+    when: 'CASE WHEN len(output_paths) < 2 THEN false ELSE len(list_distinct(output_paths)) < len(output_paths) END',
     needs: ['outputs'],
     value: `list_filter(${OUTPUT_PATHS}, lambda one: len(list_filter(outputs, lambda other: other.path = one)) > 1)[1]`,
     reason: text('the job names an output twice'),
     hint: text('name each output once'),
   },
   {
-    when: `list_has_any(${NAMES}, ${OUTPUT_PATHS})`,
+    when: `list_has_any(input_names, output_paths) OR list_has_any(file_names, output_paths)`,
     needs: ['outputs'],
     value: `list_intersect(${NAMES}, ${OUTPUT_PATHS})[1]`,
     reason: `'output ' || list_intersect(${NAMES}, ${OUTPUT_PATHS})[1] || ' has the name of an input'`,
     hint: text('give the output another path: the job would write over its input'),
   },
   {
-    when: `CASE WHEN len(inputs) > 0 AND len(outputs) > 0 AND NOT ${names(QUICK)} THEN false
-      WHEN NOT ${names(JOINED)} THEN false ELSE len(${WRONG_TOKENS}) > 0 END`,
+    when: `CASE WHEN len(inputs) > 0 AND len(output_paths) > 0 AND len(list_filter(arguments, lambda one:
+        one <> '{input:1}' AND one <> '{output:1}' AND contains(one, '{'))) = 0 THEN false
+      WHEN len(inputs) > 0 AND len(output_paths) > 0 AND NOT ${names(QUICK)} THEN false
+      WHEN NOT ${names(JOINED)} THEN false ELSE len(${WRONG_TOKENS('output_paths')}) > 0 END`,
     needs: ['arguments'],
-    value: `${WRONG_TOKENS}[1]`,
-    reason: `'argument ' || ${WRONG_TOKENS}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
+    value: `${WRONG_TOKENS()}[1]`,
+    reason: `'argument ' || ${WRONG_TOKENS()}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
       coalesce(len(outputs), 0) || ' outputs and ' || coalesce(cardinality(labels), 0) || ' labels'`,
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
   },
@@ -147,7 +155,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('write one of the inputs, or {input:1}'),
   },
   {
-    when: `stdout IS NOT NULL AND NOT coalesce(list_contains(${OUTPUT_PATHS}, stdout), false)
+    when: `stdout IS NOT NULL AND NOT coalesce(list_contains(output_paths, stdout), false)
       OR stdout IS NOT NULL AND ${isGlob('stdout')}`,
     needs: ['stdout'],
     value: 'stdout',

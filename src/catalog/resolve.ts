@@ -43,6 +43,9 @@ export interface Place {
   readonly defaults: JobDefaults
 }
 
+/** What a job asks for that says nothing. */
+const ORDINARY = "{'cpus': 1, 'memory_bytes': NULL, 'walltime_sec': NULL, 'gpus': 0, 'nodes': 1}"
+
 /** Columns of `add_rows`: the jobs table without what the merge decides, and what was found wrong. */
 export const ROWS: Readonly<Record<string, string>> = {
   file: 'INTEGER',
@@ -88,7 +91,12 @@ export function resolveSql(given: GivenSql, place: Place): string {
   const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${given.select})`
   const spelled = `SELECT *, ${specSql(given.columns)} AS spec, ${sortedInputs(given.columns.has('inputs'))} AS input_text FROM (${told})`
   const digested = `SELECT *, sha256(spec) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
-  const extra = { file: String(place.file), bucket: BUCKET, problem: problemSql(given.columns) }
+  const extra = {
+    file: String(place.file),
+    bucket: BUCKET,
+    problem: problemSql(given.columns),
+    outputs: outputsSql(given.columns),
+  }
   const columns = Object.entries(ROWS).map(([name, type]): [string, string] => [
     name,
     `CAST(${extra[name as keyof typeof extra] ?? quoteName(name)} AS ${type})`,
@@ -126,7 +134,11 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ['input_names', each('inputs', nameOf)],
     ['input_sizes', given('input_sizes')],
     ['input_digests', given('input_digests')],
-    ['outputs', outputsSql(has)],
+    [
+      'output_paths',
+      has('outputs') ? each('outputs', (path) => `coalesce(${outputOf(path)}, ${path})`) : given('outputs'),
+    ],
+    ['optionals', given('optionals')],
     ['files', each('files', (path) => urlOf(path, directory))],
     ['file_names', each('files', nameOf)],
     ['environment', mapSql(has('environment'), 'environment', defaults.environment)],
@@ -158,12 +170,11 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
 const textOr = (sql: string, fallback: string | null): string =>
   fallback === null ? sql : `coalesce(${sql}, ${quoteText(fallback)})`
 
-function outputsSql(has: Has): string {
-  if (!has('outputs')) return `CAST(NULL AS ${ROWS.outputs})`
-  const path = (one: string) => `coalesce(${outputOf(one)}, ${one})`
-  const plain = `list_transform(outputs, lambda one: {'path': ${path('one')}, 'optional': false})`
-  if (!has('optionals')) return plain
-  const flagged = `list_transform(list_zip(outputs, optionals), lambda pair: {'path': ${path('pair[1]')}, 'optional': coalesce(pair[2], false)})`
+function outputsSql(columns: ReadonlySet<GivenColumn>): string {
+  if (!columns.has('outputs')) return `CAST(NULL AS ${ROWS.outputs})`
+  const plain = `list_transform(output_paths, lambda one: {'path': one, 'optional': false})`
+  if (!columns.has('optionals')) return plain
+  const flagged = `list_transform(list_zip(output_paths, optionals), lambda pair: {'path': pair[1], 'optional': coalesce(pair[2], false)})`
   return `CASE WHEN optionals IS NULL THEN ${plain} ELSE ${flagged} END`
 }
 
@@ -234,39 +245,56 @@ function wrongColumns(has: Has): [string, string][] {
 }
 
 /*
- * spec_digest, version 1: SHA-256 of the concatenation, in this order, of a letter and the JSON text of each value that is not null.
- * Maps are lists of their entries sorted by key; empty lists and maps count as null. What defaults of floe.yaml fill in is part of it:
- * two formats that say the same job give the same digest, and a changed default makes new revisions.
+ * spec_digest, version 1: SHA-256 of the concatenation, in this order, of a letter and the text of each value that is not null, not empty,
+ * and not what every job has: one core, no limits, no GPU, one node; cache true; publish files; priority 0. Lists
+ * and maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it: the name is an end of the url. What floe.yaml fills in counts as written: two formats that say the
+ * same job give the same digest, and a changed default makes new revisions. Hashing is most of the cost of a row, so the text is short.
  */
 const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
-  { letter: 'e', sql: 'to_json(executable)', from: 'executable' },
-  { letter: 'a', sql: 'to_json(arguments)', from: 'arguments' },
-  { letter: 'i', sql: 'CASE WHEN len(inputs) > 0 THEN to_json(inputs) END', from: 'inputs' },
-  { letter: 'n', sql: 'CASE WHEN len(inputs) > 0 THEN to_json(input_names) END', from: 'inputs' },
-  { letter: 'o', sql: 'CASE WHEN len(outputs) > 0 THEN to_json(outputs) END', from: 'outputs' },
-  { letter: 'f', sql: 'CASE WHEN len(files) > 0 THEN to_json(files) END', from: 'files' },
-  { letter: 'g', sql: 'CASE WHEN len(files) > 0 THEN to_json(file_names) END', from: 'files' },
+  { letter: 'e', sql: 'executable', from: 'executable' },
+  { letter: 'a', sql: 'CAST(to_json(arguments) AS VARCHAR)', from: 'arguments' },
+  { letter: 'i', sql: pathsSql('inputs'), from: 'inputs' },
+  { letter: 'n', sql: lengthsSql('input_names'), from: 'inputs' },
+  { letter: 'o', sql: pathsSql('output_paths'), from: 'outputs' },
+  {
+    letter: 'm',
+    sql: 'CASE WHEN list_contains(optionals, true) THEN CAST(optionals AS VARCHAR) END',
+    from: 'optionals',
+  },
+  { letter: 'f', sql: pathsSql('files'), from: 'files' },
+  { letter: 'g', sql: lengthsSql('file_names'), from: 'files' },
   { letter: 'v', sql: entriesSql('environment') },
-  { letter: 's', sql: 'to_json(setup)' },
-  { letter: 'd', sql: 'to_json(stdin)', from: 'stdin' },
-  { letter: 't', sql: 'to_json(stdout)', from: 'stdout' },
-  { letter: 'c', sql: 'to_json("check")' },
-  { letter: 'r', sql: 'to_json(resources)' },
+  { letter: 's', sql: 'setup' },
+  { letter: 'd', sql: 'stdin', from: 'stdin' },
+  { letter: 't', sql: 'stdout', from: 'stdout' },
+  { letter: 'c', sql: '"check"' },
+  { letter: 'r', sql: `CASE WHEN resources IS DISTINCT FROM ${ORDINARY} THEN CAST(to_json(resources) AS VARCHAR) END` },
   { letter: 'l', sql: entriesSql('labels') },
-  { letter: 'p', sql: 'CAST(priority AS VARCHAR)' },
-  { letter: 'w', sql: 'to_json(site)', from: 'site' },
-  { letter: 'u', sql: 'to_json(parent)', from: 'parent' },
-  { letter: 'h', sql: 'CAST(cache AS VARCHAR)' },
-  { letter: 'b', sql: 'to_json(publish)' },
+  { letter: 'p', sql: 'CASE WHEN priority <> 0 THEN CAST(priority AS VARCHAR) END' },
+  { letter: 'w', sql: 'site', from: 'site' },
+  { letter: 'u', sql: 'parent', from: 'parent' },
+  { letter: 'h', sql: "CASE WHEN NOT cache THEN 'false' END" },
+  { letter: 'b', sql: "CASE WHEN publish <> 'files' THEN publish END" },
 ]
 
+function pathsSql(paths: string): string {
+  return `CASE WHEN len(${paths}) > 0 THEN CAST(to_json(${paths}) AS VARCHAR) END`
+}
+
+function lengthsSql(names: string): string {
+  return `CASE WHEN len(${names}) = 1 THEN CAST(strlen(${names}[1]) AS VARCHAR)
+    WHEN len(${names}) = 2 THEN strlen(${names}[1]) || ',' || strlen(${names}[2])
+    WHEN len(${names}) > 2 THEN array_to_string(list_transform(${names}, lambda name: strlen(name)), ',') END`
+}
+
 function entriesSql(map: string): string {
-  return `CASE WHEN cardinality(${map}) > 0 THEN to_json(list_sort(map_entries(${map}))) END`
+  return `CAST(CASE WHEN cardinality(${map}) = 1 THEN to_json(${map})
+    WHEN cardinality(${map}) > 1 THEN to_json(map_from_entries(list_sort(map_entries(${map})))) END AS VARCHAR)`
 }
 
 function specSql(columns: ReadonlySet<GivenColumn>): string {
   const parts = SPEC.filter(({ from }) => from === undefined || columns.has(from))
-  return `concat(${parts.map(({ letter, sql }) => `'${letter}' || CAST(${sql} AS VARCHAR)`).join(', ')})`
+  return `concat_ws(chr(30), ${parts.map(({ letter, sql }) => `'${letter}' || ${sql}`).join(', ')})`
 }
 
 function sortedInputs(has: boolean): string {
