@@ -40,6 +40,7 @@ export interface PlanReport {
   readonly jobs: number
   readonly batches: number
   readonly tasks: number
+  readonly arrays: number
   readonly site: string
   readonly jobs_per_batch: number
   readonly files: number

@@ -100,7 +100,16 @@ export class OpenedCampaign implements Campaign {
     const { listJobs } = await import('../catalog/catalog.ts')
     const convert = jsonRows(columns)
     const names = columns.map(({ name }) => name)
-    for await (const rows of listJobs(await this.#readable(), { ...options, columns: names })) yield rows.map(convert)
+    const tables = await this.#readable()
+    await this.#showRunning(tables)
+    for await (const rows of listJobs(tables, { ...options, columns: names })) yield rows.map(convert)
+  }
+
+  /** What has started by the record files of live arrays is running, where the tables alone say queued. */
+  async #showRunning(tables: Tables): Promise<void> {
+    const { liveStatus, showRunning } = await import('../run/run.ts')
+    const { scratch } = campaignPaths(this.root)
+    await showRunning(tables, await liveStatus(tables, { scratch, campaignId: this.id }))
   }
 
   async show(jobId: string): Promise<JobReport> {
@@ -168,7 +177,7 @@ export class OpenedCampaign implements Campaign {
     const { queryReadOnly } = await import('../catalog/catalog.ts')
     const { mergedView } = await import('../results/results.ts')
     const answer = await queryReadOnly(await this.#writable(), sql, {
-      prepare: (inside) => mergedView(inside as Tables),
+      prepare: (inside) => mergedView(inside),
     })
     return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }
   }

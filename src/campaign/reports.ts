@@ -1,18 +1,16 @@
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
-import type { PlanCosts, Progress, RunReport as RoomReport } from '../run/run.ts'
+import type { Progress, PlanReport as RoomPlan, RunReport as RoomReport } from '../run/run.ts'
 import type { PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
 
 /** What the run room says, in the words of the command line. */
 
-export function toPlanReport(
-  plan: (PlanCosts & { missing: number }) | { jobs: 0; missing: number },
-  site: string,
-): PlanReport {
-  const costs: Omit<PlanCosts, 'jobs'> = 'batches' in plan ? plan : NOTHING
+export function toPlanReport(plan: RoomPlan | { jobs: 0; missing: number }, site: string): PlanReport {
+  const costs: Omit<RoomPlan, 'jobs' | 'missing'> = 'batches' in plan ? plan : NOTHING
   return {
     jobs: plan.jobs,
     batches: costs.batches,
     tasks: costs.batches,
+    arrays: costs.arrays,
     site,
     jobs_per_batch: costs.jobsPerBatch,
     files: costs.files,
@@ -29,7 +27,8 @@ export function toPlanReport(
   }
 }
 
-const NOTHING: Omit<PlanCosts, 'jobs'> = {
+const NOTHING: Omit<RoomPlan, 'jobs' | 'missing'> = {
+  arrays: 0,
   batches: 0,
   jobsPerBatch: 0,
   files: 0,

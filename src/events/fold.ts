@@ -20,7 +20,9 @@ export interface Fold {
   readonly tasks: ReadonlyMap<TaskName, { readonly started: TaskStarted | null; readonly ended: TaskEnded | null }>
   /** In order of (job, attempt, end). */
   readonly decided: readonly Decided[]
-  /** Started and not ended in the same attempt: job -> its task. */
+  /** `revision job` of jobs that started and have not ended in an attempt that is not sealed. */
+  readonly runningJobs: readonly string[]
+  /** The same: job -> its task. */
   readonly running: ReadonlyMap<string, TaskName>
 }
 
@@ -32,7 +34,7 @@ const jobName = (job: string, revision: number): string => `${revision} ${job}`
  */
 export function foldRecords(lines: Iterable<ReadLine>): Fold {
   const tasks = new Map<TaskName, { started: TaskStarted | null; ended: TaskEnded | null }>()
-  const started = new Map<string, { job: string; task: TaskName }>()
+  const started = new Map<string, { job: string; revision: number; task: TaskName }>()
   const ended = new Map<string, Map<string, Omit<Decided, 'superseded'>>>()
   for (const { task, attempt, end, line } of lines) {
     const name = taskName(task, attempt)
@@ -41,7 +43,7 @@ export function foldRecords(lines: Iterable<ReadLine>): Fold {
     if (line.event === 'task started') seen.started = line
     else if (line.event === 'task ended') seen.ended = line
     else if (line.event === 'job started')
-      started.set(`${name} ${jobName(line.job, line.revision)}`, { job: line.job, task: name })
+      started.set(`${name} ${jobName(line.job, line.revision)}`, { job: line.job, revision: line.revision, task: name })
     else {
       const job = jobName(line.job, line.revision)
       const verdicts = ended.get(job) ?? new Map<string, Omit<Decided, 'superseded'>>()
@@ -57,8 +59,7 @@ export function foldRecords(lines: Iterable<ReadLine>): Fold {
       started.delete(`${taskName(verdict.task, verdict.attempt)} ${job}`)
     }
   }
-  const running = new Map(
-    [...started.values()].filter(({ task }) => tasks.get(task)?.ended === null).map(({ job, task }) => [job, task]),
-  )
-  return { tasks, decided, running }
+  const now = [...started.values()].filter(({ task }) => tasks.get(task)?.ended === null)
+  const running = new Map(now.map(({ job, task }) => [job, task]))
+  return { tasks, decided, running, runningJobs: now.map(({ job, revision }) => jobName(job, revision)) }
 }

@@ -22,7 +22,7 @@ export const CODES = {
   JOB_FILE_INVALID: code(2, 400, 'Correct the file at the line named above and add it again.'),
   SQL_INVALID: code(2, 400, 'Correct the SQL; `floe query "describe jobs"` shows the columns.'),
   NOT_SUPPORTED: code(2, 501, 'Take this key out of the job for now.'),
-  SITE_UNKNOWN: code(2, 404, '`floe sites` lists the sites that are configured.'),
+  SITE_UNKNOWN: code(2, 404, 'This machine is the site `local`; clusters are not there yet.'),
   EXECUTABLE_INVALID: code(2, 400, 'Name a program that exists and may be run, or correct PATH.'),
   RESULTS_STALE: code(2, 409, '`floe run --rerun` runs them again; `floe run --keep` keeps the results as they are.'),
   CAMPAIGN_COPIED: code(

