@@ -58,7 +58,7 @@ describe('add', () => {
 describe('plan and run', () => {
   test('plan shows costs', async () => {
     expect(await floe('plan', '--jobs-per-batch', '2')).toMatchInlineSnapshot(`
-      "8 jobs → 4 batches of ~2
+      "8 jobs → 4 batches of ~2 → 1 array
 
                       files  bytes
         at best           4   20 B  each input once
