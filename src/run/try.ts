@@ -98,7 +98,10 @@ async function runHere(
   { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
 ): Promise<number | null> {
   const [program, ...rest] = [...runner, '--array', directory, '--task', '0']
-  const child = spawn(program!, rest, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(program!, rest, {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, FLOE_TMPDIR: directory },
+  })
   signal?.addEventListener('abort', () => child.kill('SIGTERM'), { once: true })
   let exit: number | null | undefined
   child.once('exit', (code) => {

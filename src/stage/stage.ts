@@ -86,8 +86,6 @@ export async function stageArray(
       setup,
       publish,
       outputs: options.outputs,
-      // On the file system of the outputs, so that publishing is a link.
-      sandboxes: options.directory,
       sandboxes_max: options.sandboxesMax,
       ...(options.keepsAll && { sandboxes_all: true as const }),
     }
