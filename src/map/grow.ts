@@ -130,7 +130,7 @@ export function startByGrowing(
       frontier.clear()
       // What is left to look at shrinks with the jobs, so the share spent so far should be 1 - (1 - done)^2.
       const done = taken / jobs
-      if (done > 0.03 && spent > limits.budget * Math.min(1, 1.3 * done * (2 - done))) return undefined
+      if (filler.block >= 8 && spent > limits.budget * Math.min(1, 1.5 * done * (2 - done))) return undefined
     }
     const end = offsets[job + 1] as number
     for (let i = offsets[job] as number; i < end; i++) {
