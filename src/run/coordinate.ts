@@ -86,7 +86,7 @@ class Coordinator {
   #cut = 0
   #missing = 0
   #total = 0
-  #doneAtPlan = -1
+  #verdictsAtPlan = -1
   #fruitless = 0
   #stopping: Outcome['stopped'] = null
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
@@ -161,8 +161,9 @@ class Coordinator {
     const { jobs, missing } = await chooseRunnable(this.#context)
     this.#missing = missing
     if (jobs === 0) return
-    this.#fruitless = this.#done() === this.#doneAtPlan ? this.#fruitless + 1 : 0
-    this.#doneAtPlan = this.#done()
+    const verdicts = this.#done() + this.#publisher.tally.retried
+    this.#fruitless = verdicts === this.#verdictsAtPlan ? this.#fruitless + 1 : 0
+    this.#verdictsAtPlan = verdicts
     if (this.#fruitless > FRUITLESS_MAX) {
       throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
         hint: `See scratch/local/scheduler.log and the records below ${this.#site.arrays}.`,

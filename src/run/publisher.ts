@@ -131,7 +131,7 @@ export class Publisher {
       const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
       return attemptRow(ended, {
         evidence: row.evidence,
-        next: row.superseded ? 'done' : decideNext(settings.retries, ended.class, before(ended)),
+        next: this.#next(row, before),
         superseded: row.superseded,
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
@@ -170,12 +170,20 @@ export class Publisher {
     return rows.length
   }
 
+  /** A job that is tried again is not decided yet. */
+  #next({ ended, superseded }: Waiting, before: (ended: JobEnded) => number): ReturnType<typeof decideNext> {
+    if (superseded) return 'done'
+    const next = decideNext(this.#context.settings.retries, ended.class, before(ended))
+    if (next === 'retry') {
+      this.tally[ended.verdict]--
+      this.tally.retried++
+    }
+    return next
+  }
+
   #count(ended: JobEnded): void {
     const { tally } = this
-    if (ended.verdict === 'succeeded') tally.succeeded++
-    else if (ended.verdict === 'failed') tally.failed++
-    else if (ended.verdict === 'cancelled') tally.cancelled++
-    else tally.lost++
+    tally[ended.verdict]++
     if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
   }
 
