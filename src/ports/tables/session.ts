@@ -47,6 +47,9 @@ class LazySession implements Session {
   #last: Promise<unknown> = Promise.resolve()
   /** The statement whose answer is still being read. */
   #streaming: string | undefined
+  /** The chunk of it that was asked for. */
+  #fetching: Promise<unknown> = Promise.resolve()
+  #isClosed = false
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -108,7 +111,11 @@ class LazySession implements Session {
   }
 
   async close(): Promise<void> {
+    // A connection that is closed while a statement runs hangs or ends the process with SIGSEGV (@duckdb/node-api 1.5.6): of several views
+    // that are opened at once, one that fails must not close it under the others.
+    this.#isClosed = true
     await this.#last
+    await this.#fetching
     const opened = await this.#opening?.catch(() => undefined)
     this.#opening = Promise.reject(new FloeError('BUG', 'the tables were closed'))
     this.#opening.catch(() => {})
@@ -126,6 +133,7 @@ class LazySession implements Session {
   // One connection runs one statement at a time, and a new one ends an open stream: refuse that aloud instead of failing the reader later.
   #alone<T>(act: (open: Open) => Promise<T> | T): Promise<T> {
     const turn = this.#last.then(async () => {
+      if (this.#isClosed) throw new FloeError('BUG', 'the tables were closed')
       const streaming = this.#streaming
       assert(streaming === undefined, `a statement was sent while this one is still being read: ${streaming}`)
       const opened = await this.#open()
@@ -147,7 +155,9 @@ class LazySession implements Session {
     })
     try {
       for (;;) {
-        const chunk = await result.fetchChunk()
+        const fetched = result.fetchChunk()
+        this.#fetching = fetched.catch(() => {})
+        const chunk = await fetched
         if (!chunk || chunk.rowCount === 0) return
         yield { chunk, result }
       }
