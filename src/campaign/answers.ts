@@ -90,6 +90,8 @@ export interface RequestReport {
   readonly request_id: string
   /** Jobs that it was asked for. */
   readonly jobs: number
+  /** Of these, jobs that a site has already. A hold lets them run on; a cancel stops them. */
+  readonly under_way: number
   /** Selected jobs of a state that the action does not apply to. */
   readonly skipped: Readonly<Partial<Record<JobState, number>>>
 }

@@ -160,7 +160,7 @@ export class OpenedCampaign implements Campaign {
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
     const done = await request(await this.#writable(), asked, { nowMs: clock.now(), uuid: clock.uuid() })
-    return { action, request_id: done.requestId, jobs: done.asked, skipped: done.skipped }
+    return { action, request_id: done.requestId, jobs: done.asked, under_way: done.underWay, skipped: done.skipped }
   }
 
   async results(options: Parameters<Campaign['results']>[0]): ReturnType<Campaign['results']> {

@@ -20,6 +20,8 @@ export interface RequestDone {
   readonly requestId: string
   /** Jobs that the request was written for. */
   readonly asked: number
+  /** Of these, jobs that a site has already: a hold lets them run on. */
+  readonly underWay: number
   /** Selected jobs of a state that the action does not apply to. */
   readonly skipped: Readonly<Partial<Record<JobState, number>>>
 }
@@ -62,7 +64,9 @@ async function requestOnce(
 ): Promise<RequestDone> {
   const snapshots = await openViews(tables)
   const skipped = await select(tables, asked)
-  const [chosen] = await tables.sql.rows<{ n: number }>('SELECT count(*)::INTEGER AS n FROM asked_jobs')
+  const [chosen] = await tables.sql.rows<{ n: number; live: number }>(
+    'SELECT count(*)::INTEGER AS n, count(*) FILTER (is_live)::INTEGER AS live FROM asked_jobs',
+  )
   if (chosen!.n === 0) throw nothingFits(asked, skipped)
   const rows = `SELECT ${quoteText(given.uuid)} AS request_id, (SELECT coalesce(max(seq), 0) + 1 FROM requests) AS seq,
       ${quoteText(asked.action)} AS action, job_id, job_key, revision, after_try, ${quoteText(asked.who)} AS who,
@@ -77,7 +81,7 @@ async function requestOnce(
     ...(asked.action === 'remove' && { txn: { appId: `request-${given.uuid}`, version: 1 } }),
   })
   if (asked.action === 'remove') await withdraw(tables, snapshots.jobs)
-  return { requestId: given.uuid, asked: chosen!.n, skipped }
+  return { requestId: given.uuid, asked: chosen!.n, underWay: chosen!.live, skipped }
 }
 
 /** Fills the temporary table asked_jobs; returns what was selected and does not fit, by state. */
@@ -99,7 +103,8 @@ async function select(tables: Tables, asked: Request): Promise<Partial<Record<Jo
   // A job that waits or runs in a batch is at its next try: a cancel speaks of that one too.
   await sql.run(
     `CREATE OR REPLACE TEMP TABLE asked_jobs AS SELECT job_id, job_key, revision, bucket,
-       (tries + CASE WHEN ${quoteText(action)} IN ('cancel', 'remove') AND state IN ('queued', 'running') THEN 1 ELSE 0 END)::INTEGER AS after_try
+       state IN ('queued', 'running') AS is_live,
+       (tries + CASE WHEN ${quoteText(action)} IN ('cancel', 'remove') AND is_live THEN 1 ELSE 0 END)::INTEGER AS after_try
      FROM chosen_jobs WHERE ${fits}`,
   )
   const rest = await sql.rows<{ state: JobState; n: number }>(

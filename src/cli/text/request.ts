@@ -10,8 +10,12 @@ const DONE: Readonly<Record<RequestReport['action'], string>> = {
 }
 
 /** What was left as it is says something only when it was chosen by hand. */
-export function renderRequest({ action, jobs, skipped }: RequestReport, { all }: { all: boolean }): string {
+export function renderRequest({ action, jobs, under_way, skipped }: RequestReport, { all }: { all: boolean }): string {
   const left = Object.entries(skipped).map(([state, count]) => `${formatCount(count)} ${state}`)
   const rest = all || left.length === 0 ? '' : `  left as they are: ${left.join(', ')}\n`
-  return `${formatCounted(jobs, 'job')} ${DONE[action]}.\n${rest}`
+  const live =
+    action === 'hold' && under_way > 0
+      ? `  under way already, and run on: ${formatCount(under_way)}; \`floe cancel\` stops them\n`
+      : ''
+  return `${formatCounted(jobs, 'job')} ${DONE[action]}.\n${live}${rest}`
 }
