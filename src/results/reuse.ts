@@ -1,4 +1,5 @@
-import { constants, copyFileSync, existsSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { constants, copyFileSync, createReadStream, linkSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { JobEnded, OutputWritten } from '../model/record.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
@@ -37,7 +38,8 @@ interface Held extends Row {
 
 /**
  * Answers jobs from results of equal jobs and publishes the outputs under the names that the jobs gave, by link. A result whose files are
- * gone answers nothing. Costs one semi-join on job digests a source.
+ * gone, or no longer what was published, answers nothing: another revision of its job may have written the same path since. Costs one
+ * semi-join on job digests a source, and one reading of each file.
  */
 export async function answerFromResults(
   questions: readonly Question[],
@@ -56,7 +58,7 @@ export async function answerFromResults(
     if (open.size === 0) break
     for (const [digest, held] of await heldResults(source.tables, [...open.keys()])) {
       const asked = open.get(digest)!
-      if (asked[0]!.outputs.length !== held.length || !held.every(({ url }) => existsSync(url))) continue
+      if (asked[0]!.outputs.length !== held.length || !(await areAsPublished(held))) continue
       open.delete(digest)
       for (const question of asked) answers.push(answer(question, held, source.name))
     }
@@ -130,6 +132,24 @@ async function heldResults(tables: Tables, digests: readonly string[]): Promise<
     else held.set(row.job_digest, [row])
   }
   return held
+}
+
+async function areAsPublished(held: readonly Held[]): Promise<boolean> {
+  for (const { url, size_bytes, digest } of held) {
+    try {
+      if (statSync(url).size !== Number(size_bytes)) return false
+      if (digest !== null && (await digestOf(url)) !== digest) return false
+    } catch {
+      return false
+    }
+  }
+  return true
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  return `sha256:${hash.digest('hex')}`
 }
 
 /** The same file under another name; never half-written. A copy where a link cannot reach. */
