@@ -1,0 +1,170 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Scene, sleep } from './scene.ts'
+
+/* Where outputs go, which earlier results answer a job, and which programs can be started at all. */
+
+let scene: Scene
+
+describe('publish: pack, publish: table, reuse', () => {
+  beforeAll(async () => {
+    scene = await Scene.make()
+    scene.program('w.sh', 'echo "$FLOE_JOB" >>"$RAN"\nprintf "n,text\\n$2,x\\n" >"$1"')
+    const job = (id: string, publish: string) => ({
+      ...{ id, executable: './w.sh', publish, labels: { kind: publish } },
+      ...{ output: [`${publish}/${id}.csv`], arguments: ['{output:1}', id.slice(1)] },
+    })
+    const ids = ['1', '2', '3']
+    expect(
+      await scene.add([
+        ...ids.map((n) => job(`f${n}`, 'files')),
+        ...ids.map((n) => job(`p${n}`, 'pack')),
+        ...ids.map((n) => job(`t${n}`, 'table')),
+      ]),
+    ).toMatchObject({ exit: 0 })
+    expect(await scene.floe('run')).toMatchObject({ exit: 0, stderr: '' })
+  }, 60_000)
+  afterAll(() => scene?.end())
+
+  test('pack: one tar a task, whole, named by results with offset and size', async () => {
+    expect(existsSync(scene.path('outputs', 'pack'))).toBe(false)
+    const rows = await scene.query<{ output: string; pack: string; offset_bytes: number; size_bytes: number }>(
+      "select output, pack, offset_bytes, size_bytes from results where output like 'pack/%' order by output",
+    )
+    expect(rows.map(({ output }) => output)).toEqual(['pack/p1.csv', 'pack/p2.csv', 'pack/p3.csv'])
+    for (const { output, pack, offset_bytes, size_bytes } of rows) {
+      const tar = pack
+      expect(execFileSync('tar', ['-xOf', tar, output], { encoding: 'utf8' })).toBe(`n,text\n${output.at(-5)},x\n`)
+      const text = execFileSync('tail', ['-c', `+${offset_bytes + 1}`, tar])
+        .subarray(0, size_bytes)
+        .toString()
+      expect(text).toBe(`n,text\n${output.at(-5)},x\n`)
+    }
+  })
+
+  test('table: the content is in the merged table, and no file', async () => {
+    expect(readdirSync(scene.path('outputs')).filter((name) => !name.startsWith('.'))).toEqual(['files'])
+    expect(
+      await scene.query('select kind, count(*) as n, sum(n)::int as sum from merged group by 1 order by 1'),
+    ).toEqual([
+      { kind: 'files', n: 3, sum: 6 },
+      { kind: 'pack', n: 3, sum: 6 },
+      { kind: 'table', n: 3, sum: 6 },
+    ])
+  })
+
+  test('equal requests of another campaign are answered from it, and show says which', async () => {
+    const other = await scene.sibling('other', `reuse: [../c]\nslots: 2\n`)
+    other.program('w.sh', 'echo "$FLOE_JOB" >>"$RAN"\nprintf "n,text\\n$2,x\\n" >"$1"')
+    const job = (id: string, n: string, more = {}) => ({
+      id,
+      executable: './w.sh',
+      output: [`${id}.csv`],
+      arguments: ['{output:1}', n],
+      ...more,
+    })
+    expect(await other.add([job('same', '1'), job('new', '9'), job('never', '2', { cache: false })])).toMatchObject({
+      exit: 0,
+    })
+    expect(await other.floe('run')).toMatchObject({ exit: 0, stdout: expect.stringMatching(/1 .*(reused|earlier)/i) })
+    const ran = scene.ran()
+    expect([ran.same, ran.new, ran.never]).toEqual([undefined, 1, 1])
+    const { stdout } = await other.floe('show', 'same')
+    expect(stdout).toMatch(/^same +succeeded/)
+    expect(stdout).toContain(scene.campaign)
+    expect(other.read('outputs/same.csv')).toBe('n,text\n1,x\n')
+    expect(await other.query('select job_id, n from merged order by 1')).toEqual([
+      { job_id: 'never', n: 2 },
+      { job_id: 'new', n: 9 },
+      { job_id: 'same', n: 1 },
+    ])
+  })
+
+  test('a result whose file was spoiled answers no other job', async () => {
+    const other = await scene.sibling('wary', `reuse: [../c]\nslots: 2\n`)
+    other.program('w.sh', 'echo "$FLOE_JOB" >>"$RAN"\nprintf "n,text\\n$2,x\\n" >"$1"')
+    writeFileSync(scene.path('outputs', 'files', 'f3.csv'), 'n,text\n666,y\n')
+    await other.add([{ id: 'wary', executable: './w.sh', output: ['wary.csv'], arguments: ['{output:1}', '3'] }])
+    expect(await other.floe('run')).toMatchObject({ exit: 0 })
+    expect(other.read('outputs/wary.csv')).toBe('n,text\n3,x\n')
+  })
+})
+
+describe('a job that is changed and changed back', () => {
+  afterAll(() => scene?.end())
+
+  test('has the outputs of what it is now, not of what stood there in between', async () => {
+    scene = await Scene.make()
+    scene.program('w.sh', 'echo "$FLOE_JOB" >>"$RAN"\nprintf "n\\n$2\\n" >"$1"')
+    for (const n of ['1', '2', '1']) {
+      await scene.add([{ id: 'a', executable: './w.sh', output: ['a.csv'], arguments: ['{output:1}', n] }])
+      expect(await scene.floe('run')).toMatchObject({ exit: 0 })
+      expect(scene.read('outputs/a.csv')).toBe(`n\n${n}\n`)
+      expect(await scene.query('select n from merged')).toEqual([{ n: Number(n) }])
+    }
+  })
+})
+
+describe('programs that cannot be started', () => {
+  beforeAll(async () => {
+    scene = await Scene.make()
+    scene.program('good.sh', 'echo ok >"$1"')
+  }, 60_000)
+  afterAll(() => scene?.end())
+
+  test.each([
+    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\.\n +do +chmod \+x .*bare\.sh/],
+    [
+      'a wrong interpreter',
+      './wrong.py',
+      '#!/usr/bin/pythno3\n',
+      0o755,
+      /wrong\.py asks for the interpreter \/usr\/bin\/pythno3, which is not there/,
+    ],
+    [
+      'an interpreter that env does not find',
+      './env.py',
+      '#!/usr/bin/env pythno3\n',
+      0o755,
+      /env\.py asks for the interpreter pythno3, which is not on PATH/,
+    ],
+    ['Windows line ends', './dos.sh', '#!/bin/sh\r\necho\r\n', 0o755, /dos\.sh ends in a carriage return(.|\n)*sed -i/],
+    ['not on PATH', 'no-such-program', '', 0, /program no-such-program was not found/],
+    ['an absolute path that is not there', '/no/such/program', '', 0, /program \/no\/such\/program was not found/],
+  ])('%s: named before anything runs, with what to do', async (_what, executable, text, mode, said) => {
+    if (text !== '') scene.program(executable, text, mode)
+    await scene.add([
+      { id: 'bad', executable, output: ['bad.txt'] },
+      { id: 'good', executable: './good.sh', output: ['good.txt'] },
+    ])
+    const { exit, stdout, stderr } = await scene.floe('run')
+    expect({ exit, stdout }).toEqual({ exit: 2, stdout: '' })
+    expect(stderr).toMatch(said)
+    expect(scene.has('outputs/good.txt')).toBe(false)
+  })
+
+  test('mended, it runs', async () => {
+    await scene.add([{ id: 'bad', executable: './good.sh', output: ['bad.txt'], arguments: ['{output:1}', 'now'] }])
+    expect(await scene.floe('run')).toMatchObject({ exit: 0 })
+    expect(scene.read('outputs/bad.txt')).toBe('ok\n')
+  })
+
+  test('two gigabytes on standard output fill neither the disk nor the log', async () => {
+    await scene.add([{ id: 'flood', executable: 'head', arguments: ['-c', '2000000000', '/dev/zero'] }], 'flood.ndjson')
+    const run = scene.start(['run'])
+    let most = 0
+    await scene.until('the flood ends', async () => {
+      most = Math.max(most, Number(execFileSync('du', ['-sm', scene.root], { encoding: 'utf8' }).split('\t')[0]))
+      return Promise.race([run.end, sleep(50).then(() => undefined)])
+    })
+    expect(await run.end).toMatchObject({ exit: 0 })
+    // Between two looks of the runner a fast program gets ahead, the more the busier the machine is.
+    expect(most).toBeLessThan(1700)
+    const [row] = await scene.query<{ bytes: number; total: number }>(
+      "select log_stdout.bytes as bytes, log_stdout.total as total from attempts where job_id = 'flood'",
+    )
+    expect(row!.bytes).toBeLessThan(11e6)
+    expect(row!.total).toBeLessThanOrEqual(2_000_000_000)
+  })
+})
