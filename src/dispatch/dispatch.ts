@@ -38,6 +38,11 @@ export function nativeIdOf(directory: string): NativeId | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined
 }
 
+/** False: the scheduler was never asked to run the array, so nothing of it can be running. */
+export function wasTried(directory: string): boolean {
+  return existsSync(join(directory, 'tried'))
+}
+
 /** One status call for all arrays. Undefined: the scheduler did not answer, and the last states stand. */
 export async function watchTasks(connector: Connector, ids: readonly NativeId[]): Promise<TaskReport[] | undefined> {
   if (ids.length === 0) return []

@@ -56,7 +56,8 @@ function namesIn(folder: string): string[] {
 }
 
 function readFrom(path: string, start: number): Buffer {
-  const size = statSync(path).size
+  // Taken away since the listing: what was read stays read.
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   if (size <= start) return Buffer.alloc(0)
   const fd = openSync(path, 'r')
   try {

@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { stateFacts } from '../catalog/catalog.ts'
 import type { Offsets } from '../events/events.ts'
 import type { SitePaths } from '../model/campaign.ts'
@@ -42,8 +43,15 @@ export async function liveArrays(
        where array_id = $1 and record_end is not null group by all`,
       [id],
     )
+    const array = arrayOf(id, site, batches)
+    array.noteInferred(
+      await tables.sql.rows<{ job: string; revision: number }>(
+        'select job_id as job, revision from attempts where array_id = $1 and record_end is null',
+        [id],
+      ),
+    )
     arrays.push({
-      array: arrayOf(id, site, batches),
+      array,
       committed: Object.fromEntries(ends.map(({ name, end }) => [name, end])),
     })
   }
@@ -144,9 +152,13 @@ export async function endArrays(
   })
 }
 
-/** The jobs that had started in tasks that are gone, by task; read from the manifest, because no record tells their digest. */
+/**
+ * The jobs that had started in tasks that are gone, by task; read from the manifest, because no record tells their digest. None when the
+ * array's directory was taken away: nothing is known of its jobs then, and they wait for a plan.
+ */
 export function lostJobs(array: LiveArray): TaskJobs[] {
   const byTask = new Map<number, ReturnType<LiveArray['lostJobs']>>()
+  if (!existsSync(join(array.directory, 'index'))) return []
   for (const lost of array.lostJobs()) byTask.set(lost.task, [...(byTask.get(lost.task) ?? []), lost])
   return [...byTask].map(([task, lost]) => {
     const names = new Set(lost.map(({ job, revision }) => `${revision} ${job}`))
@@ -160,6 +172,7 @@ export function lostJobs(array: LiveArray): TaskJobs[] {
 
 /** The jobs that a task left undecided. */
 export function undecidedJobs(array: LiveArray, task: number, attempt: number): TaskJobs {
+  if (!existsSync(join(array.directory, 'index'))) return { task, attempt, jobs: [] }
   const jobs = readManifest(array.directory, task).jobs.filter(({ job, revision }) => !array.isDecided(job, revision))
   return { task, attempt, jobs }
 }

@@ -1,5 +1,5 @@
 import { countStates, stateFacts } from '../catalog/catalog.ts'
-import { type Connector, cancelTasks, nativeIdOf, submitOnce, watchTasks } from '../dispatch/dispatch.ts'
+import { type Connector, cancelTasks, nativeIdOf, submitOnce, wasTried, watchTasks } from '../dispatch/dispatch.ts'
 import { type SitePaths, sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import { mergeOutputs } from '../results/results.ts'
@@ -89,6 +89,8 @@ class Coordinator {
   #verdictsAtPlan = -1
   #fruitless = 0
   #stopping: Outcome['stopped'] = null
+  /** Verdicts when the share of failures was last looked at. */
+  #judged = 0
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
   #unplanned = true
 
@@ -136,7 +138,10 @@ class Coordinator {
     return this.#arrays.size === 0 && (this.#stopping !== null || (this.#cut === 0 && !this.#unplanned))
   }
 
-  /** Arrays that an earlier coordinator left: staged ones are submitted, their records read from the start. */
+  /**
+   * Arrays that an earlier coordinator left; their records are read from the start. One that may have been submitted is submitted as it was
+   * staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
+   */
   async #takeUp(): Promise<void> {
     const { arrays, cut, cutJobs } = await liveArrays(this.#context, this.#site)
     this.#cut = cut
@@ -144,7 +149,10 @@ class Coordinator {
     for (const { array, committed } of arrays) {
       this.#arrays.set(array.id, array)
       array.nativeId = nativeIdOf(array.directory)
-      if (array.nativeId === undefined) await this.#send(array)
+      if (array.nativeId === undefined) {
+        if (wasTried(array.directory)) await this.#submit(array)
+        else for (const { task } of array.batches) array.markGone(task)
+      }
       this.#publisher.addDecided(array, array.harvest(committed))
       this.#total += array.undecidedJobs
     }
@@ -199,7 +207,6 @@ class Coordinator {
   async #send(array: LiveArray): Promise<void> {
     const context = this.#context
     const site = this.#site
-    this.#connector ??= await context.connect()
     await context.tables.view('plan', undefined, 'plan_positions')
     const staged = await stageArray(context.tables, {
       arrayId: array.id,
@@ -223,6 +230,12 @@ class Coordinator {
       for (const { task } of array.batches) array.markGone(task)
       return
     }
+    await this.#submit(array)
+  }
+
+  async #submit(array: LiveArray): Promise<void> {
+    const context = this.#context
+    this.#connector ??= await context.connect()
     array.nativeId = await submitOnce(this.#connector, {
       name: `floe-${context.campaignId.slice(0, 8)}-${array.id}`,
       directory: array.directory,
@@ -302,9 +315,16 @@ class Coordinator {
 
   /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
   async #judge(): Promise<void> {
-    const { failed, succeeded } = this.#publisher.tally
-    if (this.#stopping !== null || failed + succeeded < SHARE_FROM) return
-    if (failed / (failed + succeeded) <= this.#context.settings.stopWhenFailed) return
+    const { tally } = this.#publisher
+    const isTooMuch = () =>
+      tally.failed + tally.succeeded >= SHARE_FROM &&
+      tally.failed / (tally.failed + tally.succeeded) > this.#context.settings.stopWhenFailed
+    const verdicts = tally.failed + tally.succeeded + tally.retried
+    if (this.#stopping !== null || verdicts < this.#judged * 2 || !isTooMuch()) return
+    // Published failures alone tell which are tried again; verdicts double between two looks, so that these cost few commits.
+    this.#judged = verdicts
+    await this.#publish()
+    if (!isTooMuch()) return
     this.#stopping = 'too many failures'
     for (const array of this.#arrays.values()) {
       if (array.nativeId !== undefined) await cancelTasks(this.#connector, array.nativeId, array.unstartedTasks)

@@ -34,6 +34,8 @@ export class LiveArray {
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
   readonly #decided = new Set<string>()
+  /** `revision job` of jobs whose verdict came of what is known of their task; a record line still counts before it. */
+  readonly #inferred = new Set<string>()
   /** Jobs that started and have no verdict yet -> task. */
   readonly #running = new Map<string, { job: string; revision: number; task: number; attempt: number }>()
   readonly #started = new Map<string, TaskStarted>()
@@ -62,7 +64,7 @@ export class LiveArray {
     }
     const { decided, tasks, running } = foldRecords(lines)
     for (const { task, attempt, line } of lines) {
-      if (line.event === 'job started')
+      if (line.event === 'job started' && !this.#inferred.has(`${line.revision} ${line.job}`))
         this.#running.set(`${line.revision} ${line.job}`, { job: line.job, revision: line.revision, task, attempt })
     }
     for (const [name, { started, ended }] of tasks) {
@@ -88,7 +90,15 @@ export class LiveArray {
   }
 
   isDecided(job: string, revision: number): boolean {
-    return this.#decided.has(`${revision} ${job}`)
+    return this.#decided.has(`${revision} ${job}`) || this.#inferred.has(`${revision} ${job}`)
+  }
+
+  /** Jobs that have an inferred verdict now: none of them is given another. */
+  noteInferred(jobs: readonly { readonly job: string; readonly revision: number }[]): void {
+    for (const { job, revision } of jobs) {
+      this.#inferred.add(`${revision} ${job}`)
+      this.#running.delete(`${revision} ${job}`)
+    }
   }
 
   /** Tasks that their runner gave up since the last call. */
@@ -154,6 +164,7 @@ export class LiveArray {
 
   /** Asks the runners, on the site, to end these jobs. Written whole: an empty file would cancel all. */
   askCancel(jobs: readonly { job: string }[]): void {
+    if (!existsSync(this.directory)) return
     const path = join(this.directory, 'cancel')
     const asked = existsSync(path) ? readFileSync(path, 'utf8') : ''
     const aside = `${path}.${process.pid}`

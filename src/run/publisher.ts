@@ -117,6 +117,7 @@ export class Publisher {
       })
       this.#count(ended)
     }
+    array.noteInferred(jobs)
   }
 
   /** Publishes what waits, in one commit a table. Returns how many rows. */

@@ -1,6 +1,7 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { sitePaths } from '../../../src/model/campaign.ts'
 import type { RunContext } from '../../../src/run/run.ts'
 import { planCampaign, runCampaign } from '../../../src/run/run.ts'
 import { madeCampaign, runContext } from '../../fakes/campaign.ts'
@@ -131,6 +132,39 @@ describe('a campaign', () => {
     expect(report.stopped).toBe('too many failures')
     await context.tables.close()
   })
+
+  test('failures that are tried again stop nothing', async () => {
+    const fate = ({ try: nth }: { try: number }): Fate => (nth === 1 ? { class: 'app' } : {})
+    const context = await madeCampaign(grid(60), scriptedConnector(fate), 'retries: {app: {tries: 2}}')
+    const report = await runCampaign(context)
+    expect(report).toMatchObject({ stopped: null, counts: { succeeded: 60 } })
+    await context.tables.close()
+  })
+
+  test('an array that was staged and never submitted is let go; its jobs are planned again', async () => {
+    const connector = scriptedConnector()
+    const context = await madeCampaign(grid(6), connector)
+    const connect = () => Promise.reject(new Error('killed'))
+    await expect(runCampaign({ ...context, connect })).rejects.toThrow('killed')
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 6 })
+    expect(connector.submitted).toMatchObject([expect.stringContaining('a000002')])
+    for (const [job, count] of connector.runs) expect(count, job).toBe(1)
+    await context.tables.close()
+  })
+
+  test('an array that may have been submitted keeps the manifest that its tasks may be reading', async () => {
+    const connector = scriptedConnector()
+    const context = await madeCampaign(grid(6), connector)
+    const submit = () => Promise.reject(new Error('killed'))
+    const mortal = { ...context, connect: async () => ({ ...connector, submit }) }
+    await expect(runCampaign(mortal)).rejects.toThrow('killed')
+    const manifest = join(sitePaths(context.paths.scratch, context.campaignId).arrays, 'a000001', 'manifest')
+    const { ino } = statSync(manifest)
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 6 })
+    expect(statSync(manifest).ino).toBe(ino)
+    expect(connector.submitted).toMatchObject([expect.stringContaining('a000001')])
+    await context.tables.close()
+  })
 })
 
 describe('killed at any step and run again', () => {
@@ -162,6 +196,24 @@ describe('killed at any step and run again', () => {
       if (survived) break
     }
     expect(step).toBeGreaterThan(12)
+  })
+
+  test('tells of a lost job once', async () => {
+    for (let step = 5; ; step++) {
+      let vanished = false
+      const connector = scriptedConnector(({ job }) => {
+        if (job !== 'job0003' || vanished) return {}
+        vanished = true
+        return 'vanish'
+      })
+      const context = await madeCampaign(grid(6), connector, 'batch: {jobs: 6}')
+      const survived = await runUntil(context, step)
+      expect((await runCampaign(context)).counts, `stopped at step ${step}`).toMatchObject({ succeeded: 6 })
+      const lost = (await attempts(context)).filter(({ verdict }) => verdict === 'lost')
+      expect(lost, `stopped at step ${step}`).toMatchObject([{ job_id: 'job0003', try: 1 }])
+      await context.tables.close()
+      if (survived) break
+    }
   })
 
   /** Runs until it dies just before (odd) or after (even) a commit or submission; true: there is no such step any more. */
