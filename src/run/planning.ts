@@ -88,6 +88,7 @@ async function askAgain({ tables, clock, user }: RunContext): Promise<void> {
 
 /**
  * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live.
+ * A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
  * After a failure for memory or walltime the next try asks for more, by the policy.
  */
 export async function chooseRunnable(context: RunContext): Promise<{ jobs: number; missing: number }> {
@@ -107,7 +108,7 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
       select j.executable, avg(a.wall_sec) as seconds
       from attempts a join jobs j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
     batched as (
-      select p.job_key, p.revision from plan_positions p join batches b
+      select p.job_key from plan_positions p join batches b
         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
       where b.state in ('cut', 'staged', 'submitted'))
     select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing,
@@ -115,7 +116,7 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
         'walltime_sec': ${grown('walltime', 'walltime_sec')}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
         'container': j.container, 'publish': coalesce(j.publish, 'files')})::VARCHAR as resource_class
     from jobs j left join last l using (job_key, revision) left join usual u using (executable)
-      anti join batched x on x.job_key = j.job_key and x.revision = j.revision
+      anti join batched x on x.job_key = j.job_key
     where j.state = 'pending' and (j.site is null or j.site = '${settings.site.replaceAll("'", "''")}')`)
   const [count] = await sql.rows<{ jobs: number; missing: number }>(
     'select count(*) filter (not missing)::integer as jobs, count(*) filter (missing)::integer as missing from runnable',
