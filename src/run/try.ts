@@ -61,7 +61,7 @@ export async function tryJob(
     campaign: campaignId,
     outputs,
     sandboxesMax: settings.sandboxesMax,
-    keepsAll: true,
+    rehearsal: true,
     roots: settings.roots,
     tasks: [
       {

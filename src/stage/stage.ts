@@ -4,6 +4,7 @@ import { FloeError } from '../model/errors.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
+import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
 import { checkPinned, probeSiteProgram, stageProgram } from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
@@ -22,8 +23,11 @@ export interface StageOptions {
   readonly campaign: string
   readonly outputs: string
   readonly sandboxesMax: number
-  /** Keeps the sandboxes of jobs that succeed too. */
-  readonly keepsAll?: true
+  /**
+   * A rehearsal: sandboxes of jobs that succeed are kept too, files are taken as they lie there now, whatever table `files` knows of
+   * them, and what people asked for (hold, cancel) is not looked at.
+   */
+  readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
@@ -87,7 +91,7 @@ export async function stageArray(
       publish,
       outputs: options.outputs,
       sandboxes_max: options.sandboxesMax,
-      ...(options.keepsAll && { sandboxes_all: true as const }),
+      ...(options.rehearsal && { sandboxes_all: true as const }),
     }
   })
   writeManifest(options.directory, headers, lines)
@@ -131,9 +135,13 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
        'container': j.container, 'stdin': j.stdin, 'stdout': j.stdout, 'check': j."check", 'cache': j.cache})::varchar as json
      from chosen c join jobs_rows j using (job_key, revision) left join tried t using (job_key, revision)
        left join asked a using (job_key)
-     where not j.withdrawn
+     where not j.withdrawn${
+       options.rehearsal
+         ? ''
+         : `
        and a.gate is distinct from 'hold'
-       and not coalesce(a.ask in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0), false)
+       and not coalesce(a.ask in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0), false)`
+     }
      order by c.task, c.position`,
   )
   for await (const chunk of stream) for (const { json } of chunk) rows.push(JSON.parse(json) as StagedRow)
@@ -169,7 +177,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
 async function stagedFiles(
   tables: Tables,
   rows: readonly StagedRow[],
-  { roots, cache }: StageOptions,
+  { roots, cache, rehearsal }: StageOptions,
 ): Promise<Map<string, StagedFile>> {
   const urls = new Set<string>()
   for (const row of rows) {
@@ -196,7 +204,11 @@ async function stagedFiles(
       }
       const path = sitePath(url, roots)
       if (path === undefined) continue
-      known.set(url, { path, digest: digest ?? `undigested:${url}`, sizeBytes: size_bytes, mtimeUs: mtime_us })
+      const undigested = `undigested:${url}`
+      if (rehearsal) {
+        const content = kind === 'input' ? undigested : hashContent(path)
+        known.set(url, { path, digest: content, sizeBytes: null, mtimeUs: null })
+      } else known.set(url, { path, digest: digest ?? undigested, sizeBytes: size_bytes, mtimeUs: mtime_us })
     }
   }
   return known
