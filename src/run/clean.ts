@@ -17,7 +17,8 @@ const KEEP_BYTES = 1e9
 
 /**
  * Frees what no live work needs: directories of ended arrays beyond the newest `keepBytes`, programs and fetched inputs in the site's cache
- * that no live array names, old parts of tables. Never touches outputs, and nothing of arrays that are live.
+ * that no live array names, old parts of tables. Never touches outputs, nothing of arrays that are live, and no array that holds the only
+ * copy of an output of `publish: table`.
  */
 export async function cleanCampaign(
   context: RunContext,
@@ -25,8 +26,9 @@ export async function cleanCampaign(
 ): Promise<CleanReport> {
   const { tables } = context
   const { arrays, cache } = sitePaths(context.paths.scratch, context.campaignId)
-  // Contents of `publish: table` lie in the directories of arrays until they are merged.
+  // Contents of `publish: table` lie in the directories of arrays until they are merged, and for good where they could not be.
   await mergeOutputs(tables, { root: context.paths.root })
+  const unmerged = await unmergedArrays(context, arrays)
   await tables.view('batches')
   const live = await tables.sql.rows<{ array_id: string }>(
     "select distinct array_id from batches where state in ('staged', 'submitted')",
@@ -35,7 +37,7 @@ export async function cleanCampaign(
   const freed = { arrays: 0, cached: 0, bytes: 0 }
   let kept = 0
   const ended = (existsSync(arrays) ? readdirSync(arrays) : [])
-    .filter((id) => !liveIds.has(id))
+    .filter((id) => !liveIds.has(id) && !unmerged.has(id))
     .sort()
     .reverse()
   for (const id of ended) {
@@ -63,6 +65,20 @@ export async function cleanCampaign(
     freed.bytes += freedBytes
   }
   return { arrays: freed.arrays, cached: freed.cached, parts, freed_bytes: freed.bytes }
+}
+
+/** Ids of arrays with contents that are in no file and not in the merged table: no table by their name, unreadable, or of other types. */
+async function unmergedArrays({ tables }: RunContext, arrays: string): Promise<ReadonlySet<string>> {
+  if ((await tables.view('results')).parts.length === 0) return new Set()
+  const merged = await tables.view('merged')
+  const rest = merged.parts.length === 0 ? '' : 'anti join merged m using (job_digest, output)'
+  const rows = await tables.sql.rows<{ array_id: string }>(
+    `select distinct split_part(pack[len($1) + 2:], '/', 1) as array_id
+     from (from results where url is null qualify row_number() over (partition by output order by published_at desc) = 1) r ${rest}
+     where starts_with(pack, $1 || '/')`,
+    [arrays],
+  )
+  return new Set(rows.map(({ array_id }) => array_id))
 }
 
 function treeBytes(path: string): number {
