@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { FloeError } from '../model/errors.ts'
 import type { Adding, JobFile } from './adding.ts'
-import { excerpt, type Fault, type GivenJob } from './given.ts'
-import { type Given, jobForm } from './job-form.ts'
+import { excerpt } from './given.ts'
+import type { Given } from './job-form.ts'
 import { LINE_MAX, lineBlocks } from './lines.ts'
 import { notUtf8, tooLongFault } from './read-ndjson.ts'
 import { Spool } from './spool.ts'
 import { expandTemplates } from './templates.ts'
+import { named, type ReadPiece } from './yaml-job.ts'
 import { parsePlain } from './yaml-plain.ts'
 
 /** Lines that begin with a key at the margin, and all up to the next. */
@@ -102,12 +103,6 @@ const notMap = (file: JobFile, line: number, text: string): FloeError =>
     details: { file: file.name, line },
   })
 
-export interface ReadPiece {
-  readonly line: number
-  readonly form?: GivenJob | Fault
-  readonly templates?: Given
-}
-
 const NAME = /^([A-Za-z0-9_][\w. +/=@-]*):(?: *| +#.*)$/
 
 async function readPiece({ line, lines, tooLong }: Piece): Promise<ReadPiece[]> {
@@ -123,6 +118,3 @@ async function readPiece({ line, lines, tooLong }: Piece): Promise<ReadPiece[]> 
   const { parsePiece } = await import('./yaml-piece.ts')
   return parsePiece(line, lines)
 }
-
-export const named = (line: number, name: string, value: Given): ReadPiece =>
-  name === 'templates' ? { line, templates: value } : { line, form: jobForm(value, name) }

@@ -1,7 +1,7 @@
 import { isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import { excerpt, type Fault } from './given.ts'
 import { type Given, jobForm } from './job-form.ts'
-import { named, type ReadPiece } from './read-yaml.ts'
+import { named, type ReadPiece } from './yaml-job.ts'
 
 /** Jobs are read apart from each other, so an anchor holds within one job; aliases may make so many values at most. */
 const ALIASES_MAX = 1000
