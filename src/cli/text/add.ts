@@ -25,8 +25,9 @@ function rejects({ rejected, rejects: first }: AddReport): string {
   if (rejected === 0) return ''
   const shown = first.slice(0, SHOWN)
   const title = rejected > shown.length ? `rejected, first ${shown.length} of ${formatCount(rejected)}:` : 'rejected:'
+  // The line comes last in the first column: cut, it would be the line that is lost.
   const columns = [
-    { title: '', max: 40 },
+    { title: '', max: 1000 },
     { title: '', max: 30 },
     { title: '', max: 200 },
     { title: '', max: 200 },

@@ -8,6 +8,9 @@ export function near(path: string, from = process.cwd()): string {
   return below.startsWith('..') ? path : below
 }
 
-/** A word to be typed into a shell: quoted when it needs to be. */
-export const shellWord = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${visible(word).replaceAll("'", "'\\''")}'`
+/** A word to be typed into a shell: quoted when it needs to be; with escapes that the shell reads where it cannot be shown as it is. */
+export function shellWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word
+  if (visible(word) === word) return `'${word.replaceAll("'", "'\\''")}'`
+  return `$'${visible(word.replace(/[\\']/g, '\\$&'))}'`
+}
