@@ -131,7 +131,8 @@ export class Scene {
   }
 
   async json<T = Record<string, unknown>>(...words: string[]): Promise<T> {
-    const { stdout, stderr } = await this.floe(...words, '--json')
+    const [verb, ...rest] = words
+    const { stdout, stderr } = await this.floe(verb!, '--json', ...rest)
     try {
       return JSON.parse(stdout) as T
     } catch (cause) {
