@@ -21,7 +21,7 @@ await build({
 })
 const child = spawn(process.execPath, [join(outdir, 'main.js'), ...process.argv.slice(2)], { stdio: 'inherit' })
 // The benchmark ends what it started; this process only waits for it.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => {
   rmSync(outdir, { recursive: true, force: true })
   process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)

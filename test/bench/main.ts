@@ -8,6 +8,7 @@ import { HEADER, type Line, render, toJson } from './figures.ts'
 import type { Ground } from './ground.ts'
 import { benchLook } from './look.ts'
 import { benchMapPhase } from './map-phase.ts'
+import { stopAll } from './measure.ts'
 import { benchPlan } from './plan.ts'
 import { benchMemory } from './run-memory.ts'
 import { benchRuns } from './runs.ts'
@@ -51,6 +52,13 @@ async function main(): Promise<number> {
   const programs = dirname(fileURLToPath(import.meta.url))
   const root = resolve(programs, '..', '..')
   const scratch = mkdtempSync(join(values.scratch, 'floe-bench-'))
+  for (const word of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(word, () => {
+      stopAll()
+      rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
+      process.exit(130)
+    })
+  }
   const lines: Line[] = []
   const ground: Ground = {
     root,

@@ -29,6 +29,7 @@ export async function measure(call: Call): Promise<Measured> {
   const tree = new ProcessTree(running.child.pid!)
   const timer = setInterval(() => tree.look(), call.sampleMs || SAMPLE_MS)
   if (call.sampleMs === 0) clearInterval(timer)
+  RUNNING.add(tree)
   const ended = new Promise<{ exit: number; at: number }>((resolve, reject) => {
     running.child.on('error', reject)
     running.child.on('exit', (code) => resolve({ exit: code ?? -1, at: performance.now() }))
@@ -43,6 +44,17 @@ export async function measure(call: Call): Promise<Measured> {
     return { wallSec: (at - started) / 1000, peakBytes: tree.peakBytes, stdout: running.stdout() }
   } finally {
     clearInterval(timer)
+    RUNNING.delete(tree)
+  }
+}
+
+const RUNNING = new Set<ProcessTree>()
+
+/** Kills all that is measured now or runs beside, with all that it started. For the end of the benchmark before its time. */
+export function stopAll(): void {
+  for (const tree of RUNNING) {
+    tree.look()
+    for (const one of tree.seen()) signal(one, 'SIGKILL')
   }
 }
 
@@ -57,6 +69,7 @@ export interface Beside {
 export function beside(call: Call): Beside {
   const { child, stderr } = start(call)
   const tree = new ProcessTree(child.pid!)
+  RUNNING.add(tree)
   let over = false
   const exit = new Promise<void>((resolve) => {
     child.on('exit', () => {
@@ -78,6 +91,7 @@ export function beside(call: Call): Beside {
         for (const one of tree.seen()) signal(one, 'SIGKILL')
         await new Promise((resolve) => setTimeout(resolve, 200))
       }
+      RUNNING.delete(tree)
     },
   }
 }
