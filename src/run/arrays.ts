@@ -68,8 +68,8 @@ export async function assignArray(
   const snapshot = await tables.view('batches')
   const jobsMax = first ? FIRST_ARRAY_JOBS_MAX : ARRAY_JOBS_MAX
   const tasksMax = first ? Math.min(ARRAY_TASKS_MAX, settings.slots * 64) : ARRAY_TASKS_MAX
-  const [next] = await sql.rows<{ array_id: string }>(
-    `select 'a' || lpad((coalesce(max(substr(array_id, 2)::bigint), 0) + 1)::varchar, 6, '0') as array_id from batches`,
+  const [next] = await sql.rows<{ number: number }>(
+    'select (coalesce(max(substr(array_id, 2)::bigint), 0) + 1)::double as number from batches',
   )
   await sql.run(`create or replace temp table assigned as
     with cut as (select * from batches where state = 'cut'),
@@ -77,22 +77,35 @@ export async function assignArray(
     ranked as (
       select batch_id, jobs, resource_class, row_number() over w - 1 as task, sum(jobs) over w - jobs as before
       from cut where resource_class = (from chosen) window w as (order by batch_id rows unbounded preceding))
-    select batch_id, task::integer as task, jobs, resource_class, '${next!.array_id}' as array_id
+    select batch_id, task::integer as task, jobs, resource_class
     from ranked where before < ${jobsMax} and task < ${tasksMax}`)
   const rows = await sql.rows<BatchRow>('from assigned order by task')
   if (rows.length === 0) return undefined
-  const array = arrayOf(next!.array_id, site, rows)
-  mkdirSync(array.directory, { recursive: true, mode: 0o700 })
+  const array = arrayOf(makeDirectory(site, next!.number), site, rows)
   await commitBatches(tables, snapshot, {
     operation: `stage ${array.id}`,
     guard,
-    select: `select b.* replace (coalesce(a.array_id, b.array_id) as array_id, coalesce(a.task, b.task) as task,
+    select: `select b.* replace (case when a.batch_id is null then b.array_id else '${array.id}' end as array_id, coalesce(a.task, b.task) as task,
         case when a.batch_id is null then b.state else 'staged' end as state,
         case when a.batch_id is null then b.updated_at else now() end as updated_at)
       from batches b left join assigned a using (batch_id)`,
   })
   await tables.view('batches')
   return array
+}
+
+/** The directory of a new array. One that is there already, as after tables came back from a backup, keeps its records; the next number is taken. */
+function makeDirectory(site: SitePaths, from: number): string {
+  mkdirSync(site.arrays, { recursive: true, mode: 0o700 })
+  for (let number = from; ; number++) {
+    const id = `a${String(number).padStart(6, '0')}`
+    try {
+      mkdirSync(join(site.arrays, id), { mode: 0o700 })
+      return id
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+    }
+  }
 }
 
 /** How many arrays the batches that are cut will make. */

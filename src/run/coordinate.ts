@@ -302,7 +302,7 @@ class Coordinator {
     this.#heededAt = this.#context.clock.ticks()
     const news = await this.#requests.news()
     if (news.jobs) {
-      await lookAtFiles(this.#context, { stale: 'leave', digests: true })
+      await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
       this.#unplanned = true
     }
     if (!news.requests) return

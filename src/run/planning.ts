@@ -19,6 +19,8 @@ export async function lookAtFiles(
   wish: {
     stale: 'ask' | 'rerun' | 'keep' | 'leave'
     digests: boolean
+    /** Stops a commit when the lease was lost. */
+    guard?: () => Promise<void>
     onProgress?: (files: number) => void
     signal?: AbortSignal
   },
@@ -36,16 +38,17 @@ export async function lookAtFiles(
     const names = sighting.changed.slice(0, 3).join(', ')
     throw new FloeError(
       'RESULTS_STALE',
-      `${stale.toLocaleString('en')} results are stale: ${names}${sighting.changed.length > 3 ? ' and more' : ''} changed since they were made.`,
+      `${stale === 1 ? '1 result is' : `${stale.toLocaleString('en')} results are`} stale: ${names}${sighting.changed.length > 3 ? ' and more' : ''} changed since they were made.`,
       {
         details: { stale, changed: sighting.changed },
       },
     )
   }
-  if (stale > 0 && wish.stale === 'rerun') await askAgain(context)
+  if (stale > 0 && wish.stale === 'rerun') await askAgain(context, wish.guard)
   if (sighting.news > 0) {
     await commitSighting(tables, {
       clock,
+      ...(wish.guard && { guard: wish.guard }),
       acceptChanged: stale === 0 || wish.stale === 'rerun' || wish.stale === 'keep',
     })
     await tables.view('files')
@@ -71,10 +74,11 @@ async function staleJobs(tables: RunContext['tables']): Promise<void> {
 }
 
 /** Puts a retry request for each stale job: they are pending again. */
-async function askAgain({ tables, clock, user }: RunContext): Promise<void> {
+async function askAgain({ tables, clock, user }: RunContext, guard?: () => Promise<void>): Promise<void> {
   const requests = await tables.view('requests', undefined, 'requests_now')
   await tables.commit('requests', {
     operation: 'run --rerun',
+    ...(guard && { guard }),
     expect: requests.version,
     select:
       `select '${clock.uuid()}' as request_id, (select coalesce(max(seq), 0) + 1 from requests_now) as seq, 'retry' as action,

@@ -35,6 +35,7 @@ export async function runCampaign(context: RunContext, options: RunOptions = {})
     await lookAtFiles(context, {
       stale: options.stale ?? 'ask',
       digests: true,
+      guard: () => lease.guard(),
       ...(options.signal && { signal: options.signal }),
     })
     if (options.jobsPerBatch !== undefined || options.batchSeconds !== undefined)
@@ -59,7 +60,7 @@ export async function planCampaign(
 ): Promise<PlanReport | { missing: number; jobs: 0 }> {
   const lease = takeLease(context.paths.root, context.clock)
   try {
-    await lookAtFiles(context, { stale: 'ask', digests: false })
+    await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
     await dropCut(context, () => lease.guard())
     const { jobs, missing } = await chooseRunnable(context)
     if (jobs === 0) return { missing, jobs: 0 }

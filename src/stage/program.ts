@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
+import { hashContent } from './look-up.ts'
 import type { StagedFile, StagedProgram } from './manifest-rows.ts'
 
 /** A program with its helper files, by content. */
@@ -48,6 +49,12 @@ export function stageProgram(cache: string, { executable, program, files }: Prog
   const target = join(aside, basename(staged.program))
   copyFileSync(program.path, target)
   chmodSync(target, 0o500)
+  if (program.digest.startsWith('sha256:') && hashContent(target) !== program.digest) {
+    rmSync(aside, { recursive: true, force: true })
+    throw new FloeError('STAGE_FAILED', `The program ${executable} changed while it was being staged.`, {
+      hint: 'Run again when the file is at rest.',
+    })
+  }
   try {
     renameSync(aside, folder)
   } catch (cause) {

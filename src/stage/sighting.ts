@@ -78,15 +78,36 @@ export async function sightFiles(tables: Tables, options: SightingOptions): Prom
   return { files: look.files, missing: look.missing, changed: look.changed, news: look.newsCount }
 }
 
+/** Commits of others that may come in between. */
+const CONFLICTS_MAX = 10
+
+export interface CommitSighting {
+  readonly acceptChanged: boolean
+  readonly clock: Clock
+  readonly guard?: () => Promise<void>
+}
+
 /**
  * Makes table `files` say what `files_seen` holds. Without `acceptChanged`, files that results were made of keep what the table says,
  * so that the next look notices again.
  */
-export async function commitSighting(tables: Tables, options: { acceptChanged: boolean; clock: Clock }): Promise<void> {
+export async function commitSighting(tables: Tables, options: CommitSighting): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await commitOnce(tables, options)
+    } catch (cause) {
+      // An `add` came in between: its rows are kept, and what was seen is put on top.
+      if (!(cause instanceof FloeError && cause.code === 'TABLE_CONFLICT') || tries === CONFLICTS_MAX) throw cause
+    }
+  }
+}
+
+async function commitOnce(tables: Tables, options: CommitSighting): Promise<void> {
   const wanted = options.acceptChanged ? 'true' : 'not changed'
   const snapshot = await tables.view('files')
   await tables.commit('files', {
     operation: 'look up files',
+    ...(options.guard && { guard: options.guard }),
     expect: snapshot.version,
     remove: snapshot.parts,
     select: `select f.* replace (
