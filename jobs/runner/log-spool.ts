@@ -94,7 +94,9 @@ export class LogSpool {
 
   /** Takes what the running job has written so far. It must be the last that was told, so that no other job's bytes come behind its mark. */
   follow(mark: string): void {
-    if (fstatSync(this.fd).size < this.#at) this.#rewind()
+    const { size } = fstatSync(this.fd)
+    if (size < this.#at) this.#rewind()
+    else if (size - this.#at > SPOOL_MAX) this.#leap(size)
     const sign = Buffer.from(mark)
     do {
       if (this.#find(sign) >= 0) return
@@ -105,6 +107,19 @@ export class LogSpool {
     this.#take(this.#to - this.#from)
     ftruncateSync(this.fd, 0)
     this.#rewind()
+  }
+
+  /** Passes over the middle of a flood: a program that writes faster than this reads would fill the disk meanwhile. */
+  #leap(size: number): void {
+    do this.#take(Math.min(this.#to - this.#from, Math.max(0, HEAD_BYTES - this.#total)))
+    while (this.#total < HEAD_BYTES && this.#fill())
+    const bytes = size - TAIL_BYTES - this.#at
+    if (bytes <= this.#to - this.#from) return
+    this.#total += bytes
+    this.#at += bytes
+    this.#from = this.#to = 0
+    this.#tail = []
+    this.#tailBytes = 0
   }
 
   /** The stream of the job whose mark this is, or all that is there; null when it wrote nothing. */
