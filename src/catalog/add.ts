@@ -52,6 +52,7 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
   const adding = new Adding({
     sql: tables.sql,
     scratch: join(options.cache, `add-${clock.uuid()}`),
+    isLean: paths.some((path) => !BY_SQL.test(path)),
     signal: options.signal,
     onRows: (jobs) => options.onProgress?.({ path: current, jobs }),
   })
@@ -81,6 +82,9 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
     await adding.close()
   }
 }
+
+/** Formats that SQL reads by itself. */
+const BY_SQL = /\.(?:ndjson|jsonl|parquet)$/i
 
 type Reader = (adding: Adding, file: JobFile) => Promise<void>
 

@@ -3,9 +3,6 @@ import { quoteText } from '../ports/tables/tables.ts'
 import type { Adding } from './adding.ts'
 import { isGlob } from './paths.ts'
 
-/** `problem` of rows that were rejected because of other rows. */
-const CLASHED = 100
-
 /** Rounds of a search that ends by itself; each settles at least one row for good. */
 const ROUNDS = 10_000
 
@@ -16,14 +13,14 @@ async function reject({ sql }: Adding, found: string): Promise<number> {
   if (counted!.n === 0) return 0
   await sql.run(`INSERT INTO add_faults SELECT r.file, r.line, r.job_id, left(c.value, 200), c.reason, c.hint
     FROM add_clashes c JOIN add_lined r USING (row)`)
-  await sql.run(`UPDATE add_rows SET problem = ${CLASHED} WHERE rowid IN (SELECT row FROM add_clashes)`)
+  await sql.run('INSERT INTO add_gone SELECT row FROM add_clashes')
   return counted!.n
 }
 
 /** Of rows with one id all but the first are rejected; also ids that share a key, which nobody has ever seen. */
 export async function rejectDuplicates(adding: Adding): Promise<void> {
   const [counted] = await adding.sql.rows<{ same: boolean }>(
-    'SELECT count(*) = count(DISTINCT job_key) AS same FROM add_rows WHERE problem = 0',
+    'SELECT count(*) = count(DISTINCT job_key) AS same FROM add_lined WHERE problem = 0',
   )
   if (counted!.same) return
   await reject(
@@ -31,7 +28,7 @@ export async function rejectDuplicates(adding: Adding): Promise<void> {
     `SELECT row, job_id AS value, 'a second job of this id; the first is ' || first AS reason,
        'give it another id' AS hint
      FROM (SELECT row, job_id, first_value(source) OVER w AS first, row_number() OVER w AS n FROM add_lined
-       WHERE problem = 0 AND job_key IN (SELECT job_key FROM add_rows WHERE problem = 0 GROUP BY job_key HAVING count(*) > 1)
+       WHERE problem = 0 AND job_key IN (SELECT job_key FROM add_lined WHERE problem = 0 GROUP BY job_key HAVING count(*) > 1)
        WINDOW w AS (PARTITION BY job_key ORDER BY file, line, row)) WHERE n > 1`,
   )
 }
@@ -44,7 +41,7 @@ export async function rejectSharedOutputs(adding: Adding): Promise<void> {
   const { sql } = adding
   const outputs = '(SELECT file, line, row, job_id, source, unnest(outputs) AS output FROM add_lined WHERE problem = 0)'
   const [counted] = await sql.rows<{ same: boolean }>(
-    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS same FROM (SELECT unnest(outputs) AS output FROM add_rows WHERE problem = 0)`,
+    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS same FROM (SELECT unnest(outputs) AS output FROM add_lined WHERE problem = 0)`,
   )
   if (counted!.same) return
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_outputs AS
@@ -97,11 +94,11 @@ export async function rejectChains(adding: Adding, outputs: string, hasCatalog: 
   const below = `starts_with(url, ${quoteText(`${outputs}/`)})`
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_urls AS
     SELECT row, url, rtrim(substr(url, ${outputs.length + 2}), '/') AS path
-    FROM (SELECT rowid AS row, unnest(list_concat(inputs, files)) AS url FROM add_rows WHERE problem = 0) WHERE ${below}`)
+    FROM (SELECT row, unnest(list_concat(inputs, files)) AS url FROM add_lined WHERE problem = 0) WHERE ${below}`)
   const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_urls')
   if (counted!.n === 0) return
-  const live = 'ANTI JOIN (SELECT job_key FROM add_rows WHERE problem = 0) r USING (job_key)'
-  const all = `SELECT job_id, outputs FROM add_rows WHERE problem = 0
+  const live = 'ANTI JOIN (SELECT job_key FROM add_lined WHERE problem = 0) r USING (job_key)'
+  const all = `SELECT job_id, outputs FROM add_lined WHERE problem = 0
     ${hasCatalog ? `UNION ALL SELECT job_id, outputs FROM (SELECT * FROM add_jobs WHERE NOT withdrawn) ${live}` : ''}`
   await reject(
     adding,

@@ -15,7 +15,7 @@ export interface Merged {
 const TRIES = 20
 
 /**
- * Brings the good rows of `add_rows` into the tables: what is new, what has another text than before (one revision more), what was withdrawn.
+ * Brings the good rows of `add_lined` into the tables: what is new, what has another text than before (one revision more), what was withdrawn.
  * First the files, then the jobs, each in one commit; nothing to change makes no commit. Begins anew when the jobs were changed meanwhile.
  */
 export async function mergeRows(
@@ -25,7 +25,7 @@ export async function mergeRows(
 ): Promise<Merged> {
   for (let tries = 1; ; tries++) {
     try {
-      return await mergeOnce(adding, tables, given)
+      return await adding.withRoom(() => mergeOnce(adding, tables, given))
     } catch (cause) {
       if (!(cause instanceof FloeError && cause.code === 'TABLE_CONFLICT') || tries === TRIES) throw cause
     }
@@ -36,42 +36,50 @@ async function mergeOnce(adding: Adding, tables: Tables, given: { outputs: strin
   const { sql } = adding
   const jobs = await tables.view('jobs', undefined, 'add_jobs')
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_before AS
-    SELECT r.rowid AS row, j.revision, j.bucket, j.withdrawn, j.spec_digest = r.spec_digest AND NOT j.withdrawn AS same
-    FROM add_rows r JOIN (SELECT job_key, revision, bucket, withdrawn, spec_digest FROM add_jobs) j USING (job_key)
+    SELECT r.row, j.revision, j.bucket, j.withdrawn, j.spec_digest = r.spec_digest AND NOT j.withdrawn AS same
+    FROM add_lined r JOIN (SELECT job_key, revision, bucket, withdrawn, spec_digest FROM add_jobs) j USING (job_key)
     WHERE r.problem = 0`)
   const hasCatalog = jobs.parts.length > 0
   if (hasCatalog) await rejectAgainstCatalog(adding)
   await rejectChains(adding, given.outputs, hasCatalog)
-  const merged = await countMerged(adding)
+  const { known, ...merged } = await countMerged(adding)
   if (merged.added + merged.replaced === 0) return merged
+  const fresh = freshRows({ known, ...merged })
   adding.throwIfAborted()
-  await commitFiles(adding, tables)
-  await commitJobs(adding, tables, { jobs, nowMs: given.nowMs })
+  await commitFiles(adding, tables, fresh)
+  await commitJobs(adding, tables, { jobs, fresh, nowMs: given.nowMs })
   return merged
 }
 
-async function countMerged({ sql }: Adding): Promise<Merged> {
-  const [counted] = await sql.rows<{ added: number; unchanged: number; replaced: number }>(
+/** `known`: rows that the catalog has, with whatever text. */
+type Counted = Merged & { readonly known: number }
+
+async function countMerged({ sql }: Adding): Promise<Counted> {
+  const [counted] = await sql.rows<{ added: number; unchanged: number; replaced: number; known: number }>(
     `SELECT count(*) FILTER (WHERE b.row IS NULL OR b.withdrawn) AS added, count(*) FILTER (WHERE b.same) AS unchanged,
-       count(*) FILTER (WHERE NOT b.same AND NOT b.withdrawn) AS replaced
-     FROM (SELECT rowid AS row FROM add_rows WHERE problem = 0) LEFT JOIN add_before b USING (row)`,
+       count(*) FILTER (WHERE NOT b.same AND NOT b.withdrawn) AS replaced, count(b.row) AS known
+     FROM (SELECT row FROM add_lined WHERE problem = 0) LEFT JOIN add_before b USING (row)`,
   )
-  return { added: counted!.added, unchanged: counted!.unchanged, replaced: counted!.replaced }
+  return counted!
 }
 
-const FRESH = `(SELECT r.*, coalesce(b.revision, 0) + 1 AS revision FROM add_lined r LEFT JOIN add_before b USING (row)
-  WHERE r.problem = 0 AND NOT coalesce(b.same, false))`
+/** Rows that the catalog does not have like this, with their revision. */
+function freshRows({ known }: Counted): string {
+  if (known === 0) return '(SELECT *, 1 AS revision FROM add_lined WHERE problem = 0)'
+  return `(SELECT r.*, coalesce(b.revision, 0) + 1 AS revision FROM add_lined r LEFT JOIN add_before b USING (row)
+    WHERE r.problem = 0 AND NOT coalesce(b.same, false))`
+}
 
 /** Each url that the new rows name and the table does not have yet, once. A program stays one whatever else it is (`max(kind)`). */
-async function commitFiles({ sql }: Adding, tables: Tables): Promise<void> {
+async function commitFiles({ sql }: Adding, tables: Tables, fresh: string): Promise<void> {
   await tables.view('files', undefined, 'add_files')
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_urls AS
     SELECT url, max(kind) AS kind, max(size_bytes) AS size_bytes, max(digest) AS digest FROM (
       SELECT unnest(inputs) AS url, 'input' AS kind, unnest(input_sizes) AS size_bytes, unnest(input_digests) AS digest
-        FROM ${FRESH} WHERE input_sizes IS NOT NULL
-      UNION ALL SELECT DISTINCT unnest(inputs), 'input', NULL, NULL FROM ${FRESH} WHERE input_sizes IS NULL
-      UNION ALL SELECT DISTINCT unnest(files), 'file', NULL, NULL FROM ${FRESH} WHERE files IS NOT NULL
-      UNION ALL SELECT DISTINCT executable, 'program', NULL, NULL FROM ${FRESH} WHERE is_program) GROUP BY url`)
+        FROM ${fresh} WHERE input_sizes IS NOT NULL
+      UNION ALL SELECT DISTINCT unnest(inputs), 'input', NULL, NULL FROM ${fresh} WHERE input_sizes IS NULL
+      UNION ALL SELECT DISTINCT unnest(files), 'file', NULL, NULL FROM ${fresh} WHERE files IS NOT NULL
+      UNION ALL SELECT DISTINCT executable, 'program', NULL, NULL FROM ${fresh} WHERE is_program) GROUP BY url`)
   const known = `SELECT u.* FROM add_urls u ANTI JOIN (SELECT url FROM add_files) f USING (url)`
   const [counted] = await sql.rows<{ n: number }>(`SELECT count(*) AS n FROM (${known})`)
   if (counted!.n === 0) return
@@ -85,28 +93,28 @@ async function commitFiles({ sql }: Adding, tables: Tables): Promise<void> {
 async function commitJobs(
   { sql }: Adding,
   tables: Tables,
-  { jobs, nowMs }: { jobs: Snapshot; nowMs: number },
+  { jobs, fresh, nowMs }: { jobs: Snapshot; fresh: string; nowMs: number },
 ): Promise<void> {
   const touched = await sql.rows<{ bucket: number }>('SELECT DISTINCT bucket FROM add_before WHERE NOT same')
   const buckets = new Set(touched.map(({ bucket }) => String(bucket)))
   const remove = jobs.parts.filter((part) => buckets.has(part.partitionValues.bucket ?? ''))
-  const added: Readonly<Record<string, string>> = {
+  const made: Readonly<Record<string, string>> = {
     withdrawn: 'false',
     added_at: `make_timestamptz(${Math.round(nowMs * 1000)})`,
     source: 'source',
     revision: 'revision',
   }
   const columns = TABLES.jobs.columns.map(({ name, type }) => {
-    const value = added[name] ?? (name in ROWS ? `"${name}"` : `CAST(NULL AS ${type})`)
+    const value = made[name] ?? (name in ROWS ? `"${name}"` : `CAST(NULL AS ${type})`)
     return `${value} AS "${name}"`
   })
-  const fresh = `SELECT ${columns.join(', ')} FROM ${FRESH}`
+  const added = `SELECT ${columns.join(', ')} FROM ${fresh}`
   const names = TABLES.jobs.columns.map(({ name }) => `"${name}"`).join(', ')
   const kept = `SELECT ${names} FROM add_jobs WHERE bucket IN (${[...buckets].join(', ')}) AND job_key NOT IN (
-    SELECT r.job_key FROM add_rows r JOIN add_before b ON b.row = r.rowid WHERE r.problem = 0 AND NOT b.same)`
+    SELECT r.job_key FROM add_lined r JOIN add_before b USING (row) WHERE r.problem = 0 AND NOT b.same)`
   await tables.commit('jobs', {
     operation: 'add',
-    select: remove.length === 0 ? fresh : `${fresh} UNION ALL ${kept}`,
+    select: remove.length === 0 ? added : `${added} UNION ALL ${kept}`,
     remove,
     expect: jobs.version,
   })

@@ -1,7 +1,7 @@
 import type { GivenColumn } from './given.ts'
 import { isGlob, isWrongUrl, outputOf } from './paths.ts'
 
-/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see `add_rows`. All are SQL. */
+/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see `add_lined`. All are SQL. */
 interface Problem {
   readonly when: string
   /** Not asked when the source has none of these columns. */
@@ -187,7 +187,7 @@ export function problemSql(columns: ReadonlySet<GivenColumn>): string {
   return `CAST(CASE ${arms.join('\n')} ELSE 0 END AS TINYINT)`
 }
 
-/** value, reason and hint of the rows of `add_rows` that have a problem of their own. */
+/** value, reason and hint of the rows of `add_lined` that have a problem of their own. */
 export function problemTexts(): string {
   const arm = (pick: (problem: Problem) => string) =>
     `CASE problem ${PROBLEMS.map((problem, at) => `WHEN ${at + 1} THEN ${pick(problem)}`).join('\n')} END`

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import { FloeError } from '../model/errors.ts'
 import { quoteName, quotePath } from '../ports/tables/tables.ts'
-import type { Adding, JobFile } from './adding.ts'
+import type { Adding, JobFile, Piece } from './adding.ts'
 import { excerpt, type Fault, type GivenColumn } from './given.ts'
 import { jobForm } from './job-form.ts'
 import { parseJsonTexts } from './json-text.ts'
@@ -18,25 +18,34 @@ export async function readNdjson(adding: Adding, file: JobFile): Promise<void> {
   const measured = await measure(file.path, adding.signal)
   const keys = await sampleKeys(file.path)
   const path = measured.tooLong.length === 0 ? file.path : await withoutLongLines(adding, file.path)
-  const row = await adding.insert(file, typedRead(path, keys))
-  const odd = await oddRows(adding, { path, keys, row })
-  if (odd.length > 0) await readOddLines(adding, file, { odd, row })
-  if (measured.blank.length > 0) await numberAround(adding, measured.blank, row)
+  // SQL keeps twice as much for each thread.
+  const bound = Math.max(1 << 20, measured.longest + 1024)
+  const piece = await adding.insert(file, typedRead(path, keys, bound))
+  const odd = await oddRows(adding, { path, keys, piece, bound })
+  // A blank line is no row: all rows behind it stand a line further down.
+  if (measured.blank.length > 0) {
+    const places = measured.blank.map((line, at) => line - 1 - at)
+    await adding.skipLines(piece, places)
+  }
+  if (odd.length > 0) await readOddLines(adding, file, { odd, piece })
 }
 
 interface Measured {
   /** Numbers of the lines that hold nothing, but for those at the end. */
   readonly blank: number[]
   readonly tooLong: number[]
+  /** Bytes of the longest of the others. */
+  longest: number
 }
 
 /** One look at the bytes of the file, as fast as the disk: where rows are not lines, and what SQL would choke on. */
 async function measure(path: string, signal: AbortSignal | undefined): Promise<Measured> {
-  const measured: Measured = { blank: [], tooLong: [] }
+  const measured: Measured = { blank: [], tooLong: [], longest: 0 }
   let last = 0
   for await (const block of lineBlocks(path, { signal })) {
     if (block.tooLong !== null) measured.tooLong.push(block.line)
     for (const { line, from, to } of linesOf(block)) {
+      if (to - from > measured.longest) measured.longest = to - from
       if (isBlank(block.bytes, from, to)) measured.blank.push(line)
       else last = line
     }
@@ -143,7 +152,7 @@ const typeOf = (column: GivenColumn): string =>
 /** Weights of the keys inside `data` and `resources` in the count of a row's keys. */
 const INNER = { data: 100, resources: 10_000 } as const
 
-function typedRead(path: string, keys: Keys) {
+function typedRead(path: string, keys: Keys, bound: number) {
   const types = [...keys.top].map(([column, name]) => `${quoteName(name)}: '${typeOf(column)}'`)
   const columns = [...keys.top].map(([column, name]) => ({ column, sql: quoteName(name), weight: 1 }))
   const counted: string[] = []
@@ -167,7 +176,7 @@ function typedRead(path: string, keys: Keys) {
   return {
     columns: new Set<GivenColumn>([...columns.map(({ column }) => column), 'keys']),
     select: `SELECT ${list.join(', ')} FROM read_json(${quotePath(path)}, format = 'newline_delimited', ignore_errors = true,
-      maximum_object_size = ${LINE_MAX}, columns = {${types.join(', ')}})`,
+      maximum_object_size = ${bound}, columns = {${types.join(', ')}})`,
   }
 }
 
@@ -182,23 +191,28 @@ function isOdd(column: GivenColumn, sql: string): string {
 }
 
 /** Numbers, from 0, of the rows that SQL did not read as what they are. */
-async function oddRows(adding: Adding, read: { path: string; keys: Keys; row: number }): Promise<Float64Array> {
+async function oddRows(
+  adding: Adding,
+  read: { path: string; keys: Keys; piece: Piece; bound: number },
+): Promise<Float64Array> {
   const { sql } = adding
   const inner = (['data', 'resources'] as const).filter((part) => read.keys[part].size > 0)
   const paths = ['$', ...inner.map((part) => `$.${part}`)].map((path) => `'${path}'`)
   const counts = inner.map((part, at) => ` + ${INNER[part]} * coalesce(len(found[${at + 2}]), 0)`).join('')
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_keys AS
     SELECT CAST(len(found[1])${counts} AS INTEGER) AS keys FROM (SELECT json_keys(json, [${paths.join(', ')}]) AS found
-      FROM read_ndjson_objects(${quotePath(read.path)}, ignore_errors = true, maximum_object_size = ${LINE_MAX}))`)
-  const [both] = await sql.rows<{ read: number; counted: number }>(`SELECT
-    (SELECT count(*) FROM add_rows WHERE rowid >= ${read.row}) AS read, (SELECT count(*) FROM add_keys) AS counted`)
+      FROM read_ndjson_objects(${quotePath(read.path)}, ignore_errors = true, maximum_object_size = ${read.bound}))`)
+  const rows = `(SELECT file_row_number AS place, keys FROM read_parquet(${quotePath(read.piece.path)}))`
+  const [both] = await sql.rows<{ read: number; counted: number }>(
+    `SELECT (SELECT count(*) FROM ${rows}) AS read, (SELECT count(*) FROM add_keys) AS counted`,
+  )
   if (both!.read !== both!.counted) {
     throw new FloeError('JOB_FILE_INVALID', `${read.path} changed while it was read`, {
       hint: 'Wait until the file is complete and add it again; nothing was changed.',
     })
   }
   const odd: number[] = []
-  const query = `SELECT k.rowid AS n FROM add_keys k JOIN add_rows r ON r.rowid = k.rowid + ${read.row}
+  const query = `SELECT k.rowid AS n FROM add_keys k JOIN ${rows} r ON r.place = k.rowid
     WHERE r.keys IS DISTINCT FROM k.keys OR k.keys = 0 ORDER BY n`
   for await (const [chunk] of sql.columns(query))
     for (let at = 0; at < chunk!.length; at++) odd.push(Number(chunk![at]))
@@ -209,9 +223,9 @@ async function oddRows(adding: Adding, read: { path: string; keys: Keys; row: nu
 async function readOddLines(
   adding: Adding,
   file: JobFile,
-  { odd, row }: { odd: Float64Array; row: number },
+  { odd, piece }: { odd: Float64Array; piece: Piece },
 ): Promise<void> {
-  await adding.void(odd, row)
+  await adding.remove(piece, odd)
   const spool = new Spool(adding, file)
   let [number, next] = [0, 0]
   for await (const block of lineBlocks(file.path, { signal: adding.signal })) {
@@ -281,17 +295,3 @@ const notJson = (text: string, { message }: SyntaxError): Fault => ({
   reason: `no JSON: ${message.replace(/, (?:\.\.\.)?".*$/s, '')}`,
   hint: 'write one JSON object in each line',
 })
-
-/** Lines of rows in a file with blank lines in between. */
-async function numberAround(adding: Adding, blank: readonly number[], row: number): Promise<void> {
-  const before = blank.map((line, at) => ({ n: row + line - 1 - at, blank: at + 1 }))
-  const columns = [
-    { name: 'n', type: 'BIGINT' },
-    { name: 'blank', type: 'BIGINT' },
-  ]
-  await adding.sql.load('add_names', columns, [before])
-  await adding.sql.run(`UPDATE add_rows SET line = found.line FROM (
-      SELECT r.rowid AS row, r.rowid - ${row} + 1 + coalesce(b.blank, 0) AS line
-      FROM add_rows r ASOF LEFT JOIN add_names b ON r.rowid >= b.n WHERE r.line IS NULL AND r.rowid >= ${row}) found
-    WHERE add_rows.rowid = found.row`)
-}

@@ -37,7 +37,7 @@ export async function writeRejects(adding: Adding, campaign: string): Promise<Re
   const names = adding.files.map(({ name }) => name)
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_rejects AS
     SELECT ${quoteTexts(names)}[file + 1] AS file, line, job, value, reason, hint FROM (
-      FROM add_faults UNION ALL SELECT file, line, job_id AS job, ${problemTexts()} FROM add_lined WHERE problem BETWEEN 1 AND 99) AS rejected
+      FROM add_faults UNION ALL SELECT file, line, job_id AS job, ${problemTexts()} FROM add_lined WHERE problem > 0) AS rejected
     ORDER BY rejected.file, line`)
   const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_rejects')
   const first = await sql.rows<Reject & { [key: string]: never }>(`SELECT * FROM add_rejects LIMIT ${SHOWN}`)

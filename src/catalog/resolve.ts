@@ -46,7 +46,7 @@ export interface Place {
 /** What a job asks for that says nothing. */
 const ORDINARY = "{'cpus': 1, 'memory_bytes': NULL, 'walltime_sec': NULL, 'gpus': 0, 'nodes': 1}"
 
-/** Columns of `add_rows`: the jobs table without what the merge decides, and what was found wrong. */
+/** Columns of `add_lined`: the jobs table without what the merge decides, and what was found wrong. */
 export const ROWS: Readonly<Record<string, string>> = {
   file: 'INTEGER',
   line: 'BIGINT',
@@ -84,7 +84,7 @@ export const ROWS: Readonly<Record<string, string>> = {
 }
 
 /**
- * SELECT that makes rows of `add_rows` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first
+ * SELECT that makes rows of `add_lined` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first
  * problem. One pass over the rows; a column that the source has not costs nothing.
  */
 export function resolveSql(given: GivenSql, place: Place): string {

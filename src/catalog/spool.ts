@@ -6,7 +6,7 @@ import { isFault } from './job-form.ts'
 
 /** Text that is kept before it goes to the scratch file, and rows of one scratch file, both in characters. */
 const PAGE = 1 << 20
-const PIECE = 48 << 20
+const PIECE = 24 << 20
 
 /** How JSON.stringify spells half of a surrogate pair, which no UTF-8 can hold. */
 const HALF_CHARACTER = /(?<!\\)(?:\\\\)*\\ud[89a-f]/
@@ -14,7 +14,7 @@ const HALF_CHARACTERS = new RegExp(`${HALF_CHARACTER.source}[0-9a-f]{2}`, 'g')
 const BROKEN: Fault = { job: null, value: null, reason: 'a text holds half of a character', hint: 'write it in UTF-8' }
 
 /**
- * Jobs that were read in JavaScript, on their way to `add_rows`: written as NDJSON to a scratch file and read by SQL piece by piece, while
+ * Jobs that were read in JavaScript, on their way to the catalog: written as NDJSON to a scratch file and read by SQL piece by piece, while
  * the next piece is being made. Holds a page in memory whatever the number of jobs.
  */
 export class Spool {
@@ -24,9 +24,11 @@ export class Spool {
   #lines: string[] = []
   #held = 0
   #written = 0
+  /** Characters of the longest line of the piece. */
+  #longest = 0
   #faults: string[] = []
   #piece: { path: string; handle: FileHandle } | undefined
-  #reading: Promise<void> = Promise.resolve()
+  #reading: Promise<unknown> = Promise.resolve()
 
   constructor(adding: Adding, file: JobFile) {
     this.#adding = adding
@@ -48,6 +50,7 @@ export class Spool {
   #take(text: string): boolean {
     this.#lines.push(text)
     this.#held += text.length
+    if (text.length > this.#longest) this.#longest = text.length
     return this.#held >= PAGE
   }
 
@@ -65,7 +68,7 @@ export class Spool {
     if (this.#written >= PIECE) await this.#endPiece()
   }
 
-  /** All rows are in `add_rows` when this resolves. */
+  /** All rows were taken when this resolves. */
   async end(): Promise<void> {
     await this.flush()
     await this.#endPiece()
@@ -82,8 +85,9 @@ export class Spool {
     await piece.handle.close()
     const columns = new Set<GivenColumn>(['line', ...this.#columns])
     this.#reading = this.#adding
-      .append(this.#file, { columns, select: readGiven(piece.path, columns) })
+      .insert(this.#file, { columns, select: readGiven(piece.path, columns, this.#longest) })
       .finally(() => rm(piece.path, { force: true }))
+    this.#longest = 0
     this.#reading.catch(() => {})
   }
 
@@ -100,7 +104,8 @@ export class Spool {
   }
 }
 
-function readGiven(path: string, columns: ReadonlySet<GivenColumn>): string {
+/** `longest` in characters, of which UTF-8 makes three bytes at most. SQL keeps twice the longest line for each thread. */
+function readGiven(path: string, columns: ReadonlySet<GivenColumn>, longest: number): string {
   const types = [...columns].map((name) => `${quoteName(name)}: '${GIVEN[name]}'`)
-  return `SELECT * FROM read_json(${quotePath(path)}, format = 'newline_delimited', columns = {${types.join(', ')}}, maximum_object_size = 67108864)`
+  return `SELECT * FROM read_json(${quotePath(path)}, format = 'newline_delimited', columns = {${types.join(', ')}}, maximum_object_size = ${Math.max(1 << 20, 3 * longest)})`
 }

@@ -75,13 +75,12 @@ async function expandTemplate(adding: Adding, file: JobFile, { line, label, temp
   }
   const select = `SELECT ${line}::BIGINT AS line, ${list.join(', ')} FROM ${together(variables, combine)} ${where ? `WHERE (${where}\n)` : ''}`
   const columns = new Set<GivenColumn>(['line', ...(Object.keys(form) as GivenColumn[])])
-  const before = await adding.count()
-  await adding.append(file, { columns, select }).catch((cause: Error) => {
+  const before = adding.rows
+  await adding.insert(file, { columns, select }).catch((cause: Error) => {
     if (cause instanceof FloeError && cause.code !== 'BUG') throw cause
     throw wrong(cause.message.split('\n')[0]!, 'Correct `where`, or the names in it.')
   })
-  if ((await adding.count()) === before)
-    throw wrong('it makes no job', 'See `where`, and whether the globs match anything.')
+  if (adding.rows === before) throw wrong('it makes no job', 'See `where`, and whether the globs match anything.')
 }
 
 type Wrong = (message: string, hint: string) => FloeError
