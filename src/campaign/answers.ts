@@ -81,6 +81,17 @@ export interface RunReport extends StateCounts {
   }
   readonly missing: number
   readonly merged_rows: number | null
+  /** Outputs that look like tables and are not in the merged one; why, of the first 50. */
+  readonly left_out: {
+    readonly outputs: number
+    readonly conflicts: readonly {
+      readonly output: string
+      readonly column: string
+      readonly found: string
+      readonly wanted: string
+    }[]
+    readonly unreadable: readonly { readonly output: string; readonly reason: string }[]
+  }
   readonly seconds: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
 }

@@ -66,6 +66,11 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
     decided: { succeeded, failed, cancelled, lost, reused },
     missing,
     merged_rows: merged?.rows ?? null,
+    left_out: {
+      outputs: merged?.skipped ?? 0,
+      conflicts: merged?.conflicts ?? [],
+      unreadable: merged?.unreadable ?? [],
+    },
     seconds: elapsedSec,
     stopped,
   }

@@ -2,7 +2,7 @@ import { countStates, stateFacts } from '../catalog/catalog.ts'
 import { type Connector, cancelTasks, nativeIdOf, submitOnce, wasTried, watchTasks } from '../dispatch/dispatch.ts'
 import { type SitePaths, sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import { mergeOutputs } from '../results/results.ts'
+import { type Merged, mergeOutputs } from '../results/results.ts'
 import { stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
 import { assignArray, endArrays, liveArrays, lostJobs, undecidedJobs } from './arrays.ts'
@@ -37,7 +37,7 @@ export interface Outcome {
   /** Why the run stopped before all was done; null: all is done. */
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
   readonly missing: number
-  readonly merged: { readonly outputs: number; readonly rows: number } | null
+  readonly merged: Merged | null
 }
 
 /** A commit a minute and table at most; more rows than these are not held. */

@@ -65,7 +65,9 @@ export const renderProgressLine = (progress: RunProgress): string => {
 export function renderRun(report: RunReport): string {
   const { decided } = report
   const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
-  return [summary(report, total), counts(report), missing(report), merged(report), next(report)].join('')
+  return [summary(report, total), counts(report), missing(report), merged(report), leftOut(report), next(report)].join(
+    '',
+  )
 }
 
 function summary(report: RunReport, total: number): string {
@@ -89,6 +91,16 @@ const merged = ({ merged_rows }: RunReport): string =>
   merged_rows === null || merged_rows === 0
     ? ''
     : `  ${formatCounted(merged_rows, 'row')} more in the merged table: floe results\n`
+
+/** An example says more than a count: the first output and why. */
+const leftOut = ({ left_out: { outputs, conflicts, unreadable } }: RunReport): string => {
+  if (outputs === 0) return ''
+  const [conflict] = conflicts
+  const why = conflict
+    ? `${conflict.output}: column ${conflict.column} is ${conflict.found} where the table has ${conflict.wanted}`
+    : `${unreadable[0]?.output}: ${unreadable[0]?.reason}`
+  return `  ${formatCounted(outputs, 'output')} not in the merged table, e.g. ${why}\n`
+}
 
 const next = ({ failed, lost }: RunReport): string =>
   failed + lost === 0 ? '' : '  floe jobs --state failed lists what failed, floe show JOB says why\n'

@@ -39,6 +39,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   decided: { succeeded: 1056, failed: 0, cancelled: 0, lost: 0, reused: 0 },
   missing: 0,
   merged_rows: 1056,
+  left_out: { outputs: 0, conflicts: [], unreadable: [] },
   seconds: 2.8,
   stopped: null,
   ...more,
@@ -173,4 +174,12 @@ test('verdicts that only records have yet leave queued and running', () => {
   const decided = { succeeded: 3, failed: 2, cancelled: 0, lost: 0 }
   expect(withDecided(counts, decided)).toEqual({ ...counts, queued: 0, running: 1, succeeded: 7, failed: 2 })
   expect(withDecided(counts, { ...decided, lost: 100 })).toMatchObject({ queued: 0, running: 0, lost: 1 })
+})
+
+test('names what is not in the merged table', () => {
+  const conflicts = [{ output: 'b.csv', column: 'v', found: 'VARCHAR', wanted: 'BIGINT' }]
+  const text = renderRun(report({ left_out: { outputs: 2, conflicts, unreadable: [] } }))
+  expect(text).toContain(
+    '2 outputs not in the merged table, e.g. b.csv: column v is VARCHAR where the table has BIGINT',
+  )
 })
