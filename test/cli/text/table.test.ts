@@ -61,7 +61,7 @@ test('words for a shell', () => {
     "'it'\\''s'",
     "''",
     "'$(rm)'",
-    "'x\\ny'",
+    "$'x\\ny'",
   ])
   expect([near('/a/b/c', '/a'), near('/a', '/a'), near('/x', '/a')]).toEqual(['b/c', '.', '/x'])
 })
