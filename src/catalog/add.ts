@@ -3,9 +3,10 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import { Adding, type JobFile } from './adding.ts'
-import { rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
+import { rejectBehindLinks, rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
 import { nearest } from './keys.ts'
 import { mergeRows } from './merge.ts'
+import { outwardLinks } from './outward-links.ts'
 import { readCsv, readTsv } from './read-csv.ts'
 import { readJson } from './read-json.ts'
 import { readNdjson } from './read-ndjson.ts'
@@ -69,6 +70,7 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
     const counts = await adding.countByFile()
     await rejectDuplicates(adding)
     await rejectSharedOutputs(adding)
+    await rejectBehindLinks(adding, await outwardLinks(resolve(options.outputs)))
     const merged = await mergeRows(adding, tables, { outputs: resolve(options.outputs), nowMs: clock.now() })
     const rejected = await writeRejects(adding, options.campaign)
     return {

@@ -116,8 +116,7 @@ export async function rejectChains(adding: Adding, outputs: string, hasCatalog: 
 export async function rejectBehindLinks(adding: Adding, prefixes: readonly string[]): Promise<void> {
   if (prefixes.length === 0) return
   const list = `[${prefixes.map(quoteText).join(', ')}]`
-  const behind = (path: string) =>
-    `list_filter(${list}, lambda link: ${path} = link OR starts_with(${path}, link || '/'))`
+  const behind = (path: string) => `list_filter(${list}, lambda link: starts_with(${path}, link || '/'))`
   await reject(
     adding,
     `SELECT row, any_value(output.path) AS value, 'output ' || value || ' leaves the campaign through a symbolic link' AS reason,
