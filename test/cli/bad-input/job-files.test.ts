@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Scene } from '../faults/scene.ts'
 import { workbook } from './workbook.ts'
@@ -342,5 +343,16 @@ describe('large and odd', () => {
       { job_id: 'xl1', argument: 'ab', day: '1982-01-31', memory: 2e9 },
       { job_id: '7', argument: '1.5', day: '1982-01-31T06:00:00Z', memory: 2_000_000 },
     ])
+  })
+
+  test('an output through a link that stands in outputs/', async () => {
+    symlinkSync(mkdtempSync(join(scene.root, 'outside-')), scene.path('outputs', 'door'))
+    const path = scene.write(
+      'jobs/door.ndjson',
+      nd({ ...good('door'), output: ['door/key'] }, { ...good('house'), output: ['house/key'] }),
+    )
+    const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
+    expect(report).toMatchObject({ added: 1, rejected: 1 })
+    expect(report.rejects[0]).toMatchObject({ line: 1, job: 'door', reason: expect.stringMatching(/leaves .* link/) })
   })
 })
