@@ -5,7 +5,7 @@ import { hintFor, JOB_KEYS, keyNamed, RESOURCE_KEYS, resourceNamed } from './key
 
 /*
  * A job as a row of cells (CSV, TSV, XLSX). The first row names the columns: the keys of a job, `data.input` or `input`, `resources.memory` or
- * `memory`, `labels.month`, `environment.LANG`. Lists are separated by `;`. A cell of labels or environment is `name=value;name=value`. An empty
+ * `memory`, `labels.month`, `environment.LANG`. Lists are separated by `;`, or written in JSON: ["a;b", "c"]. A cell of labels or environment is `name=value;name=value`. An empty
  * cell says nothing.
  */
 
@@ -59,7 +59,7 @@ export function flatForm(columns: readonly FlatColumn[], cells: readonly (string
   for (const [at, { path, form }] of columns.entries()) {
     const text = cells[at]
     if (text === null || text === undefined || text === '') continue
-    const value = form === 'list' ? splitList(text) : form === 'map' ? splitMap(text) : text
+    const value = form === 'list' ? (jsonList(text) ?? splitList(text)) : form === 'map' ? splitMap(text) : text
     const [key, inner] = path as [string, string?]
     if (inner === undefined && form !== 'map') job[key] = value
     else
@@ -69,6 +69,17 @@ export function flatForm(columns: readonly FlatColumn[], cells: readonly (string
       }
   }
   return jobForm(job)
+}
+
+/** Names that hold `;` or begin or end in blanks: a cell may be a list in JSON. */
+function jsonList(text: string): readonly Given[] | undefined {
+  if (!text.startsWith('[')) return undefined
+  try {
+    const list = JSON.parse(text) as Given
+    return Array.isArray(list) ? list : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export const splitList = (text: string): string[] =>

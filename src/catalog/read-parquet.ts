@@ -122,5 +122,8 @@ function listParts(column: GivenColumn, { sql, type }: { sql: string; type: stri
   ]
 }
 
+/** As in CSV: separated by `;`, or a list in JSON. */
 const splitSql = (sql: string): string =>
+  `CASE WHEN starts_with(CAST(${sql} AS VARCHAR), '[') AND json_valid(CAST(${sql} AS VARCHAR)) THEN from_json(CAST(${sql} AS VARCHAR), '["VARCHAR"]') ELSE ${separated(sql)} END`
+const separated = (sql: string): string =>
   `list_filter(list_transform(string_split(CAST(${sql} AS VARCHAR), ';'), lambda x: trim(x)), lambda x: x <> '')`
