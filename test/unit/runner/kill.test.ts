@@ -30,17 +30,16 @@ describe('runner killed with KILL at random times', () => {
       while (!existsSync(join(directory, `records/0.${attempt}`))) await wait(5)
       const timer = setTimeout(() => child.kill('SIGKILL'), attempt === 7 ? 60_000 : Math.random() * 400)
       const status = await exit
+      const atExit = ran().length
       clearTimeout(timer)
       for (const i of ran().slice(ranBefore)) expect(decidedBefore.has(`j${i}`)).toBe(false)
       for (const name of existsSync(outputs()) ? readdirSync(outputs()) : [])
         expect(readFileSync(join(outputs(), name), 'utf8').length).toBe(8893)
       if (status === 0) break
       kills++
-      // The job that ran when the runner died is the last: none is started after it.
-      await wait(150)
-      const still = ran().length
-      await wait(150)
-      expect(ran().length).toBe(still)
+      // The job that ran when the runner died may end; none is started after it.
+      await wait(300)
+      expect(ran().length).toBeLessThanOrEqual(atExit + 1)
     }
     expect(kills).toBeGreaterThan(0)
     const done = runner.read(directory)
