@@ -11,7 +11,6 @@ export interface Question {
   readonly jobDigest: string
   readonly try: number
   readonly outputs: readonly string[]
-  readonly hasInputs: boolean
 }
 
 /** Where earlier results are looked for: this campaign, and those named in `reuse:`. */
@@ -60,14 +59,8 @@ export async function answerFromResults(
     for (const [digest, held] of await heldResults(source.tables, [...open.keys()])) {
       const asked = open.get(digest)!
       if (asked[0]!.outputs.length !== held.length || !(await areAsPublished(held))) continue
-      // Jobs without inputs differ by the names of their outputs alone, as a hundred draws of one simulation do.
-      const same = asked.filter(
-        ({ outputs, hasInputs }) => hasInputs || held.every(({ output }) => outputs.includes(output)),
-      )
-      const left = asked.filter((question) => !same.includes(question))
-      if (left.length > 0) open.set(digest, left)
-      else open.delete(digest)
-      for (const question of same) answers.push(answer(question, held, source.name))
+      open.delete(digest)
+      for (const question of asked) answers.push(answer(question, held, source.name))
     }
   }
   return answers

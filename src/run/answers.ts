@@ -22,7 +22,6 @@ export async function answersFor(
     jobDigest: job.job_digest,
     try: job.try,
     outputs: job.outputs.map(({ path }) => path),
-    hasInputs: job.inputs.length > 0,
   }))
   const others = await Promise.all(
     settings.reuse.map(async (root): Promise<Source> => ({ name: root, tables: await openOther(root) })),
