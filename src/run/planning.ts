@@ -129,14 +129,14 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
   return count!
 }
 
-/** Plans and cuts the jobs of `runnable`; batches go to the table as `cut`. */
+/** Plans and cuts the jobs of `runnable`, which is gone afterwards; batches go to the table as `cut`. */
 export async function planRunnable(
   context: RunContext,
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
   const { tables, settings, clock } = context
   await probePrograms(tables, settings.roots)
-  return planJobs(tables, {
+  const costs = await planJobs(tables, {
     site: settings.site,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
     batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
@@ -146,6 +146,9 @@ export async function planRunnable(
     ...(wishes.guard && { guard: wishes.guard }),
     ...(wishes.signal && { signal: wishes.signal }),
   })
+  // A coordinator lives for days; this would be 200 bytes a job all the while.
+  await tables.sql.run('drop table runnable')
+  return costs
 }
 
 /** Some batches for each slot, so that the last ones end together; at most 1000 jobs each. */
