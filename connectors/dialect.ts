@@ -1,0 +1,97 @@
+import type { ArraySpec, NativeId, TaskReport } from './connector.ts'
+import type { Output } from './transport/transport.ts'
+
+/** A command as a list of words. They are quoted once, in quote.ts, and nowhere else. */
+export type Argv = readonly [string, ...string[]]
+
+/** How a task ended, in the scheduler's own accounting. It explains; a record line decides. */
+export interface TaskEnding {
+  readonly id: NativeId
+  readonly index: number
+  /** The scheduler's word for it, e.g. OUT_OF_MEMORY. */
+  readonly word: string
+  readonly cause: 'succeeded' | 'failed' | 'memory' | 'walltime' | 'node' | 'launch' | 'preempted' | 'cancelled'
+  readonly exit: number | null
+  readonly signal: number | null
+  readonly node: string | null
+  /** UTC seconds since 1970. */
+  readonly startedAt: number | null
+  readonly endedAt: number | null
+  readonly memoryMaxBytes: number | null
+}
+
+/** What a site allows; null: no limit is known. */
+export interface SiteLimits {
+  /** Scheduler's name and version in one line, e.g. `Slurm 23.11.4`. */
+  readonly version: string
+  /** Tasks of one array. */
+  readonly arrayMax: number
+  /** Tasks of a user that may be queued or running at once. */
+  readonly queuedMax: number | null
+  readonly queues: readonly QueueLimits[]
+  readonly accounts: readonly string[]
+  /** Seconds for which an ended task is still listed. */
+  readonly forgetsAfterSec: number | null
+  readonly hasAccounting: boolean
+  /** One sentence each: what else was found and what floe does about it. */
+  readonly notes: readonly string[]
+}
+
+export interface QueueLimits {
+  readonly name: string
+  readonly isDefault: boolean
+  readonly walltimeMaxSec: number | null
+  readonly cpusMax: number | null
+  readonly memoryMaxBytes: number | null
+}
+
+/** What a refusal asks for: the same again after a while, room first, a person, or nothing that could help. */
+export interface Refusal {
+  readonly answer: 'again' | 'wait' | 'needs you' | 'never'
+  readonly hint: string
+}
+
+/**
+ * A scheduler's command language: text in, text out, no I/O, no clock. Commands are run by command.ts under `sh` with LC_ALL=C, TZ=UTC, and
+ * without the variables that start with one of `clears`. Parsers get the whole output, since some schedulers say it all with exit 0.
+ * A word that a parser does not know is a ConnectorError of kind `unknown state`, which names the table to extend.
+ */
+export interface Dialect {
+  readonly name: string
+  /** Beginnings of environment variables that would beat or leak into what floe asks for. */
+  readonly clears: readonly string[]
+  /** What may differ between versions and sites and is asked for elsewhere; never compare `name`. */
+  readonly facts: {
+    /** An array of one must be sent as a plain job. */
+    readonly arrayOfOne: boolean
+    /** Milliseconds that a submit may take, the scheduler's own retries included. */
+    readonly submitMs: number
+    /** Most ids of one status or cancel command. */
+    readonly idsMax: number
+  }
+  /** sh expressions, in the environment of a task: the id of the whole array as `submit` printed it, and the 0-based index of the task. */
+  readonly task: { readonly id: string; readonly index: string }
+  /** Head of the job script: one directive a line, e.g. `#SBATCH --time=60`. */
+  directives(array: ArraySpec): readonly string[]
+  /** Sends the job script on its stdin. */
+  submit(array: ArraySpec): Argv
+  /** ERE for `sed -nE 's/…/\1/p'`: its first group is the id in a line of what `submit` prints; other lines (banners) do not match. */
+  readonly idPattern: string
+  /** Ids of all arrays of this user with this name that the queue still shows, ended ones too where it shows them, and of accounting. */
+  find(name: string): readonly Argv[]
+  parseFind(outputs: readonly Output[], name: string): readonly NativeId[]
+  status(ids: readonly NativeId[]): Argv
+  /** Tasks with their index. A range that has not started comes as one report for each index below `counts`. */
+  parseStatus(output: Output, arrays: ReadonlyMap<NativeId, number>): readonly TaskReport[]
+  /** Absent: this scheduler keeps no accounts. */
+  accounting?(ids: readonly NativeId[]): Argv
+  parseAccounting?(output: Output): readonly TaskEnding[]
+  /** Without indices: the whole array. */
+  cancel(id: NativeId, indices?: readonly number[]): readonly Argv[]
+  /** True when a failed cancel says that there is nothing left to cancel. */
+  isGone(output: Output): boolean
+  limits(): readonly Argv[]
+  parseLimits(outputs: readonly Output[]): SiteLimits
+  /** What a failed command wants, by its own words. */
+  refusal(output: Output): Refusal
+}
