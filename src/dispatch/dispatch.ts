@@ -43,11 +43,14 @@ export function wasTried(directory: string): boolean {
   return existsSync(join(directory, 'tried'))
 }
 
-/** One status call for all arrays. Undefined: the scheduler did not answer, and the last states stand. */
-export async function watchTasks(connector: Connector, ids: readonly NativeId[]): Promise<TaskReport[] | undefined> {
-  if (ids.length === 0) return []
+/** One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand. */
+export async function watchTasks(
+  connector: Connector,
+  arrays: ReadonlyMap<NativeId, number>,
+): Promise<TaskReport[] | undefined> {
+  if (arrays.size === 0) return []
   try {
-    return await translate('ask for the states of the tasks', () => connector.status(ids))
+    return await translate('ask for the states of the tasks', () => connector.status(arrays))
   } catch (error) {
     if (error instanceof FloeError && error.code === 'SITE_UNREACHABLE') return undefined
     throw error
@@ -61,7 +64,9 @@ export async function cancelTasks(connector: Connector, id: NativeId, indices?: 
 
 const CODE_OF: Readonly<Record<ConnectorError['kind'], Code>> = {
   unreachable: 'SITE_UNREACHABLE',
+  wait: 'SITE_UNREACHABLE',
   refused: 'SUBMIT_REFUSED',
+  never: 'SUBMIT_REFUSED',
   unreadable: 'SUBMIT_UNREADABLE',
   'unknown state': 'STATE_UNKNOWN',
 }

@@ -280,7 +280,7 @@ class Coordinator {
     this.#connector ??= await this.#context.connect()
     const reports = await watchTasks(
       this.#connector,
-      due.map(({ nativeId }) => nativeId!),
+      new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length])),
     )
     if (!reports) return
     for (const array of due) {

@@ -77,7 +77,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     const states = (reports: readonly TaskReport[]): string[] => reports.map(({ state }) => state)
     const untilEnded = (id: string, count: number) =>
       until(
-        () => connector.status([id]),
+        () => connector.status(new Map([[id, count]])),
         (reports) => reports.length === 0 || (reports.length === count && states(reports).every((s) => s === 'ended')),
       )
 
@@ -115,10 +115,10 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       const specs = [array(), array(), array()]
       const ids = await Promise.all(specs.map((spec) => connector.submit(spec)))
       for (const id of ids) await untilEnded(id, 3)
-      const reports = await connector.status(['no-such-id', ...ids, '../queue'])
+      const reports = await connector.status(new Map(['no-such-id', ...ids, '../queue'].map((id) => [id, 3])))
       for (const { id } of reports) expect(ids).toContain(id)
-      expect(await connector.status(['no-such-id'])).toEqual([])
-      expect(await connector.status([])).toEqual([])
+      expect(await connector.status(new Map([['no-such-id', 3]]))).toEqual([])
+      expect(await connector.status(new Map())).toEqual([])
     })
 
     it('says queued, running and ended of tasks with their indices', async () => {
@@ -128,7 +128,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
         () => lines(spec, 'ran'),
         (ran) => ran.length > 0,
       )
-      const reports = await connector.status([id])
+      const reports = await connector.status(new Map([[id, 20]]))
       expect(reports.map(({ index }) => index)).toEqual(Array.from({ length: 20 }, (_, index) => index))
       expect(new Set(states(reports))).toEqual(new Set(['running', 'queued']))
       await connector.cancel(id)
@@ -192,7 +192,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       for (let kills = 0; kills < 6; kills++) {
         // Whoever waits asks for states, which is what starts another queue.
         const ran = async () => {
-          await connector.status([id])
+          await connector.status(new Map([[id, 25]]))
           return lines(spec, 'ran')
         }
         await until(ran, (seen) => seen.length >= Math.min(25, 1 + 3 * kills))
@@ -215,7 +215,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
         (ran) => ran.length > 0,
       )
       await site.killQueue!(join(directory, 'site'))
-      expect(states(await connector.status([id]))).toContain('running')
+      expect(states(await connector.status(new Map([[id, 2]])))).toContain('running')
       await connector.cancel(id)
       await untilEnded(id, 2)
       expect(lines(spec, 'done')).toEqual([])
