@@ -16,6 +16,8 @@ export interface ArraySpec {
   readonly gpus: number
   readonly queue: string | null
   readonly account: string | null
+  /** The site's own words for the submit command, each one argument, e.g. `--constraint=avx2`. They come last, so they win. */
+  readonly options?: readonly string[]
 }
 
 /** Two vocabularies are never mixed: this is the state of a task; how a job ended is a verdict and comes from record files. */

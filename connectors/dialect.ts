@@ -51,15 +51,29 @@ export interface Refusal {
   readonly hint: string
 }
 
+/** Why a task waits, for a person: what the scheduler's word means, and whether waiting helps. */
+export interface Waiting {
+  readonly sentence: string
+  readonly clears: 'will clear' | 'needs you' | 'never'
+}
+
 /**
  * A scheduler's command language: text in, text out, no I/O, no clock. Commands are run by command.ts under `sh` with LC_ALL=C, TZ=UTC, and
- * without the variables that start with one of `clears`. Parsers get the whole output, since some schedulers say it all with exit 0.
- * A word that a parser does not know is a ConnectorError of kind `unknown state`, which names the table to extend.
+ * without the variables that start with one of `clears`, those in `keeps` excepted.
+ *
+ * Parsers get the whole output and judge it, since some schedulers say it all with exit 0. They throw a ConnectorError when it is no answer:
+ * `unreachable` (ask again later), `refused` (a person must act), `unreadable` (cut short, or not this scheduler), `unknown state` (a word
+ * that is in no table; the message names it and the table). An empty list is always an answer: the scheduler was asked and knows none.
+ *
+ * Nothing of the user's goes to a scheduler but the array's name, numbers, and words of sites.yaml: each has its own idea of blanks, quotes
+ * and colons in paths. The job script itself changes to the array's directory and says where its output goes.
  */
 export interface Dialect {
   readonly name: string
   /** Beginnings of environment variables that would beat or leak into what floe asks for. */
   readonly clears: readonly string[]
+  /** Variables that say where the scheduler is; they are kept although they begin like that. */
+  readonly keeps: readonly string[]
   /** What may differ between versions and sites and is asked for elsewhere; never compare `name`. */
   readonly facts: {
     /** An array of one must be sent as a plain job. */
@@ -71,9 +85,7 @@ export interface Dialect {
   }
   /** sh expressions, in the environment of a task: the id of the whole array as `submit` printed it, and the 0-based index of the task. */
   readonly task: { readonly id: string; readonly index: string }
-  /** Head of the job script: one directive a line, e.g. `#SBATCH --time=60`. */
-  directives(array: ArraySpec): readonly string[]
-  /** Sends the job script on its stdin. */
+  /** All that is asked for is in the command; the job script comes on its stdin and has no directives. Its stdout and stderr are discarded. */
   submit(array: ArraySpec): Argv
   /** ERE for `sed -nE 's/…/\1/p'`: its first group is the id in a line of what `submit` prints; other lines (banners) do not match. */
   readonly idPattern: string
@@ -81,7 +93,7 @@ export interface Dialect {
   find(name: string): readonly Argv[]
   parseFind(outputs: readonly Output[], name: string): readonly NativeId[]
   status(ids: readonly NativeId[]): Argv
-  /** Tasks with their index. A range that has not started comes as one report for each index below `counts`. */
+  /** Tasks of `arrays` (id to number of tasks). A range that has not started comes as one report for each of its indices. */
   parseStatus(output: Output, arrays: ReadonlyMap<NativeId, number>): readonly TaskReport[]
   /** Absent: this scheduler keeps no accounts. */
   accounting?(ids: readonly NativeId[]): Argv
@@ -94,4 +106,6 @@ export interface Dialect {
   parseLimits(outputs: readonly Output[]): SiteLimits
   /** What a failed command wants, by its own words. */
   refusal(output: Output): Refusal
+  /** What the `reason` of a queued or held task means. */
+  waiting(reason: string): Waiting
 }
