@@ -1,0 +1,30 @@
+/** A file that is open on one side. Positions are absolute; several calls may be under way. */
+export interface OpenFile {
+  /** As it was when it was opened. */
+  readonly sizeBytes: number
+  readonly mtimeSec: number
+  /** May give fewer bytes; none: the end. */
+  read(position: number, sizeBytes: number): Promise<Buffer>
+  write(position: number, bytes: Buffer): Promise<void>
+  /** Its size by now. */
+  size(): Promise<number>
+  chmod(mode: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** The files of one side of a transfer. Failures are whatever the side throws; `explain` makes words of them. */
+export interface Side {
+  /** Bytes of one read or write that suit it. */
+  readonly chunkBytes: number
+  openToRead(path: string): Promise<OpenFile>
+  /** Made when absent, with no permissions for others; `isNew`: what was there is cut off. */
+  openToWrite(path: string, isNew: boolean): Promise<OpenFile>
+  /** Replaces what is there. */
+  rename(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  makeFolders(paths: readonly string[]): Promise<void>
+  /** `sha256:…` of each file; undefined: there is none. One command for all. */
+  digests(paths: readonly string[]): Promise<(string | undefined)[]>
+  /** A ConnectorError that says what was tried, what came back, and what to do. */
+  explain(failure: unknown, path: string, verb: string): Promise<Error>
+}
