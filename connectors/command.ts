@@ -10,7 +10,7 @@ import {
   type TaskReport,
 } from './connector.ts'
 import type { Argv, Dialect } from './dialect.ts'
-import { asking, firstLines, repliesIn, type Surroundings, saidIn, scriptOf } from './replies.ts'
+import { asking, firstLines, nameOf, repliesIn, type Surroundings, saidIn, scriptOf } from './replies.ts'
 import { answering, parseSaid, type Said, type Step, searching, submitLines } from './submit-script.ts'
 import type { Output, Transport } from './transport/transport.ts'
 
@@ -51,7 +51,7 @@ export function openCommandConnector(options: CommandOptions): Connector {
   }
 }
 
-/** The name by which a scheduler knows an array. Each has its own idea of names; all take these, the oldest not more than 15 characters. */
+/** The name by which a scheduler knows an array: each has its own idea of blanks, slashes and lengths, and all take these. */
 export const nativeName = (name: string): string =>
   /^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(name) ? name : `f${createHash('sha256').update(name).digest('hex').slice(0, 14)}`
 
@@ -102,7 +102,7 @@ class CommandSite {
     if (exit !== '0') return this.#refused(this.#dialect.submit(array), answer)
     return new ConnectorError(
       'unreadable',
-      `no id was found in what ${this.#dialect.submit(array)[0]} printed at ${this.#where}: ${firstLines(answer)}`,
+      `no id was found in what ${nameOf(this.#dialect.submit(array))} printed at ${this.#where}: ${firstLines(answer)}`,
       `The whole answer is in the files ${array.directory}/answer and answer.err; nothing is submitted again before the array was looked for by its name.`,
     )
   }
@@ -221,7 +221,7 @@ class CommandSite {
   #missing(words: Argv): ConnectorError {
     return new ConnectorError(
       'refused',
-      `${words[0]} was not found at ${this.#where}, by a login shell neither`,
+      `${nameOf(words)} was not found at ${this.#where}, by a login shell neither`,
       'Give the site a line of `setup:` that puts it on PATH, e.g. `module load slurm`, or correct `connector:`.',
     )
   }
@@ -229,7 +229,7 @@ class CommandSite {
   #refused(words: Argv, output: Output): ConnectorError {
     const { answer, hint } = this.#dialect.refusal(output)
     const kind = { again: 'unreachable', wait: 'wait', 'needs you': 'refused', never: 'never' } as const
-    const message = `${words[0]} at ${this.#where} ended with exit ${output.exit}: ${firstLines(output)}`
+    const message = `${nameOf(words)} at ${this.#where} ended with exit ${output.exit}: ${firstLines(output)}`
     return new ConnectorError(kind[answer], message, hint)
   }
 

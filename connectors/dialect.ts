@@ -12,12 +12,6 @@ export interface Refusal {
   readonly hint: string
 }
 
-/** Why a task waits, for a person: what the scheduler's word means, and whether waiting helps. */
-export interface Waiting {
-  readonly sentence: string
-  readonly clears: 'will clear' | 'needs you' | 'never'
-}
-
 /**
  * A scheduler's command language: text in, text out, no I/O, no clock. Commands are run by command.ts under `sh` with LC_ALL=C, TZ=UTC, and
  * without the variables that start with one of `clears`, those in `keeps` excepted.

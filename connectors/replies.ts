@@ -93,10 +93,14 @@ function between(text: string, mark: string, at: number): { text: string; rest: 
 function cut(output: Output, words: Argv): ConnectorError {
   return new ConnectorError(
     'unreachable',
-    `the shell of the site ended before ${words[0]} had answered (exit ${output.exit}): ${firstLines(output)}`,
+    `the shell of the site ended before ${nameOf(words)} had answered (exit ${output.exit}): ${firstLines(output)}`,
     'Nothing was concluded from it; floe asks again.',
   )
 }
+
+/** The program that a command is about: `env A=1 squeue …` is squeue. */
+export const nameOf = (words: Argv): string =>
+  (words[0] === 'env' ? words.slice(1).find((word) => !word.includes('=')) : undefined) ?? words[0]
 
 /** The beginning of what a command said, stderr first, for messages. */
 export function firstLines({ stderr, stdout }: Output): string {

@@ -153,7 +153,7 @@ const lookLines = ({ mark, array }: Step, dialect: Dialect): string[] => [
 const answerLines = (mark: string): string[] => [
   ...opening(mark, 0),
   'cat answer 2>/dev/null',
-  'cat answer.err 2>/dev/null >&2',
+  'cat answer.err >&2 2>/dev/null',
   '[ "$floe_exit" != - ] || floe_exit=255',
   ...closing(mark, 0, '$floe_exit'),
 ]

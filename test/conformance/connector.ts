@@ -14,6 +14,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ArraySpec, Connector, TaskReport } from '../../connectors/connector.ts'
 
 export interface ConnectorUnderTest {
+  /** Makes the site. */
+  prepare?(directory: string): Promise<void>
   /** A connector to the same site as all others that were opened with this directory. */
   open(directory: string): Connector
   /** Kills what runs the site's queue, and not the tasks. Absent: it cannot be killed from here. */
@@ -37,8 +39,9 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     let connector: Connector
     let arrays = 0
 
-    beforeEach(() => {
+    beforeEach(async () => {
       directory = mkdtempSync(join(tmpdir(), 'floe-site-'))
+      await site.prepare?.(join(directory, 'site'))
       connector = site.open(join(directory, 'site'))
     })
 

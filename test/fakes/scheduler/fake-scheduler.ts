@@ -190,6 +190,7 @@ export abstract class FakeScheduler {
       })),
     }
     this.jobs.push(job)
+    writeFileSync(join(this.directory, 'scripts', String(this.jobs.length - 1)), job.script)
     setImmediate(() => this.pump())
     return job
   }
@@ -237,8 +238,7 @@ export abstract class FakeScheduler {
       Object.assign(task, { state: 'ended', exit: 0, endedAt: task.startedAt })
       return
     }
-    const path = join(this.directory, 'scripts', `${job.number}`)
-    writeFileSync(path, job.script)
+    const path = join(this.directory, 'scripts', String(this.jobs.indexOf(job)))
     const env = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: homedir(), USER: 'alice', ...this.environment(job, task) }
     const child = spawn('/bin/sh', [path], { cwd: '/', detached: true, stdio: 'ignore', env })
     task.state = 'running'
