@@ -20,8 +20,17 @@ export interface Means {
   readonly user: string
   readonly cores: number
   readonly openTables: (options: TablesOptions) => Promise<Tables>
-  readonly connect: (local: { slots: number; paths: CampaignPaths }) => RunContext['connect']
+  /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
+  readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly runner: readonly string[]
+}
+
+/** What a site needs to know of the campaign. */
+export interface SiteGround {
+  readonly campaignId: string
+  readonly paths: CampaignPaths
+  readonly roots: Readonly<Record<string, string>>
+  readonly slots: number
 }
 
 type Action = RequestReport['action']
@@ -36,6 +45,7 @@ export class OpenedCampaign implements Campaign {
   #tables: Promise<Tables> | undefined
   /** Opened without floe.yaml, for verbs that only look. */
   #light: Promise<Tables> | undefined
+  readonly #sites = new Map<string, Promise<RunContext['site']>>()
 
   constructor(place: CampaignPlace, means: Means) {
     this.root = place.root
@@ -61,7 +71,7 @@ export class OpenedCampaign implements Campaign {
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
     const { planCampaign } = await import('../run/run.ts')
-    return toPlanReport(await planCampaign(context, wishes), context.settings.site)
+    return toPlanReport(await planCampaign(context, wishes), context.site.name)
   }
 
   async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
@@ -74,7 +84,7 @@ export class OpenedCampaign implements Campaign {
   }
 
   async try(jobId: string, options: Parameters<Campaign['try']>[1]): ReturnType<Campaign['try']> {
-    const context = await this.#toRun(undefined)
+    const context = await this.#toRun('local')
     const { tryJob } = await import('../run/run.ts')
     const { job, ...report } = await tryJob(context, jobId, options)
     return { job_id: job, ...report }
@@ -183,13 +193,15 @@ export class OpenedCampaign implements Campaign {
   }
 
   async clean({ all = false } = {}): ReturnType<Campaign['clean']> {
-    const context = await this.#toRun(undefined)
+    const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
     return cleanCampaign(context, { all })
   }
 
   async close(): Promise<void> {
-    for (const opened of [this.#tables, this.#light]) await (await opened?.catch(() => undefined))?.close()
+    const sites = [...this.#sites.values()]
+    for (const opened of [this.#tables, this.#light, ...sites]) await (await opened?.catch(() => undefined))?.close()
+    this.#sites.clear()
     this.#tables = undefined
     this.#light = undefined
   }
@@ -224,20 +236,13 @@ export class OpenedCampaign implements Campaign {
   /** For verbs that work on a site; refuses a campaign that was copied or moved. */
   async #toRun(site: string | undefined): Promise<RunContext> {
     checkPlace(this.#place)
-    return this.#context(site)
+    return this.#context(site ?? (await this.#configured()).site)
   }
 
-  async #context(site?: string): Promise<RunContext> {
+  async #context(siteName = 'local'): Promise<RunContext> {
     const config = await this.#configured()
-    const { clock, user, cores, runner, connect, openTables } = this.#means
+    const { clock, user, runner, openTables } = this.#means
     const paths = { ...campaignPaths(this.root), outputs: config.outputs }
-    const chosen = site ?? config.site
-    if (chosen !== 'local') {
-      throw new FloeError('SITE_UNKNOWN', `There is no site ${chosen}.`, {
-        hint: 'The only site is `local`, this machine; see `site:` in floe.yaml.',
-      })
-    }
-    const slots = config.slots ?? cores
     return {
       paths,
       campaignId: this.id,
@@ -245,8 +250,6 @@ export class OpenedCampaign implements Campaign {
       clock,
       user,
       settings: {
-        site: chosen,
-        slots,
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
         batchBytesMax: config.batch.bytes,
@@ -258,9 +261,19 @@ export class OpenedCampaign implements Campaign {
         roots: config.roots,
       },
       openOther: (root) => openTables({ ...this.#ground(), root, cache: campaignPaths(this.root).cache }),
-      connect: connect({ slots, paths }),
+      site: await this.#site(siteName),
+      openSite: (name) => this.#site(name),
       runner,
     }
+  }
+
+  async #site(name: string): Promise<RunContext['site']> {
+    const { slots, roots, outputs } = await this.#configured()
+    const paths = { ...campaignPaths(this.root), outputs }
+    const ground = { campaignId: this.id, paths, roots, slots: slots ?? this.#means.cores }
+    const opened = this.#sites.get(name) ?? this.#means.openSite(name, ground)
+    this.#sites.set(name, opened)
+    return opened
   }
 }
 

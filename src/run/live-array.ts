@@ -42,6 +42,7 @@ export class LiveArray {
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
+  readonly #endedSince = new Map<number, number>()
   #failed: FailedTask[] = []
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
@@ -106,6 +107,18 @@ export class LiveArray {
     const failed = this.#failed
     this.#failed = []
     return failed
+  }
+
+  /** Milliseconds since the scheduler first said that the task ended. */
+  endedFor(task: number, now: number): number {
+    const since = this.#endedSince.get(task) ?? now
+    this.#endedSince.set(task, since)
+    return now - since
+  }
+
+  /** The scheduler runs the task again, as after a requeue. */
+  isBack(task: number): void {
+    this.#endedSince.delete(task)
   }
 
   /** The scheduler no longer has the task, and its record is not sealed. */

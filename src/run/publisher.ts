@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
 import type { ManifestJob } from '../model/manifest.ts'
@@ -12,7 +13,7 @@ import { decideNext } from './policy.ts'
 interface Waiting {
   readonly ended: JobEnded
   readonly superseded: boolean
-  readonly evidence: 'record' | 'absence' | 'reuse'
+  readonly evidence: 'record' | 'accounting' | 'absence' | 'reuse'
   readonly array: LiveArray | null
   readonly task: number | null
   readonly attempt: number | null
@@ -39,7 +40,7 @@ export interface TaskJobs {
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
-  readonly evidence: 'record' | 'absence'
+  readonly evidence: 'record' | 'accounting' | 'absence'
 }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
@@ -126,7 +127,7 @@ export class Publisher {
     if (rows.length === 0) return 0
     const before = await this.#failuresBefore(rows)
     const publishedAtUs = this.#nowUs()
-    const { settings, paths } = this.#context
+    const { site } = this.#context
     const attempts = rows.map((row): Row => {
       const { ended, array } = row
       const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
@@ -137,7 +138,7 @@ export class Publisher {
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
         walltimeSec: array?.terms.walltime_sec ?? null,
-        site: settings.site,
+        site: site.name,
         node: place?.node ?? null,
         batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
         arrayId: array?.id ?? null,
@@ -153,9 +154,9 @@ export class Publisher {
       .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
       .flatMap(({ ended, array }) =>
         resultRows(ended, {
-          outputsRoot: paths.outputs,
-          arrayDirectory: array?.directory ?? null,
-          site: settings.site,
+          outputsRoot: array === null ? this.#context.paths.outputs : site.outputs,
+          arrayDirectory: array === null ? null : join(site.paths.arrays, array.id),
+          site: array === null ? 'local' : site.name,
           publishedAtUs,
         }),
       )

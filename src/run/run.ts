@@ -38,8 +38,8 @@ export async function runCampaign(context: RunContext, options: RunOptions = {})
       guard: () => lease.guard(),
       ...(options.signal && { signal: options.signal }),
     })
-    if (options.jobsPerBatch !== undefined || options.batchSeconds !== undefined)
-      await dropCut(context, () => lease.guard())
+    const which = options.jobsPerBatch !== undefined || options.batchSeconds !== undefined ? 'all' : 'of other sites'
+    await dropCut(context, which, () => lease.guard())
     const outcome = await coordinate(context, lease, options)
     const counts = await countStates(context.tables)
     return { ...outcome, counts, elapsedSec: (clock.ticks() - started) / 1000 }
@@ -61,7 +61,7 @@ export async function planCampaign(
   const lease = takeLease(context.paths.root, context.clock)
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
-    await dropCut(context, () => lease.guard())
+    await dropCut(context, 'all', () => lease.guard())
     const { jobs, missing } = await chooseRunnable(context)
     if (jobs === 0) return { missing, jobs: 0 }
     const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })

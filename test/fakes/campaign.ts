@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connector } from '../../connectors/connector.ts'
 import { compileConfig } from '../../src/config/config.ts'
-import { campaignPaths } from '../../src/model/campaign.ts'
+import { localSite } from '../../src/dispatch/dispatch.ts'
+import { campaignPaths, sitePaths } from '../../src/model/campaign.ts'
 import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
@@ -36,15 +37,22 @@ export async function madeCampaign(
 export function runContext(root: string, tables: Tables, connector: Connector, yaml = ''): RunContext {
   const config = compileConfig(yaml, { path: 'floe.yaml', directory: root })
   const paths = campaignPaths(root)
+  const campaignId = '00000000-0000-4000-8000-000000000000'
+  const site = localSite({
+    paths: sitePaths(paths.scratch, campaignId),
+    outputs: paths.outputs,
+    roots: config.roots,
+    slots: 2,
+    connect: async () => connector,
+    runner: ['false'],
+  })
   return {
     paths,
-    campaignId: '00000000-0000-4000-8000-000000000000',
+    campaignId,
     tables,
     clock: systemClock,
     user: 'tester@host',
     settings: {
-      site: 'local',
-      slots: 2,
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
       batchBytesMax: config.batch.bytes,
@@ -56,7 +64,8 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       roots: config.roots,
     },
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),
-    connect: async () => connector,
+    site,
+    openSite: async () => site,
     runner: ['false'],
   }
 }
