@@ -22,12 +22,12 @@ export const CLUSTERS: readonly Cluster[] = [
 export function connectTo(
   { dialect }: Cluster,
   fake: FakeScheduler,
-  options: { transport?: Transport; env?: Readonly<Record<string, string>>; looksMs?: readonly number[] } = {},
+  options: { transport?: Transport; setup?: readonly string[]; looksMs?: readonly number[] } = {},
 ): Connector {
   return openCommandConnector({
     dialect,
     transport: options.transport ?? localTransport(),
-    setup: [`PATH=${fake.bin}:$PATH`],
+    setup: [`PATH=${fake.bin}:$PATH`, ...(options.setup ?? [])],
     looksMs: options.looksMs ?? [50, 100],
   })
 }
