@@ -43,6 +43,9 @@ export interface QueueLimits {
   readonly walltimeMaxSec: number | null
   readonly cpusMax: number | null
   readonly memoryMaxBytes: number | null
+  /** Where a queue is tighter than the site: tasks of one array, and tasks of a user. */
+  readonly arrayMax: number | null
+  readonly queuedMax: number | null
 }
 
 /** What a refusal asks for: the same again after a while, room first, a person, or nothing that could help. */
