@@ -30,6 +30,8 @@ export interface CommandOptions {
 
 const TIMEOUT_MS = 60_000
 const LOOKS_MS = [1000, 2000, 4000]
+/** HUP, INT, QUIT, ABRT, KILL, SEGV, PIPE, TERM, XCPU. Others are no signs of a killed command: PBS has exits of its own up to 255. */
+const KILLING = [1, 2, 3, 6, 9, 11, 13, 15, 24]
 /** Beyond what the submit command takes: waiting for the lock, and looking around. */
 const AROUND_MS = 30_000
 
@@ -87,22 +89,30 @@ class CommandSite {
       const found = this.#dialect.parseFind(replies.slice(1), array.name)
       if (said.id !== '' && found.includes(said.id)) return said.id
       if (found[0] !== undefined) step = { asked: said.nonce, adopt: found[0] }
-      else if (!this.#wasRefused(said, replies[0]!) && pauses.length > 0) await this.#pause(pauses.shift()!)
+      else if (!this.#wasPutOff(said, replies[0]!) && pauses.length > 0) await this.#pause(pauses.shift()!)
       else if (heard) throw heard
       else step = { asked: said.nonce, adopt: '' }
     }
   }
 
-  /** True: that submission ended with a clear no, so nothing of it is under way. */
-  #wasRefused(said: Said & { word: 'tried' }, answer: Output): boolean {
-    return said.exit !== '' && said.exit !== '0' && this.#dialect.refusal(answer).answer !== 'again'
+  /** True: that submission was told to wait, so nothing of it is under way, and it is sent again without more looking around. */
+  #wasPutOff(said: Said & { word: 'tried' }, answer: Output): boolean {
+    return said.exit !== '' && said.exit !== '0' && this.#dialect.refusal(answer).answer === 'wait'
   }
 
   #unanswered(array: ArraySpec, exit: string, answer: Output): ConnectorError {
-    if (exit !== '0') return this.#refused(this.#dialect.submit(array), answer)
+    const words = this.#dialect.submit(array)
+    if (KILLING.includes(Number(exit) - 128)) {
+      return new ConnectorError(
+        'unreachable',
+        `${nameOf(words)} at ${this.#where} was ended by signal ${Number(exit) - 128} before it had answered`,
+        'The login node may limit processes; floe looks for the array by its name before it submits again.',
+      )
+    }
+    if (exit !== '0') return this.#refused(words, answer)
     return new ConnectorError(
       'unreadable',
-      `no id was found in what ${nameOf(this.#dialect.submit(array))} printed at ${this.#where}: ${firstLines(answer)}`,
+      `no id was found in what ${nameOf(words)} printed at ${this.#where}: ${firstLines(answer)}`,
       `The whole answer is in the files ${array.directory}/answer and answer.err; nothing is submitted again before the array was looked for by its name.`,
     )
   }

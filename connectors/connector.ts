@@ -74,6 +74,9 @@ export interface QueueLimits {
   readonly walltimeMaxSec: number | null
   readonly cpusMax: number | null
   readonly memoryMaxBytes: number | null
+  /** Where a queue is tighter than the site: tasks of one array, and tasks of a user. */
+  readonly arrayMax: number | null
+  readonly queuedMax: number | null
 }
 
 /** What dispatch needs from a cluster, and nothing else. Errors are ConnectorErrors. */

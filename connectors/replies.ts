@@ -98,9 +98,11 @@ function cut(output: Output, words: Argv): ConnectorError {
   )
 }
 
-/** The program that a command is about: `env A=1 squeue …` is squeue. */
-export const nameOf = (words: Argv): string =>
-  (words[0] === 'env' ? words.slice(1).find((word) => !word.includes('=')) : undefined) ?? words[0]
+/** The program that a command is about: of `env A=1 squeue …` squeue, of `sh -c TEXT qstat …` qstat. */
+export function nameOf(words: Argv): string {
+  if (words[0] === 'env') return words.slice(1).find((word) => !word.includes('=')) ?? 'env'
+  return words[0] === 'sh' ? (words[3] ?? 'sh') : words[0]
+}
 
 /** The beginning of what a command said, stderr first, for messages. */
 export function firstLines({ stderr, stdout }: Output): string {

@@ -53,6 +53,10 @@ export function inChunks<T>(list: readonly T[], size: number): readonly (readonl
 
 export const linesOf = (text: string): readonly string[] => text.split('\n').filter((line) => line.trim() !== '')
 
+/** A whole number and nothing else. */
+export const numberOf = (text: string | undefined): number | null =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : null
+
 /** `HH:MM:SS`, hours as long as they need be. */
 export function clock(sec: number): string {
   const whole = Math.ceil(sec)
@@ -91,9 +95,9 @@ export function firstRule<T extends readonly [RegExp, ...unknown[]]>(rules: read
   return rules.find(([pattern]) => pattern.test(text))
 }
 
-/** All that a command said, as one line for an error. */
+/** What a command said, as one line for an error; where it complained, that. */
 export function saidBy({ stdout, stderr }: Output): string {
-  const text = linesOf(`${stderr}\n${stdout}`)
+  const text = linesOf(stderr.trim() === '' ? stdout : stderr)
     .map((line) => line.trim())
     .join(' · ')
   if (text === '') return 'nothing'
@@ -111,7 +115,7 @@ export function unknownState(word: string, scheduler: string, table: string): Co
 export function unreadable(command: string, what: string, text: string): ConnectorError {
   return new ConnectorError(
     'unreadable',
-    `${command} printed ${what}: ${JSON.stringify(text.slice(0, 200))}`,
+    `${command} printed ${what}: ${JSON.stringify(text.slice(0, 120))}`,
     'floe asks again. If it stays, run the command by hand on the site: a wrapper or another scheduler may stand in its place.',
   )
 }

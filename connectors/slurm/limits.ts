@@ -1,5 +1,5 @@
 import type { Argv, QueueLimits, SiteLimits } from '../dialect.ts'
-import { bytesOf, linesOf, secondsOf, unanswered } from '../scheduler-text.ts'
+import { bytesOf, linesOf, numberOf, secondsOf, unanswered } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
 import { refusal } from './words.ts'
 
@@ -59,8 +59,6 @@ function settingsOf(text: string): ReadonlyMap<string, string> {
   return new Map(pairs)
 }
 
-const numberOf = (text: string): number | null => (/^\d+$/.test(text) ? Number(text) : null)
-
 /** `main*|up|infinite|16|4000|.`; cpus and memory with a plus are the least of several. The largest node counts. */
 function queuesOf(text: string): readonly QueueLimits[] {
   const queues = new Map<string, QueueLimits>()
@@ -76,6 +74,8 @@ function queuesOf(text: string): readonly QueueLimits[] {
       walltimeMaxSec: secondsOf(walltime),
       cpusMax: largest(known?.cpusMax, numberOf(cpus.replace('+', ''))),
       memoryMaxBytes: largest(known?.memoryMaxBytes, bytesOf(memory.replace('+', ''), 'M')),
+      arrayMax: null,
+      queuedMax: null,
     })
   }
   return [...queues.values()]

@@ -5,12 +5,18 @@ export interface ShellOptions {
   /** In front of PATH. */
   readonly bin: string
   readonly env?: Readonly<Record<string, string>>
+  readonly shell?: string
   /** Changes a script before it is run; counts from 0. */
   readonly change?: (script: string, at: number) => string
 }
 
 /** Scripts fed to a bare `/bin/sh`, as they are: what a test breaks is broken. */
-export function shellTransport({ bin, env = {}, change = (script) => script }: ShellOptions): Transport & {
+export function shellTransport({
+  bin,
+  env = {},
+  shell: program = '/bin/sh',
+  change = (script) => script,
+}: ShellOptions): Transport & {
   readonly scripts: string[]
 } {
   const scripts: string[] = []
@@ -19,7 +25,7 @@ export function shellTransport({ bin, env = {}, change = (script) => script }: S
     const text = change(script, scripts.length)
     scripts.push(text)
     return new Promise((resolve, reject) => {
-      const shell = spawn('/bin/sh', [], { stdio: 'pipe', env: { ...process.env, ...env, PATH } })
+      const shell = spawn(program, [], { stdio: 'pipe', env: { ...process.env, ...env, PATH } })
       const timer = setTimeout(() => shell.kill('SIGKILL'), options.timeoutMs ?? 60_000)
       let stdout = ''
       let stderr = ''

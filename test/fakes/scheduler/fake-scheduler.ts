@@ -69,8 +69,9 @@ export interface Noise {
   slowMs: number
   /** So many submissions are accepted while their command is killed before it prints. */
   lostReplies: number
-  /** No task is started. */
+  /** No task is started; of jobs with these names none either. */
   paused: boolean
+  holds: Set<string>
   /** Tasks end at once, well, without being run. */
   instant: boolean
 }
@@ -94,6 +95,7 @@ export abstract class FakeScheduler {
   readonly noise: Noise = {
     ...{ banner: '', bareNumber: false, noNumber: false, failing: new Map(), half: new Set(), empty: new Set() },
     ...{ forgets: false, accounts: true, stateWord: null, slowMs: 0, lostReplies: 0, paused: false, instant: false },
+    holds: new Set(),
   }
   slots: number
   arrayMax: number
@@ -103,6 +105,8 @@ export abstract class FakeScheduler {
   readonly directory: string
   #server: Server | undefined
   readonly #sockets = new Set<Socket>()
+  /** Numbers that it has forgotten to have given. */
+  readonly #free: number[] = []
   #replies = 0
   #running = 0
 
@@ -161,7 +165,7 @@ export abstract class FakeScheduler {
   /** As a controller that was killed a moment after it had answered: the job is gone, and its number given to the next. */
   lose(number: number): void {
     for (const job of this.jobs) if (job.number === number) job.lost = true
-    this.nextNumber = number
+    this.#free.push(number)
   }
 
   /** Jobs that it knows. */
@@ -181,7 +185,7 @@ export abstract class FakeScheduler {
     const { indices, ...rest } = fields
     const job: FakeJob = {
       ...rest,
-      number: this.nextNumber++,
+      number: this.#free.shift() ?? this.nextNumber++,
       submittedAt: Date.now(),
       lost: false,
       tasks: indices.map((index) => ({
@@ -198,7 +202,7 @@ export abstract class FakeScheduler {
   /** Starts what fits. */
   pump(): void {
     if (this.noise.paused) return
-    for (const job of this.known) {
+    for (const job of this.known.filter(({ name }) => !this.noise.holds.has(name))) {
       for (const task of job.tasks) {
         if (task.state !== 'queued') continue
         if (this.#running >= this.slots) return
@@ -271,14 +275,18 @@ export abstract class FakeScheduler {
   }
 
   #reply(socket: Socket, call: Call): void {
+    if (this.#server === undefined) return
     this.calls.push(call)
     const number = ++this.#replies
     const { exit, stdout, stderr } = this.#noisy(call)
     const isLost = call.command === this.commands[0] && exit === 0 && this.noise.lostReplies-- > 0
     if (this.noise.lostReplies < 0) this.noise.lostReplies = 0
-    writeFileSync(join(this.directory, 'replies', `${number}.out`), isLost ? '' : stdout)
-    writeFileSync(join(this.directory, 'replies', `${number}.err`), isLost ? '' : stderr)
-    socket.end(`${number} ${exit} ${isLost ? 'killed' : ''}\n`)
+    const show = (text: string, kind: string): string => {
+      if (isLost || text === '') return ''
+      writeFileSync(join(this.directory, 'replies', `${number}.${kind}`), text)
+      return 'yes'
+    }
+    socket.end(`${[number, exit, show(stdout, 'out'), show(stderr, 'err'), isLost ? 'yes' : ''].join(':')}\n`)
   }
 
   #noisy(call: Call): Reply {
@@ -311,9 +319,9 @@ export abstract class FakeScheduler {
       `for name in LC_ALL TZ ${this.heeds.map((start) => '${!' + start + '*}').join(' ')}; do env+=("$name=\${!name}"); done`,
       `fields=('${command}' "$PWD" "$stdin" "\${#env[@]}" "\${env[@]}" "$@")`,
       'printf \'%s\\0\' "${#fields[@]}" "${fields[@]}" >&3',
-      'read -r number code killed <&3',
-      `cat '${join(this.directory, 'replies')}'/"$number.err" >&2`,
-      `cat '${join(this.directory, 'replies')}'/"$number.out"`,
+      'IFS=: read -r number code out err killed <&3',
+      `[ -z "$err" ] || cat '${join(this.directory, 'replies')}'/"$number.err" >&2`,
+      `[ -z "$out" ] || cat '${join(this.directory, 'replies')}'/"$number.out"`,
       '[ -z "$killed" ] || kill -9 $$',
       'exit "$code"',
       '',

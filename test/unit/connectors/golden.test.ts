@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ConnectorError } from '../../../connectors/connector.ts'
 import type { Dialect } from '../../../connectors/dialect.ts'
+import { pbs } from '../../../connectors/pbs/pbs.ts'
 import { slurm } from '../../../connectors/slurm/slurm.ts'
 import type { Output } from '../../../connectors/transport/transport.ts'
 
@@ -19,7 +20,7 @@ import type { Output } from '../../../connectors/transport/transport.ts'
  */
 
 const GOLDEN = join(import.meta.dirname, '../../golden')
-const DIALECTS: Readonly<Record<string, Dialect>> = { slurm }
+const DIALECTS: Readonly<Record<string, Dialect>> = { slurm, pbs }
 
 interface Recorded {
   readonly arrays: ReadonlyMap<string, number>
@@ -62,7 +63,7 @@ function answerOf(dialect: Dialect, call: string, said: Recorded): unknown {
 
 /** A report a line. */
 function written(answer: unknown): string {
-  if (!Array.isArray(answer)) return `${JSON.stringify(answer, null, 2)}\n`
+  if (!Array.isArray(answer) || answer.length === 0) return `${JSON.stringify(answer, null, 2)}\n`
   return `[\n${answer.map((one) => JSON.stringify(one)).join(',\n')}\n]\n`
 }
 
