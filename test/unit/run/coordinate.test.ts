@@ -1,10 +1,11 @@
 import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Connector } from '../../../connectors/connector.ts'
 import { sitePaths } from '../../../src/model/campaign.ts'
 import type { RunContext } from '../../../src/run/run.ts'
 import { planCampaign, runCampaign } from '../../../src/run/run.ts'
-import { madeCampaign, runContext } from '../../fakes/campaign.ts'
+import { connectedBy, madeCampaign, runContext } from '../../fakes/campaign.ts'
 import { type Fate, scriptedConnector } from '../../fakes/scripted-connector.ts'
 
 const grid = (count: number) =>
@@ -145,7 +146,7 @@ describe('a campaign', () => {
     const connector = scriptedConnector()
     const context = await madeCampaign(grid(6), connector)
     const connect = () => Promise.reject(new Error('killed'))
-    await expect(runCampaign({ ...context, connect })).rejects.toThrow('killed')
+    await expect(runCampaign(connectedBy(context, connect))).rejects.toThrow('killed')
     expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 6 })
     expect(connector.submitted).toMatchObject([expect.stringContaining('a000002')])
     for (const [job, count] of connector.runs) expect(count, job).toBe(1)
@@ -156,7 +157,7 @@ describe('a campaign', () => {
     const connector = scriptedConnector()
     const context = await madeCampaign(grid(6), connector)
     const submit = () => Promise.reject(new Error('killed'))
-    const mortal = { ...context, connect: async () => ({ ...connector, submit }) }
+    const mortal = connectedBy(context, async () => ({ ...connector, submit }))
     await expect(runCampaign(mortal)).rejects.toThrow('killed')
     const manifest = join(sitePaths(context.paths.scratch, context.campaignId).arrays, 'a000001', 'manifest')
     const { ino } = statSync(manifest)
@@ -225,11 +226,11 @@ describe('killed at any step and run again', () => {
       if (++steps === last) throw new Error('killed')
       return value
     }
-    const connector = await context.connect()
+    const connector = await context.site.connector()
+    const submit: Connector['submit'] = (array) => step(() => connector.submit(array))
     const mortal: RunContext = {
-      ...context,
+      ...connectedBy(context, async () => ({ ...connector, submit })),
       tables: { ...context.tables, commit: (table, commit) => step(() => context.tables.commit(table, commit)) },
-      connect: async () => ({ ...connector, submit: (array) => step(() => connector.submit(array)) }),
     }
     return runCampaign(mortal).then(
       () => true,
