@@ -221,7 +221,7 @@ class Coordinator {
       sandboxesMax: context.settings.sandboxesMax,
       roots: context.settings.roots,
       answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs)
+        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
         this.#publisher.addAnswers(answers)
         return answered
       },

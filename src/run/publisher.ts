@@ -61,6 +61,11 @@ export class Publisher {
     return this.#waiting.length
   }
 
+  /** What answered the jobs whose answers are not published yet. */
+  get waitingAnswers(): string[] {
+    return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])
+  }
+
   addDecided(array: LiveArray, decided: readonly Decided[]): void {
     for (const { ended, superseded, task, attempt, end } of decided) {
       this.#waiting.push({
