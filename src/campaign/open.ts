@@ -47,7 +47,12 @@ export class OpenedCampaign implements Campaign {
   async add(files: readonly string[], options: AddOptions = {}): Promise<AddReport> {
     const { addJobFiles } = await import('../catalog/catalog.ts')
     const { jobs, outputs } = await this.#configured()
-    const { firstRejects, rejectsFile, ...counts } = await addJobFiles(await this.#writable(), files, {
+    const {
+      firstRejects,
+      rejectsFile,
+      files: read,
+      ...counts
+    } = await addJobFiles(await this.#writable(), files, {
       campaign: this.root,
       outputs,
       cache: campaignPaths(this.root).cache,
@@ -55,7 +60,8 @@ export class OpenedCampaign implements Campaign {
       clock: this.#means.clock,
       ...options,
     })
-    return { ...counts, rejects_file: rejectsFile ?? null, rejects: firstRejects }
+    const shown = read.map(({ elapsedSec, ...file }) => ({ ...file, elapsed_sec: elapsedSec }))
+    return { ...counts, files: shown, rejects_file: rejectsFile ?? null, rejects: firstRejects }
   }
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {

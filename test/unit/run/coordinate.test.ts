@@ -99,6 +99,11 @@ describe('a campaign', () => {
   test('jobs with missing inputs wait, the others run', async () => {
     const context = await madeCampaign(grid(9), scriptedConnector())
     rmSync(join(context.data, 'a0.csv'))
+    rmSync(join(context.data, 'b1.csv'))
+    const { missing, missingInputs } = await planCampaign(context)
+    const example = { url: join(context.data, 'a0.csv'), jobId: 'job0000' }
+    expect({ missing, missingInputs }).toEqual({ missing: 4, missingInputs: { inputs: 2, example } })
+    writeFileSync(join(context.data, 'b1.csv'), 'back\n')
     const report = await runCampaign(context)
     expect(report.missing).toBe(2)
     expect(report.counts).toMatchObject({ succeeded: 7, pending: 2 })
