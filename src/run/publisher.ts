@@ -46,7 +46,6 @@ export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'r
 export class Publisher {
   readonly tally: Tally = { succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, byClass: new Map() }
   #waiting: Waiting[] = []
-  #resumed = true
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
   readonly #facts: () => Promise<Readonly<Record<string, Json>>>
@@ -167,11 +166,9 @@ export class Publisher {
     await publish(this.#context.tables, {
       attempts,
       results,
-      resumed: this.#resumed,
       facts: this.#facts,
       guard: this.#guard,
     })
-    this.#resumed = false
     this.#waiting = []
     return rows.length
   }
