@@ -17,7 +17,7 @@ export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
 export { leaseHolder } from './lease.ts'
-export { type LiveStatus, liveStatus, showRunning } from './live-status.ts'
+export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 
 export { type JobEvidence, showJob } from './show.ts'
