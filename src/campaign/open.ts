@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
 import { campaignPaths, sitePaths } from '../model/campaign.ts'
@@ -57,7 +58,12 @@ export class OpenedCampaign implements Campaign {
   async add(files: readonly string[], options: AddOptions = {}): Promise<AddReport> {
     const { addJobFiles } = await import('../catalog/catalog.ts')
     const { jobs, outputs } = await this.#configured()
-    const { firstRejects, rejectsFile, ...counts } = await addJobFiles(await this.#writable(), files, {
+    const {
+      firstRejects,
+      rejectsFile,
+      files: read,
+      ...counts
+    } = await addJobFiles(await this.#writable(), files, {
       campaign: this.root,
       outputs,
       cache: campaignPaths(this.root).cache,
@@ -65,7 +71,8 @@ export class OpenedCampaign implements Campaign {
       clock: this.#means.clock,
       ...options,
     })
-    return { ...counts, rejects_file: rejectsFile ?? null, rejects: firstRejects }
+    const shown = read.map(({ elapsedSec, ...file }) => ({ ...file, elapsed_sec: elapsedSec }))
+    return { ...counts, files: shown, rejects_file: rejectsFile ?? null, rejects: firstRejects }
   }
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
@@ -111,15 +118,22 @@ export class OpenedCampaign implements Campaign {
     const convert = jsonRows(columns)
     const names = columns.map(({ name }) => name)
     const tables = await this.#readable()
-    await this.#showRunning(tables)
-    for await (const rows of listJobs(tables, { ...options, columns: names })) yield rows.map(convert)
+    const live = await this.#live(tables)
+    for await (const rows of listJobs(tables, { ...options, live, columns: names })) yield rows.map(convert)
   }
 
-  /** What has started by the record files of live arrays is running, where the tables alone say queued. */
-  async #showRunning(tables: Tables): Promise<void> {
-    const { liveStatus, showRunning } = await import('../run/run.ts')
+  /** What record files of live arrays say: tables may be a minute old while a run works. */
+  async #live(tables: Tables): Promise<Live> {
+    const { liveJobs, liveStatus } = await import('../run/run.ts')
     const { scratch } = campaignPaths(this.root)
-    await showRunning(tables, await liveStatus(tables, { scratch, campaignId: this.id }))
+    const said = await liveStatus(tables, { scratch, campaignId: this.id })
+    // Who only looks is not kept from it by a floe.yaml that is being edited.
+    const retries = () =>
+      this.#configured().then(
+        (config) => config.retries,
+        () => null,
+      )
+    return liveJobs(tables, said, retries)
   }
 
   async show(jobId: string): Promise<JobReport> {
@@ -169,7 +183,9 @@ export class OpenedCampaign implements Campaign {
     const { request } = await import('../catalog/catalog.ts')
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
-    const done = await request(await this.#writable(), asked, { nowMs: clock.now(), uuid: clock.uuid() })
+    const tables = await this.#writable()
+    const live = await this.#live(tables)
+    const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
     return { action, request_id: done.requestId, jobs: done.asked, under_way: done.underWay, skipped: done.skipped }
   }
 
@@ -186,7 +202,9 @@ export class OpenedCampaign implements Campaign {
   async query(sql: string): Promise<RowStream> {
     const { queryReadOnly } = await import('../catalog/catalog.ts')
     const { mergedView } = await import('../results/results.ts')
-    const answer = await queryReadOnly(await this.#writable(), sql, {
+    const tables = await this.#writable()
+    const answer = await queryReadOnly(tables, sql, {
+      live: await this.#live(tables),
       prepare: (inside) => mergedView(inside),
     })
     return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }

@@ -1,11 +1,12 @@
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
-import type { Progress, PlanReport as RoomPlan, RunReport as RoomReport } from '../run/run.ts'
+import type { Progress, PlanReport as RoomPlan, RunReport as RoomReport, Waiting } from '../run/run.ts'
 import type { PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
 
 /** What the run room says, in the words of the command line. */
 
-export function toPlanReport(plan: RoomPlan | { jobs: 0; missing: number }, site: string): PlanReport {
-  const costs: Omit<RoomPlan, 'jobs' | 'missing'> = 'batches' in plan ? plan : NOTHING
+export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: string): PlanReport {
+  const costs: Costs = 'batches' in plan ? plan : NOTHING
+  const { example } = plan.missingInputs
   return {
     jobs: plan.jobs,
     batches: costs.batches,
@@ -24,10 +25,14 @@ export function toPlanReport(plan: RoomPlan | { jobs: 0; missing: number }, site
     bytes_naive: costs.bytesNaive,
     seconds: costs.seconds,
     missing: plan.missing,
+    missing_inputs: plan.missingInputs.inputs,
+    missing_example: example && { url: example.url, job_id: example.jobId },
   }
 }
 
-const NOTHING: Omit<RoomPlan, 'jobs' | 'missing'> = {
+type Costs = Omit<RoomPlan, 'jobs' | keyof Waiting>
+
+const NOTHING: Costs = {
   arrays: 0,
   batches: 0,
   jobsPerBatch: 0,
@@ -71,7 +76,7 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
-    seconds: elapsedSec,
+    elapsed_sec: elapsedSec,
     stopped,
   }
 }

@@ -141,8 +141,8 @@ class Merge {
         : 'ANTI JOIN (SELECT job_digest, output FROM _merge_content WHERE output_row = 0) m USING (job_digest, output)'
     const isTable = `regexp_matches(lower(output), ${quoteText(TABULAR)}) AND coalesce(url, pack) IS NOT NULL AND digest IS NOT NULL AND size_bytes IS NOT NULL`
     await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_new AS
-      SELECT job_digest, output FROM (SELECT job_digest, output FROM _merge_results WHERE ${isTable})
-      ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output)`)
+      SELECT job_digest, output FROM (SELECT job_digest, output, digest FROM _merge_results WHERE ${isTable})
+      ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output, digest)`)
     const newest = 'row(coalesce(published_at, make_timestamptz(0)), revision)'
     const result =
       '{job_digest: job_digest, path: coalesce(url, pack), is_pack: url IS NULL, offset_bytes: offset_bytes, size_bytes: size_bytes, digest: digest}'
@@ -197,7 +197,7 @@ class Merge {
     this.#outputs += counts!.outputs
     this.#pendingRows += counts!.rows
     await sql.run(`INSERT INTO _merge_ledger_new
-      SELECT t.job_digest, t.output, CASE WHEN l.no IS NULL THEN 'empty' WHEN NOT l.is_lasting THEN 'passing' WHEN l.reason IS NULL THEN 'types' ELSE 'unreadable' END, l.reason, l.column_name, l.found, l.wanted
+      SELECT t.job_digest, t.output, t.digest, CASE WHEN l.no IS NULL THEN 'empty' WHEN NOT l.is_lasting THEN 'passing' WHEN l.reason IS NULL THEN 'types' ELSE 'unreadable' END, l.reason, l.column_name, l.found, l.wanted
       FROM _merge_todo t LEFT JOIN ${LEFT} l USING (no) ANTI JOIN (SELECT job_digest, output FROM ${table} WHERE output_row = 0) m USING (job_digest, output)
       WHERE t.no BETWEEN ${from} AND ${to}`)
   }

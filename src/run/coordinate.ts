@@ -223,7 +223,7 @@ class Coordinator {
       roots: rootsOf(context),
       place: (file) => site.place(file),
       answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs)
+        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
         this.#publisher.addAnswers(answers)
         return answered
       },

@@ -130,6 +130,27 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
   return count!
 }
 
+/** What jobs wait for that is not there. */
+export interface MissingInputs {
+  /** Distinct inputs, helper files and programs. */
+  readonly inputs: number
+  /** One of them, and a job that names it: the first by name. */
+  readonly example: { readonly url: string; readonly jobId: string } | null
+}
+
+/** The missing inputs of pending jobs; the views must stand. */
+export async function missingInputs({ tables }: RunContext): Promise<MissingInputs> {
+  const [row] = await tables.sql.rows<{ inputs: number; job_id: string | null; url: string | null }>(
+    `with named as (
+       select job_id, unnest(list_concat(inputs, files, [executable])) as url, generate_subscripts(list_concat(inputs, files, [executable]), 1) as nth
+       from jobs where state = 'pending' and missing),
+     lacking as (select n.* from named n semi join (select url from files where missing) f using (url))
+     select count(distinct url)::integer as inputs, min(job_id) as job_id, arg_min(url, (job_id, nth)) as url from lacking`,
+  )
+  const { inputs, job_id: jobId, url } = row!
+  return { inputs, example: jobId === null || url === null ? null : { url, jobId } }
+}
+
 /** Plans and cuts the jobs of `runnable`, which is gone afterwards; batches go to the table as `cut`. */
 export async function planRunnable(
   context: RunContext,

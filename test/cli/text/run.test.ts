@@ -40,7 +40,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   missing: 0,
   merged_rows: 1056,
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
-  seconds: 2.8,
+  elapsed_sec: 2.8,
   stopped: null,
   ...more,
 })

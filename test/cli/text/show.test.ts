@@ -193,7 +193,9 @@ describe('plan', () => {
     bytes_catalog_order: 41e12,
     bytes_naive: 141e12,
     seconds: 7_409_520,
-    missing: 2,
+    missing: 5,
+    missing_inputs: 2,
+    missing_example: { url: 'era5:1991/13.nc', job_id: 'job773002' },
   }
   test('of many jobs', () => {
     expect(renderPlan(plan)).toMatchInlineSnapshot(`
@@ -206,14 +208,14 @@ describe('plan', () => {
 
         frost: about 85 d 18 h of work
 
-        missing: 2 jobs lack an input (floe jobs --where missing)
+        missing: 2 inputs (floe jobs --where "missing"), e.g. era5:1991/13.nc of job773002
       "
     `)
   })
   test('of one job without inputs', () => {
     const one = { jobs: 1, batches: 1, arrays: 1, tasks: 1, files: 0, files_to_nodes: 0, files_naive: 0 }
     const bytes = { bytes_to_nodes: 0, bytes_lower_bound: 0, bytes_catalog_order: 0, bytes_naive: 0 }
-    expect(renderPlan({ ...plan, ...one, ...bytes, seconds: null, missing: 0 })).toMatchInlineSnapshot(`
+    expect(renderPlan({ ...plan, ...one, ...bytes, seconds: null, missing_example: null })).toMatchInlineSnapshot(`
       "1 job → 1 batch → 1 array
 
                       files  bytes
@@ -224,10 +226,10 @@ describe('plan', () => {
     `)
   })
   test('of none', () => {
-    expect(renderPlan({ ...plan, jobs: 0, missing: 1 })).toMatchInlineSnapshot(`
+    expect(renderPlan({ ...plan, jobs: 0, missing_inputs: 1 })).toMatchInlineSnapshot(`
       "Nothing waits for a plan.
 
-        missing: 1 job lacks an input (floe jobs --where missing)
+        missing: 1 input (floe jobs --where "missing"), e.g. era5:1991/13.nc of job773002
       "
     `)
   })
@@ -247,7 +249,7 @@ test('add shows the first rejects of many', () => {
     unchanged: 1,
     replaced: 2,
     rejected: 12,
-    files: [{ path: 'jobs.yaml', jobs: 1_500_000, seconds: 18 }],
+    files: [{ path: 'jobs.yaml', jobs: 1_500_000, elapsed_sec: 18 }],
     rejects_file: '/nowhere/rejects.ndjson',
     rejects,
   })
