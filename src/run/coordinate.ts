@@ -7,6 +7,7 @@ import { type Merged, mergeOutputs } from '../results/results.ts'
 import { stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
 import { assignArray, endArrays, liveArrays, undecidedJobs } from './arrays.ts'
+import { bringOutputs } from './bring.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
@@ -346,7 +347,12 @@ class Coordinator {
 
   async #merge(): Promise<Outcome['merged']> {
     if (this.#publisher.tally.succeeded === 0 && this.#stopping === 'once') return null
-    return mergeOutputs(this.#context.tables, { root: this.#context.paths.root, guard: () => this.#lease.guard() })
+    const bring = bringOutputs(this.#context)
+    return mergeOutputs(this.#context.tables, {
+      root: this.#context.paths.root,
+      bring,
+      guard: () => this.#lease.guard(),
+    })
   }
 
   #openTasks(): number {
