@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { ConnectorError } from '../connector.ts'
-import type { OpenFile, Side } from './side.ts'
+import { type OpenFile, SAID_OF, type Said, type Side } from './side.ts'
 
 /** The files of this machine. */
 export const diskSide: Side = {
@@ -63,27 +63,20 @@ async function digestOf(path: string): Promise<string | undefined> {
   return `sha256:${hash.digest('hex')}`
 }
 
-const SAID: Readonly<Record<string, readonly [string, string]>> = {
-  ENOENT: ['there is no such file or folder', 'Check the path.'],
-  ENOTDIR: ['a part of the path is not a folder', 'Check the path.'],
-  EISDIR: ['it is not a file', 'Name a file.'],
-  EACCES: ['permission denied', 'Check owner and permissions.'],
-  EPERM: ['permission denied', 'Check owner and permissions.'],
-  EROFS: ['the file system is read-only', 'Name another folder.'],
-  ENOSPC: [
-    'no space is left on the device',
-    'Free some space, or name another folder; what was carried so far is kept and goes on.',
-  ],
-  EDQUOT: [
-    'the disk quota is exceeded',
-    'Free some space within the quota; what was carried so far is kept and goes on.',
-  ],
-  ENAMETOOLONG: ['the name is too long', 'Shorten the name.'],
+const SAID: Readonly<Record<string, Said>> = {
+  ENOENT: SAID_OF.missing,
+  ENOTDIR: SAID_OF.noFolder,
+  EISDIR: SAID_OF.noFile,
+  EACCES: SAID_OF.forbidden,
+  EPERM: SAID_OF.forbidden,
+  EROFS: SAID_OF.readOnly,
+  ENOSPC: SAID_OF.full,
+  EDQUOT: SAID_OF.quota,
 }
 
 function explainOnDisk(failure: unknown, path: string, verb: string): Error {
   if (failure instanceof ConnectorError) return failure
   const { code = '', message } = failure as NodeJS.ErrnoException
-  const [said, hint] = SAID[code] ?? [message, 'See what the system says.']
+  const [said, hint] = SAID[code] ?? [message, SAID_OF.other[1]]
   return new ConnectorError('refused', `cannot ${verb} ${path} on this machine: ${said}`, hint, failure)
 }

@@ -86,19 +86,23 @@ interface Copying {
 async function copyTo(path: string, copying: Copying): Promise<Part> {
   const { haul, route, source, isNew } = copying
   const target = await tell(route.to, haul.to, 'write', () => route.to.openToWrite(path, isNew))
+  let start = 0
   try {
     // The last window of a cut transfer may have holes: not all servers write in the order in which they are asked.
-    const start = isNew ? 0 : Math.max(0, Math.min(target.sizeBytes, source.sizeBytes) - WINDOW_BYTES)
+    start = isNew ? 0 : Math.max(0, Math.min(target.sizeBytes, source.sizeBytes) - WINDOW_BYTES)
     await pour(copying, target, start)
     await tell(route.to, haul.to, 'write', async () => {
       const wrote = haul.digest === undefined ? await target.size() : source.sizeBytes
       if (wrote !== source.sizeBytes) throw new Error(`it has ${wrote} bytes instead of ${source.sizeBytes}`)
       await target.chmod(haul.mode)
     })
-    return { haul, path, sizeBytes: source.sizeBytes, isResumed: start > 0 }
-  } finally {
+  } catch (failure) {
     await target.close().catch(() => undefined)
+    throw failure
   }
+  // NFS says here that a quota was exceeded.
+  await tell(route.to, haul.to, 'write', () => target.close())
+  return { haul, path, sizeBytes: source.sizeBytes, isResumed: start > 0 }
 }
 
 /** Copies from `start` to the end that the source had when it was opened, a window of chunks at a time, in order. */

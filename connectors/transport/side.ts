@@ -12,7 +12,7 @@ export interface OpenFile {
   close(): Promise<void>
 }
 
-/** The files of one side of a transfer. Failures are whatever the side throws; `explain` makes words of them. */
+/** The files of one side of a transfer. Commands of it (`makeFolders`, `digests`) and calls on files are not under way together. Failures are whatever the side throws; `explain` makes words of them. */
 export interface Side {
   /** Bytes of one read or write that suit it. */
   readonly chunkBytes: number
@@ -28,3 +28,23 @@ export interface Side {
   /** A ConnectorError that says what was tried, what came back, and what to do. */
   explain(failure: unknown, path: string, verb: string): Promise<Error>
 }
+
+/** What a side said of a file, and what to do. */
+export type Said = readonly [words: string, hint: string]
+
+export const SAID_OF = {
+  missing: ['there is no such file or folder', 'Check the path.'],
+  noFolder: ['a part of the path is not a folder', 'Check the path.'],
+  noFile: ['it is not a file', 'Name a file.'],
+  forbidden: ['permission denied', 'Check owner and permissions.'],
+  readOnly: ['the file system is read-only', 'Name another folder.'],
+  full: [
+    'no space is left on the device',
+    'Free some space, or name another folder; what was carried of large files is kept and goes on.',
+  ],
+  quota: [
+    'the disk quota is exceeded',
+    'Free some space within the quota; what was carried of large files is kept and goes on.',
+  ],
+  other: ['it did not say why', 'Try to write there by hand, and ask the people who run the site.'],
+} as const satisfies Readonly<Record<string, Said>>

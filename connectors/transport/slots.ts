@@ -13,6 +13,10 @@ export class Slots {
     return this.#free === 0
   }
 
+  get isWaitedFor(): boolean {
+    return this.#waiting.length > 0
+  }
+
   /** Resolves with a function that gives the slot back. Rejects with the signal's reason when that comes first. */
   take(signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted()

@@ -136,6 +136,8 @@ export interface RunProgress {
   readonly queued: number
   readonly elapsed_sec: number
   readonly stopping: string | null
+  /** What holds the site back, in words. */
+  readonly waiting: string | null
 }
 
 export interface CleanReport {

@@ -46,7 +46,17 @@ const NOTHING: Costs = {
   seconds: null,
 }
 
-export function toProgress({ site, total, done, tally, running, queued, elapsedSec, stopping }: Progress): RunProgress {
+export function toProgress({
+  site,
+  total,
+  done,
+  tally,
+  running,
+  queued,
+  elapsedSec,
+  stopping,
+  waiting,
+}: Progress): RunProgress {
   const { succeeded, failed, retried, reused, byClass } = tally
   return {
     site,
@@ -61,6 +71,7 @@ export function toProgress({ site, total, done, tally, running, queued, elapsedS
     queued,
     elapsed_sec: elapsedSec,
     stopping,
+    waiting,
   }
 }
 

@@ -93,12 +93,12 @@ function keyOffset(document: Document, path: readonly string[], key: string): nu
 /** Names of the options at a place of the schema. */
 function keysAt(whole: unknown, path: readonly string[]): string[] {
   let schema: unknown = whole
-  for (const name of path) schema = shapeOf(schema)?.[name] ?? valueOf(schema)
+  for (const name of path) schema = shapeOf(schema)?.[name] ?? valuesOf(schema)
   return Object.keys(shapeOf(schema) ?? {})
 }
 
 /** What every value of a mapping with free names is. */
-function valueOf(schema: unknown): unknown {
+function valuesOf(schema: unknown): unknown {
   let inner = schema as { def?: { innerType?: unknown; valueType?: unknown } } | undefined
   while (inner && !inner.def?.valueType) inner = inner.def?.innerType as typeof inner
   return inner?.def?.valueType

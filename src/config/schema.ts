@@ -25,7 +25,8 @@ export const seconds = z.union([z.string(), z.number()]).transform((given, conte
 export const count = (min: number) => z.number().int().min(min)
 /** YAML reads `1982` and `true` as a number and a boolean; as a value of an environment or label they are text. */
 const words = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String))
-export const text = (description: string, unit?: string) => (unit === undefined ? { description } : { description, unit })
+export const text = (description: string, unit?: string) =>
+  unit === undefined ? { description } : { description, unit }
 
 const resources = z
   .strictObject({

@@ -9,11 +9,12 @@ import type { ParsedSite } from './sites-schema.ts'
 /** How a site is reached. */
 export interface SshSetting {
   /** user@host, or a name of ~/.ssh/config. */
-  readonly to: string
+  readonly target: string
   readonly port?: number
   readonly identity?: string
   readonly jump?: string
-  readonly agent?: string | false
+  /** A socket; `none`. */
+  readonly agent?: string
   readonly knownHosts?: string
   readonly channels?: number
 }
@@ -31,6 +32,10 @@ export interface SiteSetting {
   readonly limits: { readonly queued: number | null; readonly array: number | null }
   readonly task: { readonly cpus: number; readonly walltimeSec: number }
   readonly node: string | null
+  /** Words of Grid Engine that differ by site; null: the usual ones. */
+  readonly pe: string | null
+  readonly memory: string | null
+  readonly gpu: string | null
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
@@ -85,8 +90,8 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
 }
 
 function toSsh(ssh: NonNullable<ParsedSite['ssh']>): SshSetting {
-  if (typeof ssh === 'string') return { to: ssh }
-  const { known_hosts, ...rest } = ssh
-  const given = Object.entries({ ...rest, knownHosts: known_hosts }).filter(([, value]) => value !== undefined)
+  if (typeof ssh === 'string') return { target: ssh }
+  const { to: target, known_hosts: knownHosts, ...rest } = ssh
+  const given = Object.entries({ target, ...rest, knownHosts }).filter(([, value]) => value !== undefined)
   return Object.fromEntries(given) as unknown as SshSetting
 }

@@ -27,6 +27,8 @@ export interface Progress {
   readonly queued: number
   readonly elapsedSec: number
   readonly stopping: string | null
+  /** What holds the site back, in words; null: nothing is known to. */
+  readonly waiting: string | null
 }
 
 export interface CoordinateOptions extends PlanWishes {
@@ -251,6 +253,7 @@ class Coordinator {
         ...site.shape(array.terms),
       })
       this.#refused = 0
+      this.#blocked = null
     } catch (error) {
       if (!(error instanceof FloeError) || (error.code !== 'SITE_FULL' && error.code !== 'SITE_UNREACHABLE'))
         throw error
@@ -382,6 +385,7 @@ class Coordinator {
       queued,
       elapsedSec,
       stopping: this.#stopping,
+      waiting: this.#blocked ?? this.#watch.waiting,
     }
   }
 }

@@ -28,6 +28,7 @@ export function renderProgress(progress: RunProgress, { columns, now }: { column
     retried > 0 ? `tried again ${formatCount(retried)}` : '',
     reused > 0 ? `answered from earlier results ${formatCount(reused)}` : '',
     progress.stopping === null ? '' : `stopping: ${progress.stopping}`,
+    progress.waiting === null || progress.stopping !== null ? '' : progress.waiting,
   ]
   const indent = ' '.repeat(site.length + 2)
   return [first.filter(Boolean).join('   '), indent + second.filter(Boolean).join(' · ')].map((line) =>

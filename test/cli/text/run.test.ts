@@ -28,6 +28,7 @@ const progress = (more: Partial<RunProgress> = {}): RunProgress => ({
   queued: 802,
   elapsed_sec: 36_877,
   stopping: null,
+  waiting: null,
   ...more,
 })
 
