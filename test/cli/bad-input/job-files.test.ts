@@ -76,6 +76,65 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
     [[1, 'c1', /same\.csv is also written by o1 of the catalog/, /remove that job/]],
   ],
   [
+    'nested.ndjson',
+    nd(
+      { ...good('nest-n1'), output: ['zarr/1982/'] },
+      { ...good('nest-n2'), output: ['zarr/1982/u/0'] },
+      { ...good('nest-n3'), output: ['zarr/1983', 'zarr/1983x/a'] },
+      { ...good('nest-n4'), output: ['zarr/1983/b/c', 'zarr/n4'] },
+      { ...good('nest-n5'), output: ['deep/a/b/c'] },
+      { ...good('nest-n6'), output: ['deep/a/'] },
+      { ...good('nest-n7'), output: ['deep/a/b', 'zarr/n4/x'] },
+      { ...good('nest-n8'), output: ['own/', 'own/leaf.csv'] },
+      { ...good('nest-n9'), output: ['flat*'] },
+      { ...good('nest-n10'), output: ['flat*/x', 'zarr/198'] },
+    ),
+    ['nest-n1', 'nest-n3', 'nest-n5', 'nest-n8', 'nest-n9', 'nest-n10'],
+    [
+      [
+        2,
+        'nest-n2',
+        /^output zarr\/1982\/u\/0 lies below output zarr\/1982 of nest-n1, .*nested\.ndjson:1$/,
+        /a place of its own/,
+      ],
+      [4, 'nest-n4', /^output zarr\/1983\/b\/c lies below output zarr\/1983 of nest-n3, /, /a place of its own/],
+      [
+        6,
+        'nest-n6',
+        /^output deep\/a stands above output deep\/a\/b\/c of nest-n5, .*nested\.ndjson:5$/,
+        /a place of its own/,
+      ],
+      [7, 'nest-n7', /^output deep\/a\/b stands above output deep\/a\/b\/c of nest-n5, /, /a place of its own/],
+    ],
+  ],
+  [
+    'catalog-nested.ndjson',
+    nd(
+      { ...good('cn1'), output: ['zarr/1982/v'] },
+      { ...good('cn2'), output: ['deep/'] },
+      { ...good('cn3'), output: ['deeper'] },
+      { ...good('nest-n1'), output: ['deep/a'] },
+      { ...good('cn4'), output: ['zarr/1982/w'] },
+    ),
+    ['cn3'],
+    [
+      [
+        1,
+        'cn1',
+        /^output zarr\/1982\/v lies below output zarr\/1982 of nest-n1 of the catalog/,
+        /remove that job first/,
+      ],
+      [2, 'cn2', /^output deep stands above output deep\/a\/b\/c of nest-n5 of the catalog/, /remove that job/],
+      [4, 'nest-n1', /^output deep\/a lies below output deep of cn2, .*:2$/, /a place of its own/],
+      [
+        5,
+        'cn4',
+        /^output zarr\/1982\/w lies below output zarr\/1982 of nest-n1 of the catalog/,
+        /remove that job first/,
+      ],
+    ],
+  ],
+  [
     'outside.ndjson',
     nd(
       ...['../../etc/passwd', '/etc/passwd', 'a/../../b', '..', 'https://example.org/a', 'file:///etc/passwd'].map(
