@@ -1,3 +1,5 @@
+import type { LoginOptions } from './login.ts'
+
 export interface SlurmOptions {
   /** Compute nodes c1, c2, …; 3 by default. */
   readonly nodes?: number
@@ -9,6 +11,7 @@ export interface SlurmOptions {
   readonly config?: Readonly<Record<string, string | null>>
   /** More lines of slurm.conf, such as further partitions. */
   readonly lines?: readonly string[]
+  readonly login?: LoginOptions
 }
 
 /** 50 to 60 tiny tasks a second on two cores; the default scheduler starts 25, select/linear 3. */

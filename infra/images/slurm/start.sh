@@ -14,11 +14,6 @@ until_works() {
   done
 }
 
-ready() {
-  touch /run/ready
-  echo READY
-}
-
 start_munge() {
   rm -f /run/munge/*
   setpriv --reuid munge --regid munge --clear-groups munged --num-threads=4
@@ -60,31 +55,32 @@ case $1 in
     ;;
 esac
 
-rm -f /run/ready
 start_munge
 case $1 in
   accounting)
     start_database
-    (until_works 300 sacctmgr -n show cluster && ready) &
+    (until_works 300 sacctmgr -n show cluster && echo READY) &
     exec slurmdbd -D
     ;;
   controller)
     mkdir -p /var/spool/slurm/state
     chown slurm: /var/spool/slurm/state
     [ "${ACCOUNTING:-}" = '' ] || until_works 600 sacctmgr -n show cluster
-    (until_works 300 sh -c 'scontrol ping | grep UP' && ready) &
+    (until_works 300 sh -c 'scontrol ping | grep UP' && echo READY) &
     exec slurmctld -D
     ;;
   node)
     mkdir -p /var/spool/slurm/d
-    (until_works 600 sh -c 'scontrol ping | grep UP' && ready) &
+    (until_works 600 sh -c 'scontrol ping | grep UP' && echo READY) &
     exec slurmd -D
     ;;
   login)
     [ -e /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+    usermod -s "${LOGIN_SHELL:-/bin/bash}" alice 2> /dev/null
+    [ -z "${PASSWORD:-}" ] || echo "alice:$PASSWORD" | chpasswd
     install -d -o alice -g alice -m 700 /scratch/alice
     install -d -o bob -g bob -m 700 /scratch/bob
-    ready
+    echo READY
     exec /usr/sbin/sshd -D -e
     ;;
 esac
