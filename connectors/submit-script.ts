@@ -77,7 +77,8 @@ export function submitLines(step: Step, dialect: Dialect): string[] {
     `floe_adopt=${quote(step.adopt)}`,
     `floe_verify=${step.verify ? 1 : ''}`,
     `cd ${quote(array.directory)} 2>/dev/null || { floe_say gone; return; }`,
-    ': 2>/dev/null >>lock || { floe_say unwritable; return; }',
+    // Not `:`, whose redirection ends a POSIX shell when it fails.
+    'true 2>/dev/null >>lock || { floe_say unwritable; return; }',
     ...lockLines(Math.ceil(dialect.facts.submitMs / 60_000) + 1),
     ...lookLines(step, dialect),
     ...sendLines(step, dialect),
@@ -99,7 +100,7 @@ const lockLines = (staleMinutes: number): string[] => [
   'done',
   'while [ "$floe_lock" = none ]; do',
   // The file in it makes it ours: an empty one may be removed by anybody at any time, a full one by nobody.
-  'mkdir lock.d 2>/dev/null && : 2>/dev/null >"lock.d/$floe_nonce" && floe_lock=mkdir && break',
+  'mkdir lock.d 2>/dev/null && true 2>/dev/null >"lock.d/$floe_nonce" && floe_lock=mkdir && break',
   'rmdir lock.d 2>/dev/null',
   // Older than a submit command can live.
   `find lock.d -type f -mmin +${staleMinutes} -exec rm -f {} + 2>/dev/null`,
