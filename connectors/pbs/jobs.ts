@@ -14,7 +14,7 @@ export type Attributes = ReadonlyMap<string, string>
 
 /** sh text that asks for JSON, and for text where qstat knows no -F (exit 2, a usage error). The ids come as its arguments. */
 export function qstatOf(options: string): string {
-  return `qstat ${options} -F json "$@"; code=$?; [ $code = 2 ] || exit $code; exec qstat ${options} "$@"`
+  return `qstat ${options} -F json "$@"; code=$?; [ $code = 2 ] || exit $code; qstat ${options} "$@"`
 }
 
 export interface Answer {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { ConnectorError } from '../../../connectors/connector.ts'
 import type { Dialect } from '../../../connectors/dialect.ts'
 import { pbs } from '../../../connectors/pbs/pbs.ts'
+import { sge } from '../../../connectors/sge/sge.ts'
 import { slurm } from '../../../connectors/slurm/slurm.ts'
 import type { Output } from '../../../connectors/transport/transport.ts'
 
@@ -20,7 +21,7 @@ import type { Output } from '../../../connectors/transport/transport.ts'
  */
 
 const GOLDEN = join(import.meta.dirname, '../../golden')
-const DIALECTS: Readonly<Record<string, Dialect>> = { slurm, pbs }
+const DIALECTS: Readonly<Record<string, Dialect>> = { slurm, pbs, sge: sge() }
 
 interface Recorded {
   readonly arrays: ReadonlyMap<string, number>
