@@ -146,7 +146,10 @@ export function clusterConformance(cluster: Cluster): void {
     it('tells the limits of the site', async () => {
       fake.arrayMax = 321
       const limits = await connector.siteLimits()
-      expect(limits).toMatchObject({ arrayMax: 321, queues: [expect.objectContaining({ walltimeMaxSec: cluster.name === 'slurm' ? null : 172_800 })] })
+      expect(limits).toMatchObject({
+        arrayMax: 321,
+        queues: [expect.objectContaining({ walltimeMaxSec: cluster.name === 'slurm' ? null : 172_800 })],
+      })
     })
   })
 }
