@@ -108,7 +108,7 @@ const lockLines = (staleMinutes: number): string[] => [
   `[ "$floe_looks" -lt ${LOCK_LOOKS_MAX} ] || { floe_say busy; return; }`,
   'sleep 0.2 || sleep 1',
   'done',
-  `[ "$floe_lock" = flock ] || trap 'rm -rf lock.d' EXIT`,
+  `[ "$floe_lock" = flock ] || trap 'rm -f "lock.d/$floe_nonce"; rmdir lock.d 2>/dev/null' EXIT`,
 ]
 
 const lookLines = ({ mark, array }: Step, dialect: Dialect): string[] => [
@@ -118,6 +118,8 @@ const lookLines = ({ mark, array }: Step, dialect: Dialect): string[] => [
   '[ -s owner ] && IFS= read -r floe_owner <owner',
   '[ -s id ] && IFS= read -r floe_id <id',
   '[ -s tried ] && IFS= read -r floe_tried <tried',
+  // Somebody took it away; an id says as well that something was sent.
+  '[ -z "$floe_id" ] || floe_tried=${floe_tried:-unknown}',
   'floe_publish() {',
   'printf \'%s\\n\' "$1" >".id.$floe_nonce" || return 1',
   'if [ -n "$2" ]; then mv -f ".id.$floe_nonce" id; else ln ".id.$floe_nonce" id 2>/dev/null; fi',

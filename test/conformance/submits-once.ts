@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ArraySpec, ConnectorError } from '../../connectors/connector.ts'
+import { localTransport } from '../../connectors/transport/local.ts'
+import type { Transport } from '../../connectors/transport/transport.ts'
 import { type Cluster, connectTo } from '../fakes/clusters.ts'
 import type { FakeScheduler } from '../fakes/scheduler/fake-scheduler.ts'
 import { type ShellOptions, shellTransport } from '../fakes/shell-transport.ts'
@@ -17,7 +19,7 @@ const NONE = { lost: [], doubled: [], resent: [] }
  * for all schedulers, so once is enough.
  */
 export function submitsOnce(cluster: Cluster, { breaking = false } = {}): void {
-  describe(`submitting to ${cluster.name}`, () => {
+  describe(`submitting to ${cluster.name}`, { timeout: 300_000 }, () => {
     let directory: string
     let fake: FakeScheduler
 
@@ -32,7 +34,7 @@ export function submitsOnce(cluster: Cluster, { breaking = false } = {}): void {
 
     type Change = NonNullable<ShellOptions['change']>
     const plain = (change: Change = (script) => script) => shellTransport({ bin: fake.bin, change })
-    const connect = (transport = plain(), setup: readonly string[] = []) =>
+    const connect = (transport: Transport = plain(), setup: readonly string[] = []) =>
       connectTo(cluster, fake, { transport, setup, looksMs: [30] })
 
     /** One array for each point of a submission at which the shell is killed; then somebody else goes on. */
@@ -130,20 +132,33 @@ export function submitsOnce(cluster: Cluster, { breaking = false } = {}): void {
 
     it('submits once when many do at the same time', async () => {
       const arrays = Array.from({ length: 3 }, (_, at) => countedArray(directory, `many${at}`))
-      for (const [at, setup] of [[], WITHOUT_FLOCK, []].entries()) {
-        const ids = await Promise.all(Array.from({ length: 6 }, () => connect(plain(), setup).submit(arrays[at]!)))
+      const ways = [connect(), connect(plain(), WITHOUT_FLOCK), connect(localTransport(), WITHOUT_FLOCK)]
+      for (const [at, way] of ways.entries()) {
+        const ids = await Promise.all(Array.from({ length: 6 }, () => way.submit(arrays[at]!)))
         expect(new Set(ids).size).toBe(1)
+        expect(readdirSync(arrays[at]!.directory)).not.toContain('lock.d')
       }
       await untilIdle(fake)
       expect(tally(fake, arrays)).toEqual(NONE)
     })
 
+    it('asks before it sends, though `tried` was taken away', async () => {
+      const array = countedArray(directory, 'untried')
+      fake.noise.holds.add(array.name)
+      const id = await connect().submit(array)
+      rmSync(join(array.directory, 'tried'))
+      expect(await connect().submit(array, { verify: true })).toBe(id)
+      release(array)
+      await untilIdle(fake)
+      expect(tally(fake, [array])).toEqual(NONE)
+    })
+
     it('runs each task once though the queue was not seen and the array is there twice, and names the one that runs', async () => {
       const array = countedArray(directory, 'twice', 6)
       await halfSubmit(array)
-      for (const command of fake.commands.slice(1)) fake.noise.empty.add(command)
+      fake.noise.blind = true
       const second = await connect().submit(array)
-      fake.noise.empty.clear()
+      fake.noise.blind = false
       release(array)
       await untilIdle(fake)
       expect(tally(fake, [array])).toEqual({ ...NONE, resent: ['twice'] })

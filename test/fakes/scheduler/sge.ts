@@ -76,7 +76,7 @@ export class FakeSge extends FakeScheduler {
       ].join('\n')
     let running = ''
     let pending = ''
-    for (const job of this.known) {
+    for (const job of this.listed) {
       for (const task of job.tasks)
         if (task.state === 'running') running += row(job, task.cancelled ? 'dr' : 'r', String(task.index + 1))
       for (const [state, word] of [
@@ -95,7 +95,7 @@ export class FakeSge extends FakeScheduler {
   #qacct({ words }: Call): Reply {
     if (!this.noise.accounts) return failed(1, 'no jobs running since startup\n')
     const wanted = readOptions(words, ['-o', '-j', '-t']).options.get('-j') ?? ''
-    const jobs = this.known.filter(({ number, name }) => String(number) === wanted || name === wanted)
+    const jobs = this.listed.filter(({ number, name }) => String(number) === wanted || name === wanted)
     const records = jobs.flatMap((job) =>
       job.tasks
         .filter(({ state, startedAt }) => state === 'ended' && startedAt !== null)

@@ -1,4 +1,0 @@
-import { submitsOnce } from '../../conformance/submits-once.ts'
-import { clusterOf } from '../../fakes/clusters.ts'
-
-submitsOnce(clusterOf('pbs'))
