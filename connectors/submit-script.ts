@@ -99,8 +99,10 @@ const lockLines = (staleMinutes: number): string[] => [
   '[ -n "$floe_lock" ] || sleep 0.2 || sleep 1',
   'done',
   'while [ "$floe_lock" = none ]; do',
-  // The file in it makes it ours: an empty one may be removed by anybody at any time, a full one by nobody.
-  'mkdir lock.d 2>/dev/null && true 2>/dev/null >"lock.d/$floe_nonce" && floe_lock=mkdir && break',
+  // An empty one may be removed by anybody at any time, and made by another between our mkdir and our file: it is ours when our file is
+  // alone in it. Of two that come together at least one sees both.
+  'mkdir lock.d 2>/dev/null && true 2>/dev/null >"lock.d/$floe_nonce" && set -- lock.d/* && [ "$#" = 1 ] && floe_lock=mkdir && break',
+  'rm -f "lock.d/$floe_nonce"',
   'rmdir lock.d 2>/dev/null',
   // Older than a submit command can live.
   `find lock.d -type f -mmin +${staleMinutes} -exec rm -f {} + 2>/dev/null`,

@@ -131,8 +131,9 @@ export function submitsOnce(cluster: Cluster, { breaking = false } = {}): void {
     })
 
     it('submits once when many do at the same time', async () => {
-      const arrays = Array.from({ length: 3 }, (_, at) => countedArray(directory, `many${at}`))
-      const ways = [connect(), connect(plain(), WITHOUT_FLOCK), connect(localTransport(), WITHOUT_FLOCK)]
+      const arrays = Array.from({ length: 9 }, (_, at) => countedArray(directory, `many${at}`))
+      const ways = [connect(), connect(localTransport()), connect(plain(), WITHOUT_FLOCK)]
+      for (let times = 0; times < 6; times++) ways.push(connect(localTransport(), WITHOUT_FLOCK))
       for (const [at, way] of ways.entries()) {
         const ids = await Promise.all(Array.from({ length: 6 }, () => way.submit(arrays[at]!)))
         expect(new Set(ids).size).toBe(1)
