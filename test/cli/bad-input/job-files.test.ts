@@ -377,6 +377,18 @@ describe('large and odd', () => {
     ['long.ndjson', () => nd(good('ln1'), { ...good('ln'), arguments: [long] }, good('ln2')), 2],
     ['long.yaml', () => `ly1:\n  ${yes}\nly:\n  arguments: [${long}]\n  ${yes}\nly2:\n  ${yes}\n`, 3],
     ['long.csv', () => `id,executable,arguments\nlc1,true,\nlc,true,${long}\nlc2,true,\n`, 3],
+    [
+      'long.json',
+      () =>
+        `[\n${[good('lj1'), { ...good('lj'), arguments: [long] }, good('lj2')].map((job) => JSON.stringify(job)).join(',\n')}\n]`,
+      3,
+    ],
+    [
+      'long-map.json',
+      () =>
+        `{"lm1": ${JSON.stringify({ executable: 'true' })},\n"lm": ${JSON.stringify({ executable: 'true', arguments: [long] })},\n"lm2": {"executable": "true"}}`,
+      2,
+    ],
   ])('a line of 100 MB in %s: rejected with its line, what stands around it is taken', async (name, content, line) => {
     const path = scene.write(`long/${name}`, content())
     const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
@@ -387,6 +399,41 @@ describe('large and odd', () => {
       hint: expect.stringContaining('16 MB'),
     })
     writeFileSync(path, '')
+  })
+
+  test('a job of 15 MB is taken from JSON and NDJSON, whatever is escaped in it', async () => {
+    const job = (id: string) =>
+      JSON.stringify({ ...good(id), arguments: ['x'.repeat(12_000_000), '\\"7'.repeat(700_000), 8] })
+    const path = scene.write('long/large.json', `[${job('lo1')}]`)
+    expect(JSON.parse((await scene.floe('add', path, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
+    const lines = scene.write('long/large.ndjson', `${job('lo2')}\n{"id":"lo3"}\n`)
+    expect(JSON.parse((await scene.floe('add', lines, '--json')).stdout)).toMatchObject({ added: 1, rejected: 1 })
+    expect(
+      await scene.query(
+        "select len(arguments[1]) as l, len(arguments[2]) as m, arguments[3] as n from jobs where job_id in ('lo1', 'lo2')",
+      ),
+    ).toEqual(Array(2).fill({ l: 12_000_000, m: 2_100_000, n: '8' }))
+  })
+
+  test('a CSV as spreadsheets save it where the comma is a decimal sign: columns by `;`, lists in quotes', async () => {
+    const rows = ['id;executable;input;labels.n', 'se1;true;"in/a.nc;in/b.nc";1,5', 'se2;true;in/a.nc;in/b.nc;2', '']
+    const path = scene.write('semicolon.csv', `\ufeff${rows.join('\r\n')}`)
+    const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
+    expect(report).toMatchObject({
+      added: 1,
+      rejected: 1,
+      rejects: [{ line: 3, job: 'se2', reason: expect.stringContaining('5 cells') }],
+    })
+    expect(await scene.query("select len(inputs) as inputs, labels['n'] as n from jobs where job_id = 'se1'")).toEqual([
+      { inputs: 2, n: '1,5' },
+    ])
+    const wrong = await scene.floe('add', scene.write('wrong.csv', 'id;executable;ouput\na;true;b\n'))
+    expect(wrong.exit).toBe(2)
+    expect(wrong.stderr).toMatch(/wrong\.csv:1: unknown column `ouput`(.|\n)*did you mean `output`/)
+    const absent = await scene.floe('add', scene.path('absent.csv'))
+    expect(absent).toMatchObject({ exit: 2, stderr: expect.stringMatching(/absent\.csv is not there/) })
+    const tabs = scene.write('tabs.csv', '"id"\t"executable"\nse3\ttrue\n')
+    expect(JSON.parse((await scene.floe('add', tabs, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
   })
 
   test('a workbook: a formula is its saved value, a date is ISO text, a number is what was typed', async () => {
