@@ -33,6 +33,11 @@ export class Place {
     return this
   }
 
+  remove(name: string): this {
+    rmSync(this.path(name), { recursive: true, force: true })
+    return this
+  }
+
   program(name: string, lines: string): this {
     return this.file(name, `#!/bin/sh\n${lines}\n`, 0o755)
   }
