@@ -12,6 +12,7 @@ import type { Ask, Unlocked } from './ssh/keys.ts'
 import { type Link, openLink } from './ssh/link.ts'
 import { runThere } from './ssh/remote-shell.ts'
 import { SftpSide } from './ssh/sftp-side.ts'
+import { surveyLink } from './ssh/survey.ts'
 import type { Carried, CarryOptions, Output, Transport } from './transport.ts'
 
 export interface SshOptions extends HostOptions {
@@ -76,6 +77,15 @@ export function sshTransport(options: SshOptions): Transport {
     ...{ run, runBytes },
     send: (files, given = {}) => carryAll(files, 'send', given),
     fetch: (files, given = {}) => carryAll(files, 'fetch', given),
+    async survey(most, given = {}) {
+      const limit = deadline(given, `looking at ${target}`, closed.signal)
+      try {
+        channels.close()
+        return { ...(await surveyLink(await line.link(limit.signal), most, limit.signal)), used: channels.count }
+      } finally {
+        limit.done()
+      }
+    },
     async close() {
       closed.abort(new ConnectorError('unreachable', `the transport to ${target} was closed`, 'Open it again.'))
       channels.close()

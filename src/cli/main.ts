@@ -37,7 +37,7 @@ async function follow(parsed: Parsed, terminal: Terminal): Promise<number> {
     signal: heedInterrupts(parsed.command, terminal),
     async campaign() {
       const { openCampaign } = await import('../floe.ts')
-      opened ??= await openCampaign(parsed.campaign)
+      opened ??= await openCampaign(parsed.campaign, terminal.ask && { ask: terminal.ask })
       return opened
     },
   }

@@ -31,6 +31,8 @@ export interface ScratchSiteOptions {
   /** Below what the site itself allows; null: what it allows. */
   readonly limits: { readonly queued: number | null; readonly array: number | null }
   readonly intervalMs: number
+  /** What the site allowed when it was looked at last; taken when it does not say now. */
+  readonly knownLimits: SiteLimits | null
 }
 
 /** Floe keeps this share of what a site allows, so that a person can still submit by hand. */
@@ -108,7 +110,11 @@ class ScratchSite {
   }
 
   async limits(): Promise<TaskLimits> {
-    this.#limits ??= this.#options.connector.siteLimits()
+    this.#limits ??= this.#options.connector.siteLimits().catch((error: unknown) => {
+      if (this.#options.knownLimits) return this.#options.knownLimits
+      this.#limits = undefined
+      throw error
+    })
     const { queued, array } = this.#options.limits
     const { queuedMax, arrayMax } = await this.#limits
     const own = Math.max(1, Math.floor((queuedMax ?? OPEN_MAX) * SHARE))

@@ -63,6 +63,11 @@ export class Channels {
     this.#link = link
   }
 
+  /** Sessions at once. */
+  get count(): number {
+    return this.#slots.count
+  }
+
   /** Whether one more could be opened at once. */
   get hasRoom(): boolean {
     return !this.#slots.isFull || this.#idle !== undefined

@@ -30,6 +30,8 @@ export interface LinkOptions extends HostOptions {
 export interface Link {
   readonly client: Client
   readonly plan: HostPlan
+  /** How it was let in, e.g. `key ed25519`. */
+  by: string
   /** Why it ended; undefined while it lives. */
   ended: string | undefined
   end(): void
@@ -94,7 +96,7 @@ function hopOf(text: string, options: LinkOptions): [string, LinkOptions] {
 
 async function connect(plan: HostPlan, options: LinkOptions, through: Way | undefined): Promise<Link> {
   const client = new Client()
-  const link: Link = { client, plan, ended: undefined, end: () => void client.end() }
+  const link: Link = { client, plan, by: '', ended: undefined, end: () => void client.end() }
   const known = knownHosts(plan)
   return new Promise((resolve, reject) => {
     const patience = new Patience(plan.connectTimeoutMs, () => fail(tooSlow(plan)))
@@ -131,6 +133,7 @@ async function connect(plan: HostPlan, options: LinkOptions, through: Way | unde
     })
     client.on('ready', () => {
       isReady = true
+      link.by = attempt.by()
       patience.stop()
       options.signal.removeEventListener('abort', onAbort)
       // Small packets of several channels else wait for each other: 23 commands a second instead of some hundred (ssh2 1.17).

@@ -1,5 +1,5 @@
 import type { RunProgress, RunReport } from '../../floe.ts'
-import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from './format.ts'
+import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from '../../model/format.ts'
 import { list, renderCounts } from './status.ts'
 
 const BAR = 28

@@ -1,5 +1,5 @@
 import type { JobReport, JsonRow } from '../../floe.ts'
-import { formatBytes, formatCount, formatCounted, formatSeconds } from './format.ts'
+import { formatBytes, formatCount, formatCounted, formatSeconds } from '../../model/format.ts'
 import { padEnd, visible } from './table.ts'
 import { near, shellWord } from './words.ts'
 
