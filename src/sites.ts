@@ -109,12 +109,13 @@ async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promi
   return {
     ...setting,
     transport,
-    connector: openCommandConnector(dialect: DIALECTS[connector](setting), transport, setup ),
-    runner: 
+    connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }),
+    runner: {
       file: program('runner'),
-      node: path: process.execPath, system: execFileSync('uname', ['-sm'], encoding: 'utf8' ).trim() ,
+      node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
       own: setting.node,
-      site: setting.name,,
+      site: setting.name,
+    },
   }
 }
 
