@@ -6,7 +6,6 @@ import {
   type Campaign,
   findCampaign,
   type InitReport,
-  localQueue,
   locate,
   type Means,
   makeCampaign,
@@ -106,18 +105,7 @@ function means(): Means {
     user: `${userName()}@${hostname()}`,
     cores: availableParallelism(),
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
-    connect:
-      ({ slots, paths }) =>
-      async () => {
-        const { openLocalConnector } = await import('../connectors/local/local.ts')
-        const schedulerFile = program('local-scheduler')
-        return openLocalConnector({
-          directory: localQueue(paths.scratch),
-          slots,
-          node: process.execPath,
-          schedulerFile,
-        })
-      },
+    openSite: async (name, ground) => (await import('./sites.ts')).openSite(name, ground, program),
     runner: [process.execPath, program('runner')],
   }
 }

@@ -6,6 +6,7 @@ import type { FailureClass } from '../model/verdict.ts'
 import { parseConfig } from './parse.ts'
 import type { ParsedConfig } from './schema.ts'
 
+export { openSites, type SiteSetting, type SshSetting, siteNamed, sitesFile } from './sites.ts'
 export { configMarkdown, configTemplate, jsonSchema } from './texts.ts'
 
 /** What is done after a failure of one class. */

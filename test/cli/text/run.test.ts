@@ -28,6 +28,7 @@ const progress = (more: Partial<RunProgress> = {}): RunProgress => ({
   queued: 802,
   elapsed_sec: 36_877,
   stopping: null,
+  waiting: null,
   ...more,
 })
 
@@ -40,7 +41,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   missing: 0,
   merged_rows: 1056,
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
-  seconds: 2.8,
+  elapsed_sec: 2.8,
   stopped: null,
   ...more,
 })
