@@ -17,7 +17,6 @@ const options = {
   outdir: 'dist',
   bundle: true,
   // DuckDB's API is 150 files: in one bundle it loads in a third of the time. Native parts stay where npm put them.
-  // ssh2 asks for parts that are compiled at install, and does without them: they are not built here.
   // ssh2 is CommonJS with a WebAssembly module that looks for `__dirname`.
   external: ['@duckdb/node-bindings-*', 'ssh2'],
   mainFields: ['module', 'main'],

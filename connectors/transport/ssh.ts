@@ -13,13 +13,15 @@ import { type Link, openLink } from './ssh/link.ts'
 import { runThere } from './ssh/remote-shell.ts'
 import { SftpSide } from './ssh/sftp-side.ts'
 import { surveyLink } from './ssh/survey.ts'
-import type { Carried, CarryOptions, Output, Transport } from './transport.ts'
+import { type Carried, type CarryOptions, OUTPUT_MAX_BYTES, type Output, type Transport } from './transport.ts'
 
 export interface SshOptions extends HostOptions {
   /** `alice@login.frost`, or a Host of ~/.ssh/config. */
   readonly target: string
   /** Sessions at once; 4 by default, since sshd allows 10 for all logins that share a connection. A site may allow one. */
   readonly channels?: number
+  /** Longest output of a command; OUTPUT_MAX_BYTES by default. */
+  readonly outputMaxBytes?: number
   /** Asks for passphrases and one-time passwords. Absent: a site that asks is refused. */
   readonly ask?: Ask
 }
@@ -39,12 +41,13 @@ export function sshTransport(options: SshOptions): Transport {
   const names = new PartNames()
   const line = new Line(options, closed.signal)
   const channels = new Channels(options.channels ?? 4, target, (signal) => line.link(signal))
+  const reach = { channels, where: target, outputMaxBytes: options.outputMaxBytes ?? OUTPUT_MAX_BYTES }
   const lanes = Math.max(1, Math.min(3, (options.channels ?? 4) - 1))
 
   const runBytes: Transport['runBytes'] = async (script, given = {}) => {
     const limit = deadline(given, `a command on ${target}`, closed.signal)
     try {
-      return await runThere(channels, target, script, limit.signal)
+      return await runThere(script, reach, limit.signal)
     } finally {
       limit.done()
     }
@@ -60,7 +63,7 @@ export function sshTransport(options: SshOptions): Transport {
           channels,
           where: target,
           signal,
-          run: async (script) => decoded(await runThere(channels, target, script, signal)),
+          run: async (script) => decoded(await runThere(script, reach, signal)),
         })
         const [from, to] = way === 'send' ? [diskSide, far] : [far, diskSide]
         await carry(group, { from, to, names, signal, onBytes: given.onBytes ?? (() => {}) }).finally(() =>
@@ -153,7 +156,7 @@ class Line {
     if (link?.ended !== undefined || !link) return
     const gone = new Promise<void>((resolve) => link.client.once('close', () => resolve()))
     link.end()
-    const isGone = await Promise.race([gone.then(() => true), sleep(2000, false)])
+    const isGone = await Promise.race([gone.then(() => true), sleep(250, false)])
     if (!isGone) link.client.destroy()
   }
 }

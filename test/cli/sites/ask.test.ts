@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { openSshServer } from '../../fakes/ssh-server.ts'
+import { openSshServer } from '../../fakes/login-server.ts'
 import { ended } from '../place.ts'
 import { openScene, type Scene } from './scene.ts'
 

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import type { Ask } from '../../../connectors/transport/ssh/keys.ts'
 import { sshTransport } from '../../../connectors/transport/ssh.ts'
-import { openSshServer, type ServerWish } from '../../fakes/ssh-server.ts'
+import { openSshServer, type ServerWish } from '../../fakes/login-server.ts'
 
 async function surveyed(wish: ServerWish, options: { ask?: Ask; channels?: number } = {}) {
   const { target, port, knownHosts, answers } = await openSshServer(wish)
