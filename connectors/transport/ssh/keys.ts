@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { BaseAgent, createAgent, type ParsedKey, type SignCallback, type SigningRequestOptions, utils } from 'ssh2'
+import ssh2, { BaseAgent, createAgent, type ParsedKey, type SignCallback, type SigningRequestOptions } from 'ssh2'
 import type { HostPlan } from './config.ts'
 
 /** Asks the person at the terminal. Rejects when there is none. Answers are secrets: they are sent or used, and kept nowhere else. */
@@ -85,7 +85,7 @@ async function agentKeys(socket: string | undefined, notes: string[]): Promise<P
       if (failure) notes.push(`the agent at ${socket} does not answer`)
       resolve(
         (keys ?? [])
-          .map((key) => utils.parseKey(key as ParsedKey))
+          .map((key) => ssh2.utils.parseKey(key as ParsedKey))
           .filter((key): key is ParsedKey => !(key instanceof Error)),
       )
     }),
@@ -119,12 +119,12 @@ function fromFile(file: string, key: ParsedKey, ask: Ask | undefined, unlocked: 
 
 async function unlock(file: string, ask: Ask | undefined): Promise<ParsedKey> {
   const content = readFileSync(file)
-  const open = utils.parseKey(content)
+  const open = ssh2.utils.parseKey(content)
   if (!(open instanceof Error)) return open
   if (ask === undefined)
     throw new Error('it has a passphrase, and there is no terminal to ask for it (`ssh-add` it to an agent)')
   for (let tries = 0; tries < 3; tries++) {
-    const key = utils.parseKey(content, await ask(`Passphrase of ${file}: `, { echo: false }))
+    const key = ssh2.utils.parseKey(content, await ask(`Passphrase of ${file}: `, { echo: false }))
     if (!(key instanceof Error)) return key
   }
   throw new Error('the passphrase was not right')
@@ -139,7 +139,7 @@ function publicHalf(file: string): ParsedKey | undefined {
     }
   })
   for (const text of [...texts, ...texts.map(publicOfEncrypted).filter((found) => found !== undefined)]) {
-    const key = utils.parseKey(text)
+    const key = ssh2.utils.parseKey(text)
     if (!(key instanceof Error)) return key
   }
   return undefined

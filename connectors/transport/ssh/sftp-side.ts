@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type Stats, utils } from 'ssh2'
+import ssh2, { type Stats } from 'ssh2'
 import { ConnectorError } from '../../connector.ts'
 import { type OpenFile, SAID_OF, type Said, type Side } from '../side.ts'
 import type { Output } from '../transport.ts'
@@ -9,8 +9,8 @@ import { digestsScript, foldersScript, parseDigests, parseRoom, roomScript } fro
 
 /** What every server takes in one packet; OpenSSH takes more, and gains nothing by it here. */
 const CHUNK_BYTES = 32_768
-const { READ, WRITE, CREAT, TRUNC } = utils.sftp.OPEN_MODE
-const { NO_SUCH_FILE, PERMISSION_DENIED, FAILURE } = utils.sftp.STATUS_CODE
+const { READ, WRITE, CREAT, TRUNC } = ssh2.utils.sftp.OPEN_MODE
+const { NO_SUCH_FILE, PERMISSION_DENIED, FAILURE } = ssh2.utils.sftp.STATUS_CODE
 
 export interface SftpSideOptions {
   readonly channels: Channels
