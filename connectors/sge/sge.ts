@@ -10,11 +10,15 @@ import { refusal, stateOf, waiting } from './words.ts'
 export interface SgeWords {
   /** `pe:` A parallel environment whose slots are all on one host, e.g. smp. Null: tasks of one cpu only. */
   readonly parallelEnvironment: string | null
-  /** `memory:` The resource of a slot's memory. h_vmem also limits address space, of which Node wants more than it uses. */
+  /** `memory:` The resource of a slot's memory. */
   readonly memory: string
   /** `gpu:` The resource of GPUs, counted for the task. */
   readonly gpus: string
 }
+
+/** These limit address space too, of which Node 20 reserves 0.7 GB at its start and 1.3 GB at work, whatever it uses: with less it aborts. */
+const LIMITS_ADDRESSES = /^[hs]_vmem$/
+const ADDRESS_BYTES = 1.5 * 2 ** 30
 
 export const SGE_WORDS: SgeWords = { parallelEnvironment: null, memory: 'h_vmem', gpus: 'gpu' }
 
@@ -58,7 +62,8 @@ function submit(array: ArraySpec, words: SgeWords): Argv {
     )
   }
   // Memory is counted for each slot.
-  const memory = array.memoryBytes === null ? null : Math.ceil(array.memoryBytes / array.cpus / 2 ** 20)
+  const room = LIMITS_ADDRESSES.test(words.memory) ? ADDRESS_BYTES : 0
+  const memory = array.memoryBytes === null ? null : Math.ceil((array.memoryBytes + room) / array.cpus / 2 ** 20)
   return [
     'qsub',
     '-terse',

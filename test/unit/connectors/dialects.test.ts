@@ -63,7 +63,7 @@ describe('submit', () => {
       `qsub -terse -N ${NAME} -t 1-12 -S /bin/sh -wd / -j y -o /dev/null -r y -m n`,
     )
     expect(line(withPe.submit(large))).toMatch(
-      / -pe smp 4 -l h_vmem=769M -l h_rt=3601 -l gpu=2 -q batch -P ice --constraint=avx2$/,
+      / -pe smp 4 -l h_vmem=1153M -l h_rt=3601 -l gpu=2 -q batch -P ice --constraint=avx2$/,
     )
     expect(line(sge({ ...SGE_WORDS, memory: 'mem_free' }).submit({ ...large, cpus: 1 }))).toContain('-l mem_free=3073M')
   })
