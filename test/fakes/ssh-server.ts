@@ -45,7 +45,9 @@ export async function openSshServer({ sessions = 10, banner = '', code }: Server
     client.on('session', (accept, reject) => {
       if (open >= sessions) return reject()
       open++
-      accept().on('exec', (acceptExec, _rejectExec, { command }) => {
+      const session = accept()
+      session.on('close', () => open--)
+      session.on('exec', (acceptExec, _rejectExec, { command }) => {
         const channel = acceptExec()
         channel.write(banner)
         const shell = spawn('/bin/sh', ['-c', command], { stdio: 'pipe' })
@@ -53,10 +55,7 @@ export async function openSshServer({ sessions = 10, banner = '', code }: Server
         shell.stderr.on('data', (chunk) => channel.stderr.write(chunk))
         shell.stdin.on('error', () => undefined)
         channel.pipe(shell.stdin)
-        channel.on('close', () => {
-          open--
-          shell.kill()
-        })
+        channel.on('close', () => shell.kill())
         shell.on('close', (exit) => {
           channel.exit(exit ?? 1)
           channel.end()
