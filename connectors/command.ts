@@ -171,11 +171,10 @@ class CommandSite {
 
   async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
     const reports: TaskReport[] = []
-    for (const ids of this.#chunks([...arrays.keys()])) {
-      const [output] = await this.#ask([this.#dialect.status(ids)])
+    for (const { ids, output } of await this.#askOf([...arrays.keys()], (some) => this.#dialect.status(some))) {
       const asked = new Map(ids.map((id) => [id, arrays.get(id)!]))
-      const found = this.#dialect.parseStatus(output!, asked)
       const place = new Map(ids.map((id, at) => [id, at]))
+      const found = this.#dialect.parseStatus(output, asked)
       const known = found.filter(({ id, index }) => index >= 0 && index < (asked.get(id) ?? 0))
       for (const report of known.sort((a, b) => place.get(a.id)! - place.get(b.id)! || a.index - b.index))
         reports.push(report)
@@ -192,14 +191,11 @@ class CommandSite {
   }
 
   async endings(ids: readonly NativeId[]): Promise<TaskEnding[]> {
-    const endings: TaskEnding[] = []
     const { accounting, parseAccounting } = this.#dialect
-    if (!accounting || !parseAccounting) return endings
-    for (const chunk of this.#chunks(ids)) {
-      const [output] = await this.#ask([accounting(chunk)])
-      for (const ending of parseAccounting(output!)) endings.push(ending)
-    }
-    return endings
+    if (!accounting || !parseAccounting) return []
+    const asked = new Set(ids)
+    const answers = await this.#askOf(ids, accounting)
+    return answers.flatMap(({ output }) => parseAccounting(output).filter(({ id }) => asked.has(id)))
   }
 
   async limits(): Promise<SiteLimits> {
@@ -256,9 +252,24 @@ class CommandSite {
     return new RegExp(this.#dialect.idPattern).test(id)
   }
 
-  #chunks(all: readonly NativeId[]): NativeId[][] {
+  /** Asks about ids, as many a command as it takes, all in one round trip. Where a scheduler cannot be asked for some, it is asked once. */
+  async #askOf(
+    all: readonly NativeId[],
+    command: (ids: readonly NativeId[]) => Argv,
+  ): Promise<{ ids: readonly NativeId[]; output: Output }[]> {
     const { idsMax } = this.#dialect.facts
     const ids = all.filter((id) => this.#isId(id))
-    return Array.from({ length: Math.ceil(ids.length / idsMax) }, (_, at) => ids.slice(at * idsMax, (at + 1) * idsMax))
+    const questions = new Map<string, { words: Argv; ids: NativeId[] }>()
+    for (let at = 0; at < ids.length; at += idsMax) {
+      const some = ids.slice(at, at + idsMax)
+      const words = command(some)
+      const same = questions.get(words.join('\0'))
+      if (same) same.ids.push(...some)
+      else questions.set(words.join('\0'), { words, ids: some })
+    }
+    if (questions.size === 0) return []
+    const asked = [...questions.values()]
+    const outputs = await this.#ask(asked.map(({ words }) => words))
+    return asked.map((question, at) => ({ ids: question.ids, output: outputs[at]! }))
   }
 }

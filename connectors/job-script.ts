@@ -23,7 +23,7 @@ export function jobScript(array: ArraySpec, dialect: Pick<Dialect, 'task'>, nonc
     '#!/bin/sh',
     `cd ${quote(array.directory)} || exit ${NO_DIRECTORY}`,
     // The scheduler discards what a task prints; the runner says little, and all of it matters.
-    `: >>tasks.log || exit ${NO_OWNER}`,
+    `true >>tasks.log || exit ${NO_OWNER}`,
     'exec >>tasks.log 2>&1 </dev/null',
     `floe_id=${dialect.task.id}`,
     `floe_index=${dialect.task.index}`,

@@ -72,9 +72,10 @@ export const saidIn = ({ stdout }: Output, mark: string): string[] =>
 export function repliesIn(output: Output, mark: string, commands: readonly Argv[]): Output[] {
   return commands.map((words, at) => {
     const stdout = between(output.stdout, mark, at)
+    const stderr = between(output.stderr, mark, at)
     const exit = stdout === undefined ? undefined : /^\d+$/.exec(stdout.rest)?.[0]
-    if (stdout === undefined || exit === undefined) throw cut(output, words)
-    return { exit: Number(exit), stdout: stdout.text, stderr: between(output.stderr, mark, at)?.text ?? '' }
+    if (stdout === undefined || stderr === undefined || exit === undefined) throw cut(output, words)
+    return { exit: Number(exit), stdout: stdout.text, stderr: stderr.text }
   })
 }
 

@@ -77,7 +77,8 @@ export function submitLines(step: Step, dialect: Dialect): string[] {
     `floe_adopt=${quote(step.adopt)}`,
     `floe_verify=${step.verify ? 1 : ''}`,
     `cd ${quote(array.directory)} 2>/dev/null || { floe_say gone; return; }`,
-    ': 2>/dev/null >>lock || { floe_say unwritable; return; }',
+    // Not `:`, whose redirection ends a POSIX shell when it fails.
+    'true 2>/dev/null >>lock || { floe_say unwritable; return; }',
     ...lockLines(Math.ceil(dialect.facts.submitMs / 60_000) + 1),
     ...lookLines(step, dialect),
     ...sendLines(step, dialect),
@@ -98,8 +99,10 @@ const lockLines = (staleMinutes: number): string[] => [
   '[ -n "$floe_lock" ] || sleep 0.2 || sleep 1',
   'done',
   'while [ "$floe_lock" = none ]; do',
-  // The file in it makes it ours: an empty one may be removed by anybody at any time, a full one by nobody.
-  'mkdir lock.d 2>/dev/null && : 2>/dev/null >"lock.d/$floe_nonce" && floe_lock=mkdir && break',
+  // An empty one may be removed by anybody at any time, and made by another between our mkdir and our file: it is ours when our file is
+  // alone in it. Of two that come together at least one sees both.
+  'mkdir lock.d 2>/dev/null && true 2>/dev/null >"lock.d/$floe_nonce" && set -- lock.d/* && [ "$#" = 1 ] && floe_lock=mkdir && break',
+  'rm -f "lock.d/$floe_nonce"',
   'rmdir lock.d 2>/dev/null',
   // Older than a submit command can live.
   `find lock.d -type f -mmin +${staleMinutes} -exec rm -f {} + 2>/dev/null`,
@@ -107,7 +110,7 @@ const lockLines = (staleMinutes: number): string[] => [
   `[ "$floe_looks" -lt ${LOCK_LOOKS_MAX} ] || { floe_say busy; return; }`,
   'sleep 0.2 || sleep 1',
   'done',
-  `[ "$floe_lock" = flock ] || trap 'rm -rf lock.d' EXIT`,
+  `[ "$floe_lock" = flock ] || trap 'rm -f "lock.d/$floe_nonce"; rmdir lock.d 2>/dev/null' EXIT`,
 ]
 
 const lookLines = ({ mark, array }: Step, dialect: Dialect): string[] => [
@@ -117,6 +120,8 @@ const lookLines = ({ mark, array }: Step, dialect: Dialect): string[] => [
   '[ -s owner ] && IFS= read -r floe_owner <owner',
   '[ -s id ] && IFS= read -r floe_id <id',
   '[ -s tried ] && IFS= read -r floe_tried <tried',
+  // Somebody took it away; an id says as well that something was sent.
+  '[ -z "$floe_id" ] || floe_tried=${floe_tried:-unknown}',
   'floe_publish() {',
   'printf \'%s\\n\' "$1" >".id.$floe_nonce" || return 1',
   'if [ -n "$2" ]; then mv -f ".id.$floe_nonce" id; else ln ".id.$floe_nonce" id 2>/dev/null; fi',

@@ -23,7 +23,9 @@ const code = all.filter((path) => /\.(ts|mjs)$/.test(path))
 const source = code.filter((path) => /^(src|connectors|jobs)\//.test(path))
 const texts = all.filter(
   (path) =>
-    /\.(ts|mjs|json|md|yaml|yml|sh|py|toml)$/.test(path) && !path.startsWith('data/') && path !== 'package-lock.json',
+    /(\.(ts|mjs|json|md|yaml|yml|sh|py|toml|conf|cnf)|\/Dockerfile|\.ci\/run)$/.test(path) &&
+    !path.startsWith('data/') &&
+    path !== 'package-lock.json',
 )
 
 /** What each part may import, besides itself and packages. A door is the file with the room's name. */
@@ -242,6 +244,7 @@ describe('texts', () => {
 
   test('name no machine and no registry', () => {
     expect(found(/(^|[\s'"`(=:])\/(work|root|Users|home\/(?!alice|you|user)\w+)\//)).toEqual([])
+    expect(found(/\bdeb\.debian\.org|archive\.ubuntu\.com|repo1?\.maven/i)).toEqual([])
     expect(found(/registry\.(npmjs|yarnpkg)|verdaccio|artifactory|jfrog|_authToken/i)).toEqual([])
     const lock = read('package-lock.json')
     const hosts = new Set([...lock.matchAll(/"resolved": "https?:\/\/([^/"]+)/g)].map(([, host]) => host))

@@ -6,6 +6,7 @@ import { forgetContents } from './merged-forget.ts'
 /** Commits of others, as the joining of parts, that may come in between. */
 const TRIES = 5
 
+const MADE = ['known_digests', 'known_results', 'fresh_results', 'replaced_results', 'replaced_contents']
 const KEY = ['job_digest', 'output']
 const SAME = TABLES.results.columns
   .filter(({ name }) => name !== 'published_at')
@@ -15,7 +16,7 @@ const SAME = TABLES.results.columns
 /**
  * Brings the rows of `new_results` into table results, which has one row a job digest and output: a row that is there already changes
  * nothing, one that says something else takes the place of the older (decision 0010). Costs a scan of the digests; the parts that hold
- * replaced rows are written anew.
+ * replaced rows are written anew. What an older revision made than the catalog has now is not published.
  */
 export async function publishResults(tables: Tables, guard: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
@@ -23,6 +24,8 @@ export async function publishResults(tables: Tables, guard: () => Promise<void>)
       return await publishOnce(tables, guard)
     } catch (cause) {
       if (!(cause instanceof FloeError && cause.code === 'TABLE_CONFLICT') || tries >= TRIES) throw cause
+    } finally {
+      for (const name of MADE) await tables.sql.run(`drop table if exists ${name}`)
     }
   }
 }
@@ -30,6 +33,7 @@ export async function publishResults(tables: Tables, guard: () => Promise<void>)
 async function publishOnce(tables: Tables, guard: () => Promise<void>): Promise<void> {
   const { sql } = tables
   const snapshot = await tables.view('results')
+  await tables.view('jobs', undefined, 'jobs_rows')
   const fresh = 'select * from fresh_results'
   await chooseFresh(tables)
   const [counted] = await sql.rows<{ fresh: number; replaced: number }>(
@@ -65,7 +69,8 @@ async function chooseFresh({ sql }: Tables): Promise<void> {
     select r.* from results r semi join known_digests using (job_digest) semi join new_results using (job_digest, output)`)
   await sql.run(`create or replace temp table fresh_results as
     select n.* from (
-      from new_results qualify row_number() over (partition by job_digest, output order by revision desc) = 1) n
+      from new_results o anti join jobs_rows j on j.job_key = o.job_key and j.revision > o.revision
+      qualify row_number() over (partition by job_digest, output order by revision desc) = 1) n
     anti join known_results k on ${SAME}`)
   await sql.run(`create or replace temp table replaced_results as
     select distinct job_digest, output from known_results semi join fresh_results using (job_digest, output)`)

@@ -168,6 +168,8 @@ class Coordinator {
     this.#missing = 0
     if ((await countStates(this.#context.tables)).pending === 0) return
     const { jobs, missing } = await chooseRunnable(this.#context)
+    // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
+    await this.#cancelUnwanted()
     this.#missing = missing
     if (jobs === 0) return
     const verdicts = this.#done() + this.#publisher.tally.retried
@@ -300,8 +302,11 @@ class Coordinator {
       await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
       this.#unplanned = true
     }
-    if (!news.requests) return
-    this.#unplanned = true
+    if (news.requests) this.#unplanned = true
+    if (news.requests || news.jobs) await this.#cancelUnwanted()
+  }
+
+  async #cancelUnwanted(): Promise<void> {
     for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
       const array = this.#arrays.get(arrayId)
       if (!array) continue

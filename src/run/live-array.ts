@@ -175,13 +175,16 @@ export class LiveArray {
     return this.#batchOf.get(task) ?? null
   }
 
-  /** Asks the runners, on the site, to end these jobs. Written whole: an empty file would cancel all. */
+  /** Asks the runners, on the site, to end these jobs, each once. Written whole: an empty file would cancel all. */
   askCancel(jobs: readonly { job: string }[]): void {
     if (!existsSync(this.directory)) return
     const path = join(this.directory, 'cancel')
     const asked = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    const known = new Set(asked.split('\n'))
+    const lines = jobs.map(({ job }) => JSON.stringify(job)).filter((line) => !known.has(line))
+    if (lines.length === 0) return
     const aside = `${path}.${process.pid}`
-    writeFileSync(aside, asked + jobs.map(({ job }) => `${JSON.stringify(job)}\n`).join(''), { mode: 0o600 })
+    writeFileSync(aside, asked + lines.map((line) => `${line}\n`).join(''), { mode: 0o600 })
     renameSync(aside, path)
   }
 }

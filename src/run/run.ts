@@ -73,7 +73,7 @@ export async function planCampaign(
   context: RunContext,
   wishes: PlanWishes & { signal?: AbortSignal } = {},
 ): Promise<PlanReport | (Waiting & { jobs: 0 })> {
-  const lease = takeLease(context.paths.root, context.clock)
+  const lease = takeLease(context.paths.root, context.clock, 'plan')
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
     await dropCut(context, 'all', () => lease.guard())

@@ -6,6 +6,7 @@ import type { Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
+import { type Concerned, nameJobs } from './name-jobs.ts'
 import { checkPinned, type ProbeProgram, probeHere, probeSiteProgram, stageProgram } from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
 
@@ -110,15 +111,21 @@ export async function probePrograms(
     executable: string
     setup: string | null
     pinned: boolean
-    input: string | null
+    jobs: number
+    first: string
   }>(
-    `select distinct j.executable, j.setup, exists (from files f where f.url = j.executable and f.kind = 'program') as pinned
-     from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
+    `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
+       select j.executable, j.setup, count(*)::integer as jobs, min(j.job_id) as first
+       from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, pinned } of programs) {
+  for (const { executable, setup, pinned, ...concerned } of programs) {
     if (isRemote(executable)) continue
-    if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
-    else await probeSiteProgram(executable, setup, probe)
+    try {
+      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
+      else await probeSiteProgram(executable, setup, probe)
+    } catch (cause) {
+      throw nameJobs(cause, concerned)
+    }
   }
 }
 
@@ -223,7 +230,9 @@ async function stagedFiles(
   for await (const chunk of stream) {
     for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
       if (isRemote(url)) {
-        known.set(url, await fetchRemote(cache, url, { digest, executable: kind === 'program' }))
+        const fetched = fetchRemote(cache, url, { digest, executable: kind === 'program' })
+        const told = fetched.catch((cause) => Promise.reject(nameJobs(cause, concernedBy(rows, url))))
+        known.set(url, await told)
         continue
       }
       const path = sitePath(url, roots)
@@ -236,6 +245,11 @@ async function stagedFiles(
     }
   }
   return known
+}
+
+function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
+  const names = rows.filter((row) => [row.executable, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url))
+  return { jobs: names.length, first: names[0]!.job_id }
 }
 
 function writeManifest(

@@ -7,6 +7,8 @@ import { type Cluster, connectTo } from '../fakes/clusters.ts'
 import type { FakeScheduler } from '../fakes/scheduler/fake-scheduler.ts'
 import { connectorConformance } from './connector.ts'
 
+const JOB = { script: 'true', cwd: '/', queue: 'main' } as const
+
 /** What every connector keeps, and beyond it what every scheduler's does. */
 export function clusterConformance(cluster: Cluster): void {
   const fakes = new Map<string, FakeScheduler>()
@@ -84,6 +86,19 @@ export function clusterConformance(cluster: Cluster): void {
       expect(fake.calls.length - asked).toBeLessThanOrEqual(1 + cluster.dialect.find('x').length)
     })
 
+    it('asks for many arrays in one round trip, and for no more than the commands take', async () => {
+      fake.noise.paused = true
+      const ids: string[] = []
+      const asked = cluster.dialect.facts.idsMax + 1
+      for (let at = 0; at < asked; at++) {
+        const { number, isArray } = fake.add({ name: `n${at}`, isArray: true, indices: [0, 1], ...JOB })
+        ids.push(fake.idOf({ number, isArray }))
+      }
+      const reports = await connector.status(new Map(ids.map((id) => [id, 2])))
+      expect(reports.map(({ id, index }) => `${id} ${index}`)).toEqual(ids.flatMap((id) => [`${id} 0`, `${id} 1`]))
+      expect(fake.calls.length).toBeLessThanOrEqual(2)
+    })
+
     it('leaves out what the scheduler has forgotten', async () => {
       fake.noise.instant = true
       const id = await connector.submit(array(2))
@@ -146,7 +161,10 @@ export function clusterConformance(cluster: Cluster): void {
     it('tells the limits of the site', async () => {
       fake.arrayMax = 321
       const limits = await connector.siteLimits()
-      expect(limits).toMatchObject({ arrayMax: 321, queues: [expect.objectContaining({ isDefault: true })] })
+      expect(limits).toMatchObject({
+        arrayMax: 321,
+        queues: [expect.objectContaining({ walltimeMaxSec: cluster.name === 'slurm' ? null : 172_800 })],
+      })
     })
   })
 }

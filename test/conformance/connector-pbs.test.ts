@@ -1,5 +1,4 @@
-import { pbs } from '../../connectors/pbs/pbs.ts'
-import { FakePbs } from '../fakes/scheduler/pbs.ts'
+import { clusterOf } from '../fakes/clusters.ts'
 import { clusterConformance } from './cluster.ts'
 
-clusterConformance({ name: 'pbs', dialect: pbs, fake: (options) => new FakePbs(options) })
+clusterConformance(clusterOf('pbs'))

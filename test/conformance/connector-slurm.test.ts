@@ -1,5 +1,4 @@
-import { slurm } from '../../connectors/slurm/slurm.ts'
-import { FakeSlurm } from '../fakes/scheduler/slurm.ts'
+import { clusterOf } from '../fakes/clusters.ts'
 import { clusterConformance } from './cluster.ts'
 
-clusterConformance({ name: 'slurm', dialect: slurm, fake: (options) => new FakeSlurm(options) })
+clusterConformance(clusterOf('slurm'))

@@ -186,7 +186,8 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     it('ends a task whose program cannot be started', async () => {
       const spec = array({ command: [join(directory, 'no such program')], count: 2 })
       const reports = await untilEnded(await connector.submit(spec), 2)
-      expect(states(reports)).toEqual(['ended', 'ended'])
+      // None, where a scheduler forgets at once what has ended.
+      expect([[], ['ended', 'ended']]).toContainEqual(states(reports))
     })
 
     it.runIf(site.killQueue)('runs each task once though its queue is killed again and again', async () => {

@@ -2,11 +2,13 @@ import { openCommandConnector } from '../../connectors/command.ts'
 import type { Connector } from '../../connectors/connector.ts'
 import type { Dialect } from '../../connectors/dialect.ts'
 import { pbs } from '../../connectors/pbs/pbs.ts'
+import { SGE_WORDS, sge } from '../../connectors/sge/sge.ts'
 import { slurm } from '../../connectors/slurm/slurm.ts'
 import { localTransport } from '../../connectors/transport/local.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import type { FakeOptions, FakeScheduler } from './scheduler/fake-scheduler.ts'
 import { FakePbs } from './scheduler/pbs.ts'
+import { FakeSge } from './scheduler/sge.ts'
 import { FakeSlurm } from './scheduler/slurm.ts'
 
 export interface Cluster {
@@ -19,7 +21,14 @@ export interface Cluster {
 export const CLUSTERS: readonly Cluster[] = [
   { name: 'slurm', dialect: slurm, fake: (options) => new FakeSlurm(options) },
   { name: 'pbs', dialect: pbs, fake: (options) => new FakePbs(options) },
+  {
+    name: 'sge',
+    dialect: sge({ ...SGE_WORDS, parallelEnvironment: 'smp' }),
+    fake: (options) => new FakeSge(options),
+  },
 ]
+
+export const clusterOf = (name: string): Cluster => CLUSTERS.find((cluster) => cluster.name === name)!
 
 /** A connector to a fake as a site on this machine; the way is quick to give up. */
 export function connectTo(

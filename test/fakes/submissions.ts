@@ -64,21 +64,21 @@ export const stopAt = (point: CutPoint, options: ShellOptions): ReturnType<typeo
     },
   })
 
-/** All points of what `act` makes bash do, that after the last command too. */
+/** All points of what `act` makes bash do, that after the last command too. Without `all` those alone from where the lock is held. */
 export async function cutPoints(
-  directory: string,
-  options: ShellOptions,
   act: (transport: ReturnType<typeof shellTransport>) => Promise<unknown>,
+  { directory, all, ...options }: ShellOptions & { directory: string; all: boolean },
 ): Promise<CutPoint[]> {
   const file = (script: number): string => join(directory, `commands.${script}`)
   const change = (script: string, at: number): string =>
-    tracing(`echo >>"${file(at)}"`, options.change?.(script, at) ?? script)
+    tracing(`printf "%s\\n" "\${BASH_COMMAND:0:11}" >>"${file(at)}"`, options.change?.(script, at) ?? script)
   const transport = shellTransport({ ...options, shell: '/bin/bash', change })
   await act(transport)
   return transport.scripts.flatMap((_, script) => {
-    const count = readFileSync(file(script), 'utf8').length
+    const commands = readFileSync(file(script), 'utf8').trimEnd().split('\n')
     rmSync(file(script))
-    return Array.from({ length: count + 1 }, (__, at) => ({ script, command: at + 1 }))
+    const from = all ? 0 : commands.indexOf('floe_owner=')
+    return Array.from({ length: commands.length + 1 - from }, (__, at) => ({ script, command: from + at + 1 }))
   })
 }
 

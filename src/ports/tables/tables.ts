@@ -110,10 +110,13 @@ export interface Tables {
   holding(snapshot: Snapshot, keys: string, by: readonly string[]): Promise<readonly Part[]>
   /** Returns the new version, or undefined when `txn` was published before. Throws TABLE_CONFLICT. */
   commit(table: TableName, commit: Commit): Promise<number | undefined>
-  /** Joins small parts, writes a checkpoint when due, deletes parts that no version of the last `keepSec` lists. Returns what it did. */
+  /**
+   * Joins small parts, writes a checkpoint when due, deletes parts that no version of the last `keepSec` (an hour) lists. Parts and temporary
+   * files that no version lists are kept `strayKeepSec` (as `keepSec`): a commit may be being made of them. Returns what it did.
+   */
   maintain(
     table: TableName,
-    options?: { keepSec?: number },
+    options?: { keepSec?: number; strayKeepSec?: number },
   ): Promise<{ compacted: number; deleted: number; freedBytes: number }>
   /**
    * A session of its own for the SQL of others: `prepare` makes its views, then it can read the parts of this campaign and nothing else on
@@ -182,8 +185,10 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
       return snapshot.parts.filter((part) => paths.has(join(folder, part.path)))
     },
     commit: (table, commit) => delta.commit(table, commit),
-    maintain: (table, { keepSec = 3600 } = {}) =>
-      maintainTable(delta, table, { keepSec, inUse: new Set([...viewed.values()].flatMap((paths) => [...paths])) }),
+    maintain: (table, { keepSec = 3600, strayKeepSec = keepSec } = {}) => {
+      const inUse = new Set([...viewed.values()].flatMap((paths) => [...paths]))
+      return maintainTable(delta, table, { keepSec, strayKeepSec, inUse })
+    },
     async fence(prepare) {
       const inside = newSession()
       try {

@@ -160,7 +160,7 @@ describe('programs that cannot be started', () => {
   afterAll(() => scene?.end())
 
   test.each([
-    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\.\n +do +chmod \+x .*bare\.sh/],
+    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\..*\n +do +chmod \+x .*bare\.sh/],
     [
       'a wrong interpreter',
       './wrong.py',
@@ -187,7 +187,35 @@ describe('programs that cannot be started', () => {
     const { exit, stdout, stderr } = await scene.floe('run')
     expect({ exit, stdout }).toEqual({ exit: 2, stdout: '' })
     expect(stderr).toMatch(said)
+    expect(stderr).toContain('Job bad needs it.')
     expect(scene.has('outputs/good.txt')).toBe(false)
+  })
+
+  test('of several jobs one is named, and how many', async () => {
+    const bad = ['bad', 'bad-3', 'bad-2'].map((id) => ({ id, executable: './bare.sh', output: [`${id}.txt`] }))
+    await scene.add(bad, 'several.ndjson')
+    const { stderr } = await scene.floe('run', '--json')
+    expect(JSON.parse(stderr)).toMatchObject({
+      code: 'EXECUTABLE_INVALID',
+      message: expect.stringMatching(/bare\.sh has no run bit\. 3 jobs need it, among them bad\.$/),
+      hint: expect.stringContaining('chmod'),
+      details: { jobs: 3, job: 'bad', executable: expect.stringContaining('bare.sh') },
+    })
+    await scene.floe('remove', 'bad-2', 'bad-3')
+  })
+
+  test('a server that does not give an input: the job is named', async () => {
+    await scene.add([
+      {
+        id: 'bad',
+        executable: './good.sh',
+        input: [{ url: 'http://127.0.0.1:9/a.csv', size_bytes: 1, digest: '0'.repeat(64) }],
+        output: ['bad.txt'],
+      },
+    ])
+    const { exit, stderr } = await scene.floe('run')
+    expect(exit).toBe(1)
+    expect(stderr).toMatch(/Could not fetch http:\/\/127\.0\.0\.1:9\/a\.csv: .* Job bad needs it\./)
   })
 
   test('mended, it runs', async () => {

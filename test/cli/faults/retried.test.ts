@@ -93,6 +93,31 @@ describe('retry of a job that succeeded', () => {
     expect(await rowsOf('results')).toHaveLength(1)
   })
 
+  test('show tells what each try made, and which is published', async () => {
+    const { attempts, results } = await scene.json<{
+      attempts: { try: number; outputs: { path: string; size_bytes: number; published: boolean }[] }[]
+      results: object[]
+    }>('show', 'a')
+    expect(attempts.map(({ try: nth, outputs: [made] }) => [nth, made!.size_bytes, made!.published])).toEqual([
+      [4, 11, true],
+      [3, 19, false],
+      [2, 11, false],
+      [1, 11, false],
+    ])
+    expect(results).toHaveLength(1)
+    const { stdout } = await scene.floe('show', 'a')
+    expect(stdout).toMatch(/^ {2}outputs +a\.csv \(11 B\)$/m)
+    expect(stdout.match(/^ {4}outputs .*$/gm)!.map((line) => line.replace(/^ +outputs +/, ''))).toEqual([
+      'a.csv (11 B)  ← published',
+      'a.csv (19 B), replaced since',
+      'a.csv (11 B), replaced since',
+      'a.csv (11 B), replaced since',
+    ])
+    await scene.floe('clean', '--all')
+    const after = await scene.json<{ attempts: { outputs: object[] | null }[] }>('show', 'a')
+    expect(after.attempts.map(({ outputs }) => outputs?.length ?? null)).toEqual([1, null, null, null])
+  })
+
   test('whose first content could not be merged, or gave no rows, brings the rows of its new one', async () => {
     for (const bad of ['word\n', 'word\n"torn\n']) {
       say('a', bad)

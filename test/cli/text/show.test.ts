@@ -129,6 +129,49 @@ describe('show', () => {
     `)
   })
 
+  test('each try says what it made, and which of that is published', () => {
+    const { job } = shown({})
+    const digest = (n: number) => `sha256:${n}`
+    const made = (revision: number, nth: number, outputs: object[], more = {}) =>
+      attempt({
+        ...{ revision, try: nth, verdict: 'succeeded', class: null, next: 'done', rule: 'exit 0' },
+        outputs,
+        ...more,
+      })
+    const output = (path: string, n: number, published: boolean) => ({
+      path,
+      size_bytes: n,
+      digest: digest(n),
+      published,
+    })
+    const text = renderShow(
+      shown({
+        job: { ...job, revision: 2, state: 'succeeded', class: null, tries: 2 },
+        attempts: [
+          made(2, 2, [output('a.csv', 20, true), output('b.csv', 7, true)], { job_digest: 'd2' }),
+          made(2, 1, [output('a.csv', 10, false), output('b.csv', 7, true)], { job_digest: 'd2' }),
+          made(1, 1, [output('a.csv', 5, true)], { job_digest: 'd1' }),
+        ],
+        results: [
+          { output: 'a.csv', size_bytes: 20, revision: 2, job_digest: 'd2' },
+          { output: 'b.csv', size_bytes: 7, revision: 2, job_digest: 'd2' },
+          { output: 'a.csv', size_bytes: 5, revision: 1, job_digest: 'd1' },
+        ],
+        live: null,
+      }),
+    )
+    const lines = text.split('\n').filter((line) => /^ +(outputs|try \d)/.test(line))
+    expect(lines.map((line) => line.replace(/(try \d).*?(of revision.*)?$/, '$1 $2').trim())).toEqual([
+      'outputs    a.csv (20 B), b.csv (7 B)',
+      'try 2',
+      'outputs    a.csv (20 B), b.csv (7 B)  ← published',
+      'try 1',
+      'outputs    b.csv (7 B)  ← published; a.csv (10 B), replaced since',
+      'try 1 of revision 1',
+      'outputs    a.csv (5 B), not published',
+    ])
+  })
+
   test('many inputs are counted', () => {
     const { job } = shown({})
     const inputs = Array.from({ length: 3000 }, (_, n) => `/d/${n}.nc`)

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
@@ -64,6 +64,8 @@ export interface Noise {
   forgets: boolean
   /** Accounts are kept. */
   accounts: boolean
+  /** Queue and accounts say, well-formed, that there is nothing. */
+  blind: boolean
   /** A state that nobody has heard of. */
   stateWord: string | null
   slowMs: number
@@ -95,7 +97,7 @@ export abstract class FakeScheduler {
   readonly noise: Noise = {
     ...{ banner: '', bareNumber: false, noNumber: false, failing: new Map(), half: new Set(), empty: new Set() },
     ...{ forgets: false, accounts: true, stateWord: null, slowMs: 0, lostReplies: 0, paused: false, instant: false },
-    holds: new Set(),
+    ...{ holds: new Set(), blind: false },
   }
   slots: number
   arrayMax: number
@@ -116,6 +118,10 @@ export abstract class FakeScheduler {
   abstract readonly heeds: readonly string[]
   /** What its commands say when nothing answers them. */
   abstract readonly down: Reply
+  /** As its commands print it. */
+  idOf({ number }: Pick<FakeJob, 'number' | 'isArray'>): string {
+    return String(number)
+  }
   abstract answer(call: Call): Reply
   /** The variables of a task. */
   abstract environment(job: FakeJob, task: FakeTask): Record<string, string>
@@ -137,7 +143,7 @@ export abstract class FakeScheduler {
     const server = createServer((socket) => this.#serve(socket))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     this.#server = server
-    const { port } = server.address() as AddressInfo
+    const { port } = server.address() as { port: number }
     for (const command of this.commands) {
       const path = join(this.bin, command)
       writeFileSync(path, this.#program(command, port))
@@ -171,6 +177,11 @@ export abstract class FakeScheduler {
   /** Jobs that it knows. */
   get known(): FakeJob[] {
     return this.jobs.filter(({ lost }) => !lost)
+  }
+
+  /** Jobs that it lists. */
+  get listed(): FakeJob[] {
+    return this.noise.blind ? [] : this.known
   }
 
   find(number: number): FakeJob | undefined {

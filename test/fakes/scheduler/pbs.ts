@@ -24,6 +24,10 @@ export class FakePbs extends FakeScheduler {
   /** The JSON of the last release: a value with a backslash is written as it is. */
   hasBrokenJson = false
 
+  override idOf(job: Pick<FakeJob, 'number' | 'isArray'>): string {
+    return idOf(job)
+  }
+
   answer(call: Call): Reply {
     switch (call.command) {
       case 'qsub':
@@ -81,7 +85,7 @@ export class FakePbs extends FakeScheduler {
     let exit = 0
     const jobs: Record<string, Attributes> = {}
     for (const id of names) {
-      const job = this.known.find((one) => idOf(one) === id)
+      const job = this.listed.find((one) => idOf(one) === id)
       if (!job || (this.#isOver(job) && (!this.noise.accounts || this.noise.forgets))) {
         stderr += `qstat: Unknown Job Id ${id}\n`
         exit = 153
@@ -141,7 +145,7 @@ export class FakePbs extends FakeScheduler {
     const { options } = readOptions(words, ['-N', '-s', '-u'])
     if (options.has('-x') && !this.noise.accounts)
       return done2('', 'qselect: PBS is not configured to maintain job history \n', 0)
-    const found = this.known
+    const found = this.listed
       .filter(({ name }) => name === options.get('-N'))
       .filter((job) => !this.#isOver(job) || (options.has('-x') && !this.noise.forgets))
     return done(found.map((job) => `${idOf(job)}\n`).join(''))
@@ -184,7 +188,8 @@ const QUEUES = `Queue: workq
 `
 
 const done2 = (stdout: string, stderr: string, exit: number): Reply => ({ exit, stdout, stderr })
-const idOf = ({ number, isArray }: FakeJob): string => `${number}${isArray ? '[]' : ''}.${HOST}`
+const idOf = ({ number, isArray }: Pick<FakeJob, 'number' | 'isArray'>): string =>
+  `${number}${isArray ? '[]' : ''}.${HOST}`
 const memberId = ({ number }: FakeJob, { index }: FakeTask): string => `${number}[${index}].${HOST}`
 
 function letterOf({ state }: FakeTask, isOver: boolean): string {

@@ -88,7 +88,7 @@ export class FakeSlurm extends FakeScheduler {
   }
 
   #rows(): Row[] {
-    return this.known.flatMap((job) => {
+    return this.listed.flatMap((job) => {
       const waiting = job.tasks.filter(({ state }) => state === 'queued' || state === 'held')
       const others = job.tasks.filter(({ state }) => state === 'running' || state === 'ended')
       const group: Row[] = waiting.length > 0 ? [{ job, tasks: waiting, waits: true }] : []

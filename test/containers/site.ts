@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { getContainerRuntimeClient } from 'testcontainers'
+import { imageOf } from './images.ts'
+import { type KeyPair, makeKey } from './keys.ts'
+import { type LoginOptions, loginSetup } from './login.ts'
+import { type Machine, startMachine } from './machine.ts'
+import { labels } from './owner.ts'
+
+/** All that an ssh client needs. */
+export interface SshEntry {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly identityFile: string
+  /** The text of `identityFile`. */
+  readonly privateKey: string
+  /** `ssh-ed25519 AAAA…`, as the host says it itself. */
+  readonly hostKey: string
+  /** Knows this host under this port, and those behind it by their names. */
+  readonly knownHostsFile: string
+}
+
+/** Machines that share /scratch, with users `alice` and `bob` who may log in with a key made for this site. */
+export interface Site {
+  readonly login: Machine
+  readonly machines: readonly Machine[]
+  machine(name: string): Machine
+  /** The way in. Ask again after the login machine was started or plugged in again: its port has changed then. */
+  ssh(user?: string): Promise<SshEntry>
+  /** Removes containers, network and volume. */
+  stop(): Promise<void>
+}
+
+interface MachinePlan {
+  readonly name: string
+  /** As the image's start.sh calls it; `login` is logged in to. */
+  readonly role: string
+  readonly files?: Readonly<Record<string, string>>
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
+export async function openSite(
+  imageName: string,
+  { machines, login }: { machines: readonly MachinePlan[]; login: LoginOptions },
+): Promise<Site> {
+  const image = await imageOf(imageName)
+  const name = `floe-${imageName}-${randomBytes(4).toString('hex')}`
+  const docker = (await getContainerRuntimeClient()).container.dockerode
+  await docker.createNetwork({ Name: name, Labels: { ...labels } })
+  await docker.createVolume({ Name: name, Labels: { ...labels } })
+  const key = makeKey()
+  const start = ({ role, ...plan }: MachinePlan): Promise<Machine> => {
+    const more = role === 'login' ? loginSetup(login, key.publicKey) : { files: {}, environment: {} }
+    return startMachine({
+      ...{ name: plan.name, image, command: [role], network: name, scratch: name },
+      ...(plan.name === 'login' ? { port: 22 } : {}),
+      files: { ...plan.files, ...more.files },
+      environment: { ...plan.environment, ...more.environment },
+    })
+  }
+  const settled = await Promise.allSettled(machines.map(start))
+  const failed = settled.find(({ status }) => status === 'rejected')
+  if (failed) {
+    const said = await logsOf(name)
+    await removeSite(name)
+    throw new Error(`${imageName} does not start: ${(failed as PromiseRejectedResult).reason}\n${said}`)
+  }
+  const started = settled.map((one) => (one as PromiseFulfilledResult<Machine>).value)
+  const entered = started.filter((_, at) => machines[at]!.role === 'login')
+  return siteOf(started, { key, entered, remove: () => removeSite(name) })
+}
+
+async function containersOf(site: string) {
+  const docker = (await getContainerRuntimeClient()).container.dockerode
+  // By volume, since a machine may be unplugged from the network.
+  return docker.listContainers({ all: true, filters: { volume: [site] } })
+}
+
+async function removeSite(site: string): Promise<void> {
+  const docker = (await getContainerRuntimeClient()).container.dockerode
+  const there = await containersOf(site)
+  await Promise.all(there.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
+  await docker.getNetwork(site).remove()
+  await docker.getVolume(site).remove()
+}
+
+async function logsOf(site: string): Promise<string> {
+  const docker = (await getContainerRuntimeClient()).container.dockerode
+  const logs = (await containersOf(site)).map(async ({ Id, Command }) => {
+    const text = await docker.getContainer(Id).logs({ stdout: true, stderr: true, tail: 15 })
+    return `--- ${Command}\n${text}`
+  })
+  return (await Promise.all(logs)).join('\n')
+}
+
+interface Ground {
+  readonly key: KeyPair
+  /** Machines with an sshd. */
+  readonly entered: readonly Machine[]
+  readonly remove: () => Promise<void>
+}
+
+function siteOf(machines: readonly Machine[], { key, entered, remove }: Ground): Site {
+  const folder = mkdtempSync(join(tmpdir(), 'floe-key-'))
+  const identityFile = join(folder, 'id')
+  const knownHostsFile = join(folder, 'known_hosts')
+  writeFileSync(identityFile, key.privateKey, { mode: 0o600 })
+  const machine = (name: string): Machine => {
+    const found = machines.find((one) => one.name === name)
+    if (!found) throw new Error(`no machine ${name}; there are ${machines.map((one) => one.name).join(', ')}`)
+    return found
+  }
+  const login = machine('login')
+  return {
+    ...{ login, machines, machine },
+    async ssh(user = 'alice') {
+      const port = await login.port()
+      const keys = await Promise.all(entered.map(hostKeyOf))
+      const hosts = entered.map(({ name }) => (name === 'login' ? `[127.0.0.1]:${port}` : name))
+      writeFileSync(knownHostsFile, hosts.map((host, at) => `${host} ${keys[at]}\n`).join(''))
+      const hostKey = keys[entered.indexOf(login)]!
+      return { host: '127.0.0.1', port, user, identityFile, privateKey: key.privateKey, hostKey, knownHostsFile }
+    },
+    async stop() {
+      rmSync(folder, { recursive: true, force: true })
+      await remove()
+    },
+  }
+}
+
+async function hostKeyOf(machine: Machine): Promise<string> {
+  const [kind, blob] = (await machine.ask('cat /etc/ssh/ssh_host_ed25519_key.pub')).split(' ')
+  return `${kind} ${blob}`
+}
