@@ -33,13 +33,13 @@ function question(path: string, prompt: string, echo: boolean): Promise<string> 
   // Also where it is shown: so the terminal is never left without echo by another mode of ours.
   input.setRawMode(true)
   // What a site asks is shown, not obeyed.
-  show(prompt.replace(/[^\P{Cc}\n]/gu, '?').replaceAll('\n', '\r\n'))
+  show(prompt.replace(/[^\P{Cc}\n]/gu, '?'))
   return new Promise<string>((resolve, reject) => {
     const typed: string[] = []
     const close = (): void => {
+      show('\n')
       input.setRawMode(false)
       input.destroy()
-      show('\r\n')
       closeSync(out)
     }
     input.on('error', (cause) => reject(new Error('the terminal was closed', { cause })))
@@ -47,8 +47,12 @@ function question(path: string, prompt: string, echo: boolean): Promise<string> 
       for (const sign of chunk) {
         if (sign === INTERRUPT || (sign === END && typed.length === 0)) {
           close()
-          if (sign === INTERRUPT) process.kill(process.pid, 'SIGINT')
-          return reject(new Error('no answer was given'))
+          const refuse = (): void => reject(new Error('no answer was given'))
+          if (sign === END) return refuse()
+          // After those who listen for it already: what ends by it does not end by a refused answer.
+          process.once('SIGINT', refuse)
+          process.kill(process.pid, 'SIGINT')
+          return
         }
         if (sign === '\r' || sign === '\n') {
           close()

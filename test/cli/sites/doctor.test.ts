@@ -37,6 +37,10 @@ describe('floe doctor at a site as it should be', () => {
     const scene = await openScene('slurm')
     expect(await doctor(scene)).toMatchSnapshot()
   })
+  test('of Grid Engine', async () => {
+    const scene = await openScene('sge')
+    expect(await doctor(scene)).toMatchSnapshot()
+  })
   test('of PBS', async () => {
     const scene = await openScene('pbs')
     expect(await doctor(scene)).toMatchSnapshot()
