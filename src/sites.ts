@@ -44,7 +44,7 @@ export async function openSite(name: string, ground: SiteGround, means: SiteMean
     ...parts,
     paths: sitePaths(setting.scratch, campaignId),
     mirror: sitePaths(paths.scratch, campaignId),
-    intervalMs: intervalFor(setting.intervalSec, profile?.measured.status_ms ?? null) * 1000,
+    intervalMs: (profile ? intervalFor(setting.intervalSec, profile.measured) : setting.intervalSec) * 1000,
     knownLimits: profile?.limits ? toSiteLimits(profile.version ?? '', profile.limits) : null,
   })
 }

@@ -62,7 +62,7 @@ export async function examine(hand: SiteAtHand, options: ExamineOptions = {}): P
     version: limits?.version ?? null,
     checked_at: checkedAt,
     usable: !ledger.has('fail'),
-    interval_sec: intervalFor(setting.intervalSec, measured.status_ms ?? measured.limits_ms),
+    interval_sec: intervalFor(setting.intervalSec, measured),
     findings: ledger.findings,
     measured,
     limits: limits && toLimitsReport(limits),

@@ -35,6 +35,8 @@ export interface Finding {
 export interface Measured {
   login: string | null
   sessions: number | null
+  /** Of a command that does nothing. */
+  trip_ms: number | null
   limits_ms: number | null
   submit_ms: number | null
   status_ms: number | null
@@ -134,7 +136,15 @@ const ORDER: readonly FindingSubject[] = [
 export class Ledger {
   readonly #findings: Finding[] = []
   readonly measured: Measured = {
-    ...{ login: null, sessions: null, limits_ms: null, submit_ms: null, status_ms: null, accounting_ms: null },
+    ...{
+      login: null,
+      sessions: null,
+      trip_ms: null,
+      limits_ms: null,
+      submit_ms: null,
+      status_ms: null,
+      accounting_ms: null,
+    },
     ...{ clock_sec: null, free_bytes: null, free_files: null, native_id: null, waited_sec: null },
     ...{ node_host: null, node_version: null, glibc: null },
   }

@@ -3,8 +3,8 @@ import { quote } from '../../connectors/quote.ts'
 import type { SiteSetting } from '../config/config.ts'
 import { formatCount, formatCounted, formatSeconds } from '../model/format.ts'
 import { nearest } from '../model/nearest.ts'
-import type { Ledger } from './report.ts'
-import { medianOf, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
+import type { Ledger, Measured } from './report.ts'
+import { medianOf, roundedMs, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
 
 const LIMITS_LOOKS = 3
 const QUEUES_SHOWN = 6
@@ -116,19 +116,20 @@ export function policyFindings({ forgetsAfterSec, hasAccounting, notes }: SiteLi
   }
 }
 
-/** The longest of a round trip and the share of the interval that it may take. */
-export function intervalFor(intervalSec: number, statusMs: number | null): number {
-  const needed = Math.ceil((statusMs ?? 0) / 1000 / SHARE)
-  return Math.max(intervalSec, Math.min(INTERVAL_MAX_SEC, needed))
+/** Seconds between two looks of a run: those of sites.yaml, or as many as keep a slow scheduler idle enough. The way to it is not its work. */
+export function intervalFor(intervalSec: number, { status_ms, limits_ms, trip_ms }: Measured): number {
+  const own = Math.max(0, (status_ms ?? limits_ms ?? 0) - (trip_ms ?? 0))
+  return Math.max(intervalSec, Math.min(INTERVAL_MAX_SEC, Math.ceil(own / 1000 / SHARE)))
 }
 
-export function checkReplies({ setting }: SiteAtHand, ledger: Ledger): void {
-  const { limits_ms, submit_ms, status_ms, accounting_ms } = ledger.measured
+export function checkReplies({ setting, transport }: SiteAtHand, ledger: Ledger): void {
+  const { limits_ms, submit_ms, status_ms, accounting_ms, trip_ms } = ledger.measured
   const known = [submit_ms, status_ms, accounting_ms, limits_ms].filter((ms) => ms !== null)
   if (known.length === 0) return
   const [least, most] = [replyText(Math.min(...known)), replyText(Math.max(...known))]
-  const found = `the scheduler answers in ${least === most ? most : `${least} to ${most}`}`
-  const intervalSec = intervalFor(setting.intervalSec, status_ms ?? limits_ms)
+  const way = transport.isHere || trip_ms === null ? '' : `, of which ${replyText(trip_ms)} on the way`
+  const found = `the scheduler answers in ${least === most ? most : `${least} to ${most}`}${way}`
+  const intervalSec = intervalFor(setting.intervalSec, ledger.measured)
   const every = (sec: number): string => (sec < 10 ? `${sec} s` : formatSeconds(sec))
   const isSlow = intervalSec > setting.intervalSec
   const instead = isSlow ? ` instead of ${every(setting.intervalSec)}` : ''
@@ -136,8 +137,6 @@ export function checkReplies({ setting }: SiteAtHand, ledger: Ledger): void {
 }
 
 const replyText = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : formatSeconds(ms / 1000))
-
-export const roundedMs = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 10) / 10)
 
 const COMMANDS: Readonly<Record<SiteSetting['connector'], { readonly command: string; readonly scheduler: string }>> = {
   slurm: { command: 'sbatch', scheduler: 'Slurm' },

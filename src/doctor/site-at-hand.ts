@@ -39,6 +39,8 @@ export function medianOf(numbers: readonly number[]): number | null {
   return sorted.length === 0 ? null : sorted[Math.floor(sorted.length / 2)]!
 }
 
+export const roundedMs = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 10) / 10)
+
 /** Milliseconds that something took, beside what it gave. */
 export async function timed<T>(clock: Clock, act: () => Promise<T>): Promise<{ value: T; ms: number }> {
   const from = clock.ticks()

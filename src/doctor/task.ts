@@ -2,8 +2,7 @@ import type { NativeId, TaskEnding, TaskReport } from '../../connectors/connecto
 import { quote, quoteWords } from '../../connectors/quote.ts'
 import { formatSeconds } from '../model/format.ts'
 import type { Ledger } from './report.ts'
-import { roundedMs } from './scheduler.ts'
-import { medianOf, pairsOf, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
+import { medianOf, pairsOf, roundedMs, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
 import {
   endedFindings,
   MEMORY_BYTES,

@@ -1,25 +1,34 @@
 import { formatCounted, formatSeconds } from '../model/format.ts'
 import type { Ledger } from './report.ts'
-import { type SiteAtHand, troubleOf, type Wishes } from './site-at-hand.ts'
+import { medianOf, roundedMs, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
 
 /** Sessions that are tried at most. */
 const SESSIONS_MAX = 10
 /** Clocks that differ by less agree. */
 const AGREE_SEC = 2
 const CLOCK_LOOKS = 5
+const TRIPS = 3
 
 /** How the site is reached. False: it is not. */
-export async function checkWay({ transport, setting }: SiteAtHand, ledger: Ledger, wishes: Wishes): Promise<boolean> {
+export async function checkWay(
+  { transport, setting, clock }: SiteAtHand,
+  ledger: Ledger,
+  wishes: Wishes,
+): Promise<boolean> {
   wishes.tell(`asking at ${transport.where}`)
   const { signal } = wishes
   try {
     const survey = await transport.survey?.(SESSIONS_MAX, { signal, timeoutMs: 300_000 })
-    await transport.run(':', { signal, timeoutMs: 60_000 })
+    const trips: number[] = []
+    for (let trip = 0; trip < TRIPS; trip++) {
+      trips.push((await timed(clock, () => transport.run(':', { signal, timeoutMs: 60_000 }))).ms)
+    }
+    ledger.measured.trip_ms = roundedMs(medianOf(trips))
     if (!survey) return true
     ledger.measured.login = survey.login
     ledger.measured.sessions = survey.sessions
     const { sessions, isMore, used } = survey
-    const found = isMore ? `${sessions} sessions at once and more` : `${formatCounted(sessions, 'session')} at once`
+    const found = `${isMore ? 'at least ' : ''}${formatCounted(sessions, 'session')} at once`
     if (sessions >= used) ledger.add('ok', 'sessions', `the SSH server allows ${found}`, `floe uses ${used}`)
     else {
       ledger.add(

@@ -1,7 +1,9 @@
 import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import type * as library from '../../../src/floe.ts'
 import type { DoctorReport } from '../../../src/floe.ts'
 import { CLUSTERS } from '../../fakes/clusters.ts'
 import { failed } from '../../fakes/scheduler/fake-scheduler.ts'
@@ -283,6 +285,19 @@ describe('sites.yaml', () => {
     const told = await place.floe('doctor', 'forst', { env: { XDG_CONFIG_HOME: place.path('config') } })
     expect(told).toMatchSnapshot()
   })
+})
+
+test('the library gives what --json prints, and throws FloeErrors', async () => {
+  const { place, json } = await openScene('pbs')
+  vi.stubEnv('XDG_CONFIG_HOME', place.path('config'))
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const floe: typeof library = await import(join(import.meta.dirname, '..', '..', '..', 'dist', 'floe.js'))
+  const doing: string[] = []
+  const report = await floe.doctor('frost', { job: false, onProgress: (words) => doing.push(words) })
+  expect(report).toMatchObject({ usable: true, version: 'PBS 23.06.06' })
+  expect(doing).toContain('reading the limits of the scheduler')
+  expect(await floe.listSites()).toEqual(await json('sites'))
+  await expect(floe.doctor('forst')).rejects.toMatchObject({ code: 'SITE_UNKNOWN' })
 })
 
 test('floe doctor local tells of this machine', async () => {

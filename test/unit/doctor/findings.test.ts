@@ -230,9 +230,15 @@ describe('a scheduler', () => {
       'note: queue night is closed',
     ])
   })
-  test('is looked at less often when it is slow, but not for ever', () => {
-    expect([null, 20, 500, 3000, 60_000].map((ms) => intervalFor(10, ms))).toEqual([10, 10, 10, 60, 300])
-    expect(intervalFor(600, 60_000)).toBe(600)
+  test('is looked at less often when it is slow, but not for ever; the way to it does not count', () => {
+    const measured = (status_ms: number | null, trip_ms: number | null = null) => ({
+      ...new Ledger().measured,
+      ...{ status_ms, trip_ms },
+    })
+    expect([null, 20, 500, 3000, 60_000].map((ms) => intervalFor(10, measured(ms)))).toEqual([10, 10, 10, 60, 300])
+    expect(intervalFor(10, measured(3000, 2800))).toBe(10)
+    expect(intervalFor(10, { ...measured(null), limits_ms: 1000 })).toBe(20)
+    expect(intervalFor(600, measured(60_000))).toBe(600)
   })
   test('has the limits that a profile kept of it', () => {
     expect(toSiteLimits(LIMITS.version, JSON.parse(JSON.stringify(toLimitsReport(LIMITS))))).toEqual(LIMITS)
