@@ -110,11 +110,20 @@ wait_for() {
 
 answers_or_died() { version || ! ours; }
 
+# detached COMMAND…: without the descriptors that this script was given: an engine that keeps its caller's lock keeps it for ever.
+detached() {
+  local descriptor
+  for descriptor in /proc/$BASHPID/fd/*; do
+    descriptor=${descriptor##*/}
+    ((descriptor <= 2)) || eval "exec $descriptor>&-"
+  done
+  exec setsid "$@"
+}
+
 start_dockerd() {
   clear_remains
-  # The lock's descriptor must not outlive this script in the engine.
-  setsid dockerd --pidfile "$pid_file" --data-root "$directory/data" --exec-root "$directory/run" --group root \
-    --host unix:///var/run/docker.sock --log-level warn > "$log" 2>&1 < /dev/null 9>&- &
+  detached dockerd --pidfile "$pid_file" --data-root "$directory/data" --exec-root "$directory/run" --group root \
+    --host unix:///var/run/docker.sock --log-level warn > "$log" 2>&1 < /dev/null &
   local pid=$!
   wait_for 50 test -s "$pid_file" || true
   wait_for 600 answers_or_died || true
