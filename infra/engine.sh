@@ -11,7 +11,10 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly directory=${FLOE_ENGINE_DIR:-/var/lib/floe-engine}
+default=/var/lib/floe-engine
+# Who is not root starts nothing, but may look, and pull an image.
+((EUID == 0)) || default=${TMPDIR:-/tmp}/floe-engine-$EUID
+readonly directory=${FLOE_ENGINE_DIR:-$default}
 readonly pid_file=$directory/dockerd.pid log=$directory/dockerd.log
 readonly suite=bookworm image=debian:bookworm-slim
 readonly packages=(docker.io iptables ca-certificates debootstrap)

@@ -11,8 +11,21 @@ export interface SlurmOptions {
   readonly config?: Readonly<Record<string, string | null>>
   /** More lines of slurm.conf, such as further partitions. */
   readonly lines?: readonly string[]
+  /**
+   * Memory is enforced by cgroups (version 1, of the engine's own machine, in folders named after the nodes): for one cluster at a time, and
+   * what uses it removes `slurm_c*` from them.
+   */
+  readonly cgroups?: boolean
   readonly login?: LoginOptions
 }
+
+const CGROUPS = {
+  ProctrackType: 'proctrack/cgroup',
+  TaskPlugin: 'task/cgroup',
+  JobAcctGatherType: 'jobacct_gather/cgroup',
+  SelectTypeParameters: 'CR_Core_Memory',
+}
+export const CGROUP_CONF = ['CgroupPlugin=cgroup/v1', 'ConstrainRAMSpace=yes', ''].join('\n')
 
 /** 50 to 60 tiny tasks a second on two cores; the default scheduler starts 25, select/linear 3. */
 const FAST = [
@@ -21,7 +34,8 @@ const FAST = [
 ].join(',')
 
 /** slurm.conf of a cluster with partitions main (default), short (five minutes at most) and closed. */
-export function slurmConf({ nodes = 3, accounting = true, limits = 'wide', config = {}, lines = [] }: SlurmOptions) {
+export function slurmConf(options: SlurmOptions): string {
+  const { nodes = 3, accounting = true, limits = 'wide', cgroups = false, config = {}, lines = [] } = options
   const wide = limits === 'wide'
   const settings: Readonly<Record<string, string | null>> = {
     ClusterName: 'frost',
@@ -48,6 +62,7 @@ export function slurmConf({ nodes = 3, accounting = true, limits = 'wide', confi
     AccountingStorageHost: accounting ? 'accounting' : null,
     // Without it sacct shows no comments.
     AccountingStoreFlags: accounting ? 'job_comment' : null,
+    ...(cgroups ? CGROUPS : {}),
     ...config,
   }
   return [
