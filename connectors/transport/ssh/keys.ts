@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { BaseAgent, createAgent, type ParsedKey, type SignCallback, type SigningRequestOptions, utils } from 'ssh2'
+import ssh2, { type ParsedKey, type SignCallback, type SigningRequestOptions } from 'ssh2'
 import type { HostPlan } from './config.ts'
 
 /** Asks the person at the terminal. Rejects when there is none. Answers are secrets: they are sent or used, and kept nowhere else. */
@@ -47,7 +47,7 @@ export async function identitiesFor(
 }
 
 /** An agent that holds one key, since ssh2 does not tell a half-finished login (key, then password) from a refused key of several. */
-export class OneKey extends BaseAgent<ParsedKey> {
+export class OneKey extends ssh2.BaseAgent<ParsedKey> {
   /** The site took the key, and the private half was used. */
   hasSigned = false
   failure: string | undefined
@@ -79,13 +79,13 @@ export class OneKey extends BaseAgent<ParsedKey> {
 
 async function agentKeys(socket: string | undefined, notes: string[]): Promise<ParsedKey[]> {
   if (socket === undefined) return []
-  const agent = createAgent(socket)
+  const agent = ssh2.createAgent(socket)
   return new Promise((resolve) =>
     agent.getIdentities((failure, keys) => {
       if (failure) notes.push(`the agent at ${socket} does not answer`)
       resolve(
         (keys ?? [])
-          .map((key) => utils.parseKey(key as ParsedKey))
+          .map((key) => ssh2.utils.parseKey(key as ParsedKey))
           .filter((key): key is ParsedKey => !(key instanceof Error)),
       )
     }),
@@ -97,9 +97,11 @@ function fromAgent(socket: string, key: ParsedKey, label: string): Identity {
     ...{ label, key },
     sign: (data, options) =>
       new Promise((resolve, reject) =>
-        createAgent(socket).sign(key, data, options, (failure, signature) =>
-          failure ? reject(new Error('the agent did not sign with it')) : resolve(signature as Buffer),
-        ),
+        ssh2
+          .createAgent(socket)
+          .sign(key, data, options, (failure, signature) =>
+            failure ? reject(new Error('the agent did not sign with it')) : resolve(signature as Buffer),
+          ),
       ),
   }
 }
@@ -119,12 +121,12 @@ function fromFile(file: string, key: ParsedKey, ask: Ask | undefined, unlocked: 
 
 async function unlock(file: string, ask: Ask | undefined): Promise<ParsedKey> {
   const content = readFileSync(file)
-  const open = utils.parseKey(content)
+  const open = ssh2.utils.parseKey(content)
   if (!(open instanceof Error)) return open
   if (ask === undefined)
     throw new Error('it has a passphrase, and there is no terminal to ask for it (`ssh-add` it to an agent)')
   for (let tries = 0; tries < 3; tries++) {
-    const key = utils.parseKey(content, await ask(`Passphrase of ${file}: `, { echo: false }))
+    const key = ssh2.utils.parseKey(content, await ask(`Passphrase of ${file}: `, { echo: false }))
     if (!(key instanceof Error)) return key
   }
   throw new Error('the passphrase was not right')
@@ -139,7 +141,7 @@ function publicHalf(file: string): ParsedKey | undefined {
     }
   })
   for (const text of [...texts, ...texts.map(publicOfEncrypted).filter((found) => found !== undefined)]) {
-    const key = utils.parseKey(text)
+    const key = ssh2.utils.parseKey(text)
     if (!(key instanceof Error)) return key
   }
   return undefined

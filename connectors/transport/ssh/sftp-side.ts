@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { type Stats, utils } from 'ssh2'
+import ssh2, { type Stats } from 'ssh2'
 import { ConnectorError } from '../../connector.ts'
 import { type OpenFile, type Renaming, SAID_OF, type Said, type Side } from '../side.ts'
 import type { Output } from '../transport.ts'
@@ -15,10 +15,10 @@ import {
   roomScript,
 } from './far-commands.ts'
 
-/** What every server takes in one packet; OpenSSH takes more, and gains nothing by it here. */
-const CHUNK_BYTES = 32_768
-const { READ, WRITE, CREAT, TRUNC } = utils.sftp.OPEN_MODE
-const { NO_SUCH_FILE, PERMISSION_DENIED, FAILURE } = utils.sftp.STATUS_CODE
+/** OpenSSH takes up to 255 kB in a call (a third less CPU here than 32 kB); for servers that take less ssh2 divides it. */
+const CHUNK_BYTES = 131_072
+const { READ, WRITE, CREAT, TRUNC } = ssh2.utils.sftp.OPEN_MODE
+const { NO_SUCH_FILE, PERMISSION_DENIED, FAILURE } = ssh2.utils.sftp.STATUS_CODE
 
 export interface SftpSideOptions {
   readonly channels: Channels
