@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
-import { Client, type ConnectConfig } from 'ssh2'
+// Its CommonJS names are not seen by Node as names to import.
+import ssh2, { type Client, type ConnectConfig } from 'ssh2'
 import { ConnectorError } from '../../connector.ts'
 import { type HostOptions, type HostPlan, planFor } from './config.ts'
 import type { Ask, Unlocked } from './keys.ts'
@@ -95,7 +96,7 @@ function hopOf(text: string, options: LinkOptions): [string, LinkOptions] {
 }
 
 async function connect(plan: HostPlan, options: LinkOptions, through: Way | undefined): Promise<Link> {
-  const client = new Client()
+  const client = new ssh2.Client()
   const link: Link = { client, plan, by: '', ended: undefined, end: () => void client.end() }
   const known = knownHosts(plan)
   return new Promise((resolve, reject) => {
