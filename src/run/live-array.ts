@@ -28,8 +28,6 @@ export class LiveArray {
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
   nativeId: string | undefined
-  /** Since when the scheduler does not list the array at all, by the monotonic clock. */
-  absentSinceMs: number | undefined
   damagedLines = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
@@ -109,7 +107,7 @@ export class LiveArray {
     return failed
   }
 
-  /** Milliseconds since the scheduler first said that the task ended. */
+  /** Milliseconds since the scheduler first said that the task ended, or first did not list it. */
   endedFor(task: number, now: number): number {
     const since = this.#endedSince.get(task) ?? now
     this.#endedSince.set(task, since)

@@ -6,7 +6,7 @@ import type { RunContext } from './context.ts'
 import type { LiveArray } from './live-array.ts'
 import type { InferredVerdict, Publisher } from './publisher.ts'
 
-/** An array that the scheduler does not list for so long is gone. */
+/** A task that the scheduler does not list for so long is gone. */
 const ABSENT_AFTER_MS = 30_000
 /** Exit of a task whose node does not see the array's directory; see the job script. */
 const NO_DIRECTORY = 72
@@ -93,17 +93,18 @@ export class Watch {
     const vanished: LiveArray[] = []
     for (const array of due) {
       if (array.over) continue
-      const listed = reports.filter(({ id }) => id === array.nativeId)
-      array.absentSinceMs = listed.length > 0 ? undefined : (array.absentSinceMs ?? clock.ticks())
-      const absent = array.absentSinceMs !== undefined && clock.ticks() - array.absentSinceMs > ABSENT_AFTER_MS
-      const states = new Map(listed.map(({ index, state }) => [index, state]))
+      const states = new Map(
+        reports.filter(({ id }) => id === array.nativeId).map(({ index, state }) => [index, state]),
+      )
       let isNew = false
       for (const task of array.openTasks) {
-        const isEnded = states.get(task) === 'ended' || absent
-        if (isEnded && array.endedFor(task, clock.ticks()) >= site.rhythm.graceMs) {
+        const state = states.get(task)
+        if (state !== undefined && state !== 'ended') array.isBack(task)
+        // Slurm drops a task that was cancelled while it waited, Grid Engine each one that ended, while the array is still listed.
+        else if (array.endedFor(task, clock.ticks()) >= (state === 'ended' ? site.rhythm.graceMs : ABSENT_AFTER_MS)) {
           array.markGone(task)
           isNew = true
-        } else if (!isEnded && states.has(task)) array.isBack(task)
+        }
       }
       if (isNew) vanished.push(array)
     }
