@@ -19,11 +19,7 @@ const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting)
 }
 
 /** Chooses what a site is made of, by its name: `local`, or one of sites.yaml. `program` gives the path of a bundled program. */
-export async function openSite(
-  name: string,
-  ground: SiteGround,
-  program: (name: string) => string,
-): Promise<Site> {
+export async function openSite(name: string, ground: SiteGround, program: (name: string) => string): Promise<Site> {
   if (name === 'local') return thisMachine(ground, program)
   const path = sitesFile(process.env)
   return cluster(siteNamed(openSites(path), name, path), ground, program('runner'))
@@ -49,8 +45,7 @@ function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: (
 async function cluster(setting: SiteSetting, { paths, campaignId }: SiteGround, runner: string): Promise<Site> {
   const { ssh, connector, setup } = setting
   // Who names no site over SSH never loads it.
-  const transport =
-    ssh === null ? localTransport() : (await import('../connectors/transport/ssh.ts')).sshTransport(ssh)
+  const transport = ssh === null ? localTransport() : (await import('../connectors/transport/ssh.ts')).sshTransport(ssh)
   return openScratchSite({
     ...setting,
     paths: sitePaths(setting.scratch, campaignId),

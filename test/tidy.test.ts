@@ -50,12 +50,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 }
 /** Mains choose implementations: they may import every door. */
 const MAINS: Readonly<Record<string, readonly string[]>> = {
-  'src/floe.ts': [
-    'src/model/',
-    'src/ports/',
-    'src/sites.ts',
-    ...doors([...ROOMS, 'config', 'run', 'campaign']),
-  ],
+  'src/floe.ts': ['src/model/', 'src/ports/', 'src/sites.ts', ...doors([...ROOMS, 'config', 'run', 'campaign'])],
   'src/sites.ts': ['src/model/', 'connectors/', ...doors(['dispatch', 'config', 'campaign'])],
 }
 

@@ -29,6 +29,8 @@ const NATIVE_IDS = ['FLOE_NATIVE_ID', 'SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS
 export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   const array = resolve(options.array)
   const { header, jobs } = readTask(array, options.task)
+  // Empty folders are purged before the files beside them.
+  for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
   const record = new RecordFile(array, options.task)
   const { attempt } = record
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))

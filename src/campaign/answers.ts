@@ -97,6 +97,8 @@ export interface RunReport extends StateCounts {
     }[]
     readonly unreadable: readonly { readonly output: string; readonly reason: string }[]
   }
+  /** Work under way at other sites, which this run left alone. */
+  readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
   readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
 }
@@ -108,6 +110,8 @@ export interface RequestReport {
   readonly jobs: number
   /** Of these, jobs that a site has already. A hold lets them run on; a cancel stops them. */
   readonly under_way: number
+  /** Of a cancel while no run is going on: the sites that the next run tells. */
+  readonly untold: readonly string[]
   /** Selected jobs of a state that the action does not apply to. */
   readonly skipped: Readonly<Partial<Record<JobState, number>>>
 }

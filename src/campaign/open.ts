@@ -181,12 +181,16 @@ export class OpenedCampaign implements Campaign {
       })
     }
     const { request } = await import('../catalog/catalog.ts')
+    const { leaseHolder, liveSites } = await import('../run/run.ts')
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
     const tables = await this.#writable()
     const live = await this.#live(tables)
     const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
-    return { action, request_id: done.requestId, jobs: done.asked, under_way: done.underWay, skipped: done.skipped }
+    const { requestId, asked: jobs, underWay, skipped } = done
+    const isUntold = underWay > 0 && (action === 'cancel' || action === 'remove') && !leaseHolder(this.root, clock)
+    const untold = isUntold ? await liveSites(tables) : []
+    return { action, request_id: requestId, jobs, under_way: underWay, untold, skipped }
   }
 
   async results(options: Parameters<Campaign['results']>[0]): ReturnType<Campaign['results']> {

@@ -75,7 +75,7 @@ export function toProgress({
   }
 }
 
-export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSec }: RoomReport): RunReport {
+export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere, elapsedSec }: RoomReport): RunReport {
   const { succeeded, failed, cancelled, lost, reused } = tally
   return {
     ...counts,
@@ -87,6 +87,7 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
+    elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
     elapsed_sec: elapsedSec,
     stopped,
   }

@@ -22,6 +22,8 @@ export interface ManifestTask {
   readonly publish: 'files' | 'pack' | 'table'
   /** Absolute directory that output paths are relative to. */
   readonly outputs: string
+  /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
+  readonly cache?: string
   /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory. */
   readonly sandboxes?: string
   /** How many sandboxes of failed jobs the site keeps. */

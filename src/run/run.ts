@@ -13,6 +13,7 @@ import {
   planRunnable,
 } from './planning.ts'
 
+export { liveSites } from './arrays.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
