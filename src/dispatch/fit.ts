@@ -74,6 +74,21 @@ export function misfitOf(wishes: TaskWishes, terms: ArrayTerms, site: SiteLimits
   return undefined
 }
 
+/** For a try that asks for more than the one before: no more than there is. */
+export function clampedTo<T extends ArrayTerms>({ queue: name }: TaskWishes, terms: T, site: SiteLimits): T {
+  const queue = queueOf(site, name)
+  if (!queue) return terms
+  const { walltimeMaxSec, memoryMaxBytes } = queue
+  const room = walltimeMaxSec === null ? null : Math.max(1, walltimeMaxSec - MARGIN_SEC)
+  const least = (wanted: number | null, most: number | null) =>
+    wanted === null || most === null ? wanted : Math.min(wanted, most)
+  return {
+    ...terms,
+    walltime_sec: least(terms.walltime_sec, room),
+    memory_bytes: least(terms.memory_bytes, memoryMaxBytes),
+  }
+}
+
 /** A hint that asks for a setting of a site, with where it stands, and with the queues or accounts that there are. */
 export function namedIn(hint: string, name: string, site: SiteLimits | undefined): string {
   const lists = [

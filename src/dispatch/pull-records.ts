@@ -18,14 +18,15 @@ const NOT_THERE = 79
 
 /**
  * Brings what record files of arrays have gained into their mirrors: a listing of all, then the new bytes of those that grew. Answers the
- * arrays whose directory is gone. Killed at any instruction, the mirror of a file is a beginning of it.
+ * arrays whose directory is gone; while the scratch itself is away, as during maintenance, none is, and it throws `unreachable`. Killed at
+ * any instruction, the mirror of a file is a beginning of it.
  */
 export async function pullRecords(
   transport: Transport,
-  { there, here, ids }: { there: string; here: string; ids: readonly string[] },
+  { scratch, there, here, ids }: { scratch: string; there: string; here: string; ids: readonly string[] },
 ): Promise<ReadonlySet<string>> {
   if (ids.length === 0) return new Set()
-  const { gone, sizes } = await listing(transport, there, ids)
+  const { gone, sizes } = await listing(transport, { scratch, there }, ids)
   for (const id of ids) mkdirSync(join(here, id, 'records'), { recursive: true, mode: 0o700 })
   const grown: Grown[] = []
   for (const [name, size] of sizes) {
@@ -39,16 +40,18 @@ export async function pullRecords(
 
 async function listing(
   transport: Transport,
-  there: string,
+  { scratch, there }: { scratch: string; there: string },
   ids: readonly string[],
 ): Promise<{ gone: Set<string>; sizes: Map<string, number> }> {
   const { stdout, stderr, exit } = await transport.run(
     `LC_ALL=C; export LC_ALL
+     cd ${quote(scratch)} || exit 1
      if [ -e ${quote(there)} ]; then cd ${quote(there)} || exit 1; else cd /dev; fi
      for id in ${ids.map(quote).join(' ')}; do
        if [ -d "$id/records" ]; then printf ':%s\\n' "$id"; ls -ln "$id/records" || exit 1
        elif ! [ -e "$id" ]; then printf '!%s\\n' "$id"; fi
-     done`,
+     done
+     cd ${quote(scratch)}`,
   )
   if (exit !== 0) {
     throw new ConnectorError(

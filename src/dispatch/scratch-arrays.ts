@@ -84,13 +84,9 @@ export class ScratchArrays {
     )
   }
 
-  /** Throws `unreachable` while the scratch itself is away, as during maintenance: no array is gone then. */
-  async pull(ids: readonly string[]): Promise<ReadonlySet<string>> {
-    if (ids.length === 0) return new Set()
-    const { paths, mirror } = this.#place
-    const gone = await pullRecords(this.#transport, { there: paths.arrays, here: mirror.arrays, ids })
-    if (gone.size > 0) await this.#run(':', { tried: 'read the records' })
-    return gone
+  pull(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const { scratch, paths, mirror } = this.#place
+    return pullRecords(this.#transport, { scratch, there: paths.arrays, here: mirror.arrays, ids })
   }
 
   async sendCancel(id: string): Promise<void> {

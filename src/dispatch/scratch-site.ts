@@ -3,7 +3,7 @@ import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
-import { misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
+import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
 import { readPartThere } from './pull-records.ts'
 import { type RunnerWishes, type StagedRunner, stageRunner } from './runner-there.ts'
 import { ScratchArrays, type ScratchPlace } from './scratch-arrays.ts'
@@ -47,6 +47,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),
     shape: async (terms) => taskShape(options, terms, await limits()),
     misfit: async (terms) => misfitOf(options, terms, await limits()),
+    clamped: async (terms) => clampedTo(options, terms, await limits()),
     makeArray: (id) => tell('make the directory of an array', () => arrays.make(id)),
     place: (file) => site.carriage.place(file),
     elsewhere: elsewhereOn(transport, { has: (path) => site.carriage.isInPlace(path) }),

@@ -83,6 +83,8 @@ export interface Site {
   shape(terms: ArrayTerms): Promise<Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'>>
   /** Why no task with such jobs could ever start here, in words; undefined: nothing is known against it. */
   misfit(terms: ArrayTerms): Promise<string | undefined>
+  /** The same terms, with no more of each than a task may have here. */
+  clamped(terms: ArrayTerms): Promise<ArrayTerms>
   /** Walltime of a task of jobs that name none; null: none. */
   readonly taskSec: number | null
   /** False when the directory was there: whoever makes it may submit the array. */
@@ -173,6 +175,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
     misfit: async () => undefined,
+    clamped: async (terms) => terms,
     taskSec: null,
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })

@@ -14,6 +14,8 @@ export interface ManifestTask {
   readonly jobs: number
   /** cpus of one job; slots = cpus of the task / cpus of a job. */
   readonly cpus: number
+  /** GPUs of one job; absent: none. */
+  readonly gpus?: number
   readonly memory_bytes: number | null
   /** Limit of one job, seconds; null: none. */
   readonly walltime_sec: number | null

@@ -31,6 +31,8 @@ export class Feed {
   #pausedUntil = Number.NEGATIVE_INFINITY
   #refusals = 0
   #blocked: string | null = null
+  /** A site that never did anything for this run is more likely misnamed than away. */
+  #hasAnswered = false
 
   constructor(context: RunContext, lease: Lease, publisher: Publisher, arrays: Map<string, LiveArray>) {
     this.#context = context
@@ -65,6 +67,7 @@ export class Feed {
           tasks: Math.min(arrayMax, openMax - this.openTasks),
           guard: () => this.#lease.guard(),
         })
+        this.#hasAnswered = true
         if (!array) {
           this.cut = 0
           return
@@ -127,6 +130,7 @@ export class Feed {
         command: [...(await site.runner()), '--array', directory],
         ...(await site.shape(array.terms)),
       })
+      this.#hasAnswered = true
       this.#refusals = 0
       this.#blocked = null
     })
@@ -143,7 +147,9 @@ export class Feed {
     } catch (error) {
       if (!(error instanceof FloeError) || (error.code !== 'SITE_FULL' && error.code !== 'SITE_UNREACHABLE'))
         throw error
-      if (++this.#refusals > SILENCES_MAX && error.code === 'SITE_UNREACHABLE') throw error
+      const isSilent = error.code === 'SITE_UNREACHABLE'
+      if (isSilent && (!this.#hasAnswered || this.#refusals >= SILENCES_MAX)) throw error
+      this.#refusals++
       const pauseMs = Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** Math.min(this.#refusals, 8))
       this.#pausedUntil = this.#context.clock.ticks() + pauseMs
       this.#blocked = error.message

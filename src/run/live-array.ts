@@ -30,6 +30,8 @@ export class LiveArray {
   nativeId: string | undefined
   /** False while what was staged here has not been carried to the site. */
   isSent = true
+  /** Looks in a row that found no directory of it on the site. */
+  goneLooks = 0
   damagedLines = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */

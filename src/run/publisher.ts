@@ -145,7 +145,8 @@ export class Publisher {
         superseded: row.superseded,
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
-        walltimeSec: array?.terms.walltime_sec ?? null,
+        // A job that names none had what its task had.
+        walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
         site: site.name,
         node: place?.node ?? null,
         batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),

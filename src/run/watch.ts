@@ -48,6 +48,8 @@ const PURGED: InferredVerdict = {
   evidence: 'absence',
 }
 
+/** Looks in a row that find no directory of an array: a mount that comes and goes shows an empty place for a moment. */
+const GONE_LOOKS = 2
 /** Answers of a scheduler in a row of which nothing could be read. */
 const UNREADABLE_MAX = 8
 
@@ -99,7 +101,8 @@ export class Watch {
     const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
     for (const array of open) {
       this.#read(array)
-      if (!gone?.has(array.id)) continue
+      if (gone) array.goneLooks = gone.has(array.id) ? array.goneLooks + 1 : 0
+      if (array.goneLooks < GONE_LOOKS) continue
       await this.#takeAway(array)
       this.giveUpPurged(array)
     }

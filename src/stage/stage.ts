@@ -80,7 +80,7 @@ export async function stageArray(
     else lines.set(task, [job])
   }
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
-    const { cpus, memory_bytes, walltime_sec, setup, publish } = terms
+    const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
     return {
       v: 1,
       campaign: options.campaign,
@@ -89,6 +89,7 @@ export async function stageArray(
       batch: batchId,
       jobs: lines.get(task)?.length ?? 0,
       cpus,
+      ...(gpus > 0 && { gpus }),
       memory_bytes,
       walltime_sec,
       setup,
