@@ -1,14 +1,12 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
-import { campaignPaths, sitePaths } from '../model/campaign.ts'
+import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
-import type { AddReport, JsonRow, RequestReport, StatusReport } from './answers.ts'
+import type { AddReport, RequestReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
 import { toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
@@ -137,19 +135,19 @@ export class OpenedCampaign implements Campaign {
   }
 
   async show(jobId: string): Promise<JobReport> {
-    const { showJob } = await import('../run/run.ts')
+    const { askSites, showJob } = await import('../run/run.ts')
     const context = await this.#context()
     const evidence = await showJob(context, jobId)
-    const { arrays } = sitePaths(context.paths.scratch, this.id)
     const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
     return {
       job: jsonRows(JOB_COLUMNS)(evidence.job),
       inputs: evidence.inputs.map(rows('files')),
-      attempts: evidence.attempts.map(rows('attempts')).map((attempt) => withSandbox(attempt, arrays)),
+      attempts: evidence.attempts.map(rows('attempts')),
       results: evidence.results.map(rows('results')),
       requests: evidence.requests.map(rows('requests')),
       batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
       live: evidence.live,
+      ...(await askSites(context, evidence)),
     }
   }
 
@@ -308,13 +306,6 @@ async function* converted({
 }): RowStream['rows'] {
   const convert = jsonRows(columns)
   for await (const chunk of rows) yield chunk.map(convert)
-}
-
-/** The kept sandbox by its whole path; null when newer ones took its place. */
-function withSandbox(attempt: JsonRow, arrays: string): JsonRow {
-  if (typeof attempt.sandbox !== 'string' || typeof attempt.array_id !== 'string') return attempt
-  const path = join(arrays, attempt.array_id, attempt.sandbox)
-  return { ...attempt, sandbox: existsSync(path) ? path : null }
 }
 
 function columnNamed(name: string): (typeof JOB_COLUMNS)[number] {

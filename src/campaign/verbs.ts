@@ -68,10 +68,33 @@ export interface JobReport {
   readonly batch: JsonRow | null
   readonly live: {
     readonly state: 'queued' | 'running' | 'ended'
+    readonly site: string
     readonly array: string
     readonly task: number
+    readonly node: string | null
     readonly ended: JobEnded | null
   } | null
+  /** What the scheduler says of the task that it is in. */
+  readonly queue: {
+    readonly site: string
+    readonly native_id: string
+    readonly task: number
+    readonly state: 'queued' | 'held' | 'running' | 'ended' | null
+    readonly reason: string | null
+    readonly meaning: string | null
+    readonly clears: 'will clear' | 'needs you' | 'never' | null
+  } | null
+  /** What accounting says of the tasks of attempts that did not succeed. */
+  readonly accounting: readonly {
+    readonly try: number
+    readonly word: string
+    readonly exit: number | null
+    readonly signal: number | null
+    readonly node: string | null
+    readonly memory_max_bytes: number | null
+  }[]
+  /** Sites that could not be asked, and why. */
+  readonly silent: readonly { readonly site: string; readonly why: string }[]
 }
 
 export interface JobsOptions extends Selection {

@@ -40,6 +40,9 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
+    hints: {
+      fruitless: `Do the compute nodes of ${name} see ${options.scratch}? If so, tasks.log beside the records below ${paths.arrays} says more.`,
+    },
     slots: options.task.cpus * TASKS_GUESSED,
     taskSec: options.task.walltimeSec,
     limits: async () => taskLimits(options, await limits()),

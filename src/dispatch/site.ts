@@ -73,6 +73,8 @@ export interface Site {
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
   readonly rhythm: Rhythm
+  /** What to do when tasks end again and again without having done anything. */
+  readonly hints: { readonly fruitless: string }
   limits(): Promise<TaskLimits>
   /** Jobs that run at once, for choosing the length of batches. */
   readonly slots: number
@@ -174,6 +176,9 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
+    hints: {
+      fruitless: `See the records and tasks.log below ${paths.arrays}, and scratch/local/scheduler.log on this machine.`,
+    },
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,

@@ -192,7 +192,7 @@ class Coordinator {
     this.#verdictsAtPlan = verdicts
     if (this.#fruitless > FRUITLESS_MAX) {
       throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-        hint: `See the records and tasks.log below ${this.#site.paths.arrays}, and scratch/local/scheduler.log on this machine.`,
+        hint: this.#site.hints.fruitless,
       })
     }
     const { batches } = await planRunnable(this.#context, {

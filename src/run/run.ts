@@ -14,6 +14,7 @@ import {
 } from './planning.ts'
 
 export { liveSites } from './arrays.ts'
+export { type AccountingWord, askSites, type QueueWord, type SiteWords } from './ask-sites.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'

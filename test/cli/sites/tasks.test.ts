@@ -52,7 +52,14 @@ test('a walltime over the limit of the queue is found before anything is submitt
   ;(scene.fake as FakeSlurm).walltimeMax = '30:00'
   await added(scene, 'echo "$1" >"$FLOE_OUTPUT_1"', [{}, { resources: { walltime: '2h' } }, {}])
   const { status, stderr } = await scene.run(['run', '--site', 'frost'])
-  expect({ status, stderr }).toMatchInlineSnapshot()
+  expect({ status, stderr }).toMatchInlineSnapshot(`
+    {
+      "status": 2,
+      "stderr": "floe: Job j1 asks frost for a walltime of 2 h: the queue main gives a task at most 30 min, of which 28 min are for a job.
+      do        Ask for less in \`resources:\` of the job and add it again, or set another \`queue:\` of frost in sites.yaml.
+    ",
+    }
+  `)
   expect((await scene.run(['plan', '--site', 'frost'])).stderr).toBe(stderr)
   expect(scene.fake.jobs).toHaveLength(0)
   await scene.run(['hold', 'j1'])
