@@ -23,6 +23,8 @@ export type {
   Campaign,
   CleanReport,
   Columns,
+  FetchOptions,
+  FetchReport,
   InitReport,
   JobReport,
   JobsOptions,

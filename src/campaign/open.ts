@@ -6,9 +6,9 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
-import type { AddReport, RequestReport, StatusReport } from './answers.ts'
+import type { AddReport, FetchReport, RequestReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
-import { toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
+import { toAtWork, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
 
@@ -97,13 +97,15 @@ export class OpenedCampaign implements Campaign {
 
   async status(): Promise<StatusReport> {
     const { countStates } = await import('../catalog/catalog.ts')
-    const { leaseHolder, liveStatus } = await import('../run/run.ts')
+    const { leaseHolder, liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
     const { scratch } = campaignPaths(this.root)
     // First what the records say: what is published in between is then in the tables, and counts once.
     const live = await liveStatus(tables, { scratch, campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
-    return { ...withDecided(counts, live.decided), runner: leaseHolder(this.root, this.#means.clock) ?? null }
+    const runner = leaseHolder(this.root, this.#means.clock) ?? null
+    const said = runner && readAtWork(campaignPaths(this.root).cache, runner.pid)
+    return { ...withDecided(counts, live.decided), runner, at_work: said && toAtWork(said, this.#means.clock.now()) }
   }
 
   jobs({ columns, ...options }: JobsOptions = {}): RowStream {
@@ -199,6 +201,11 @@ export class OpenedCampaign implements Campaign {
   async *resultBytes(format: Parameters<Campaign['resultBytes']>[0] = 'csv'): ReturnType<Campaign['resultBytes']> {
     const { streamResults } = await import('../results/results.ts')
     yield* streamResults(await this.#writable(), { format })
+  }
+
+  async fetch(selection: Selection, options: Parameters<Campaign['fetch']>[1] = {}): Promise<FetchReport> {
+    const { fetchOutputs } = await import('../run/run.ts')
+    return fetchOutputs(await this.#context(), { ...options, selection })
   }
 
   async query(sql: string): Promise<RowStream> {

@@ -1,6 +1,12 @@
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
-import type { Progress, PlanReport as RoomPlan, RunReport as RoomReport, Waiting } from '../run/run.ts'
-import type { PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
+import type {
+  Progress,
+  AtWork as RoomAtWork,
+  PlanReport as RoomPlan,
+  RunReport as RoomReport,
+  Waiting,
+} from '../run/run.ts'
+import type { PlanReport, RunProgress, RunReport, StateCounts, StatusReport } from './answers.ts'
 
 /** What the run room says, in the words of the command line. */
 
@@ -73,6 +79,11 @@ export function toProgress({
     stopping,
     waiting,
   }
+}
+
+export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusReport['at_work']> {
+  const { pid, next_look_at, ...rest } = said
+  return { ...rest, next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10) }
 }
 
 export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere, elapsedSec }: RoomReport): RunReport {

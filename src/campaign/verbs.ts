@@ -3,6 +3,7 @@ import type { JobState } from '../model/verdict.ts'
 import type {
   AddReport,
   CleanReport,
+  FetchReport,
   JsonRow,
   PlanReport,
   RequestReport,
@@ -102,6 +103,18 @@ export interface JobsOptions extends Selection {
   readonly columns?: readonly string[]
 }
 
+export interface FetchOptions {
+  /** Only what lies at this site. */
+  readonly site?: string
+  readonly onProgress?: (progress: {
+    readonly site: string
+    readonly done: number
+    readonly total: number
+    readonly bytes: number
+  }) => void
+  readonly signal?: AbortSignal
+}
+
 export interface LogOptions {
   readonly stream?: 'stdout' | 'stderr'
   /** The how-manieth try; absent: the newest. */
@@ -151,6 +164,8 @@ export interface Campaign {
   results(options: ResultsOptions): Promise<ResultsReport>
   /** The merged table as bytes, in a format that can be streamed; CSV when absent. */
   resultBytes(format?: ResultsFormat): AsyncIterable<string | Uint8Array>
+  /** Outputs that lie at sites, into the campaign's outputs. Tables are not changed. */
+  fetch(selection: Selection, options?: FetchOptions): Promise<FetchReport>
   query(sql: string): Promise<RowStream>
   clean(options?: { all?: boolean }): Promise<CleanReport>
   close(): Promise<void>

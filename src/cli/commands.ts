@@ -2,6 +2,7 @@ import type { AnyCommand } from './command.ts'
 import { add } from './commands/add.ts'
 import { clean } from './commands/clean.ts'
 import { completion } from './commands/completion.ts'
+import { fetch } from './commands/fetch.ts'
 import { init } from './commands/init.ts'
 import { jobs } from './commands/jobs.ts'
 import { logs } from './commands/logs.ts'
@@ -31,6 +32,7 @@ export const commands: readonly AnyCommand[] = [
   hold,
   release,
   results,
+  fetch,
   query,
   clean,
   completion,

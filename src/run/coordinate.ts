@@ -3,7 +3,9 @@ import { cancelTasks, lenient, type Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
 import { type Elsewhere, endArrays, liveArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
+import { countTasks, tellAtWork } from './at-work.ts'
 import { bringOutputs } from './bring.ts'
+import { Cancels } from './cancels.ts'
 import type { RunContext } from './context.ts'
 import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
@@ -11,7 +13,7 @@ import type { LiveArray } from './live-array.ts'
 import { harvestedFacts, harvestedOf } from './live-status.ts'
 import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
-import { cancelRequested, RequestWatch } from './requests.ts'
+import { RequestWatch } from './requests.ts'
 import { Watch } from './watch.ts'
 
 export interface Progress {
@@ -49,6 +51,8 @@ const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
 /** Looks for requests of people. */
 const HEED_EVERY_MS = 500
+/** News for `status`. */
+const TELL_EVERY_MS = 1000
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
 /** Decided jobs before a share of failures says anything. */
@@ -73,13 +77,12 @@ class Coordinator {
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
   readonly #arrays = new Map<string, LiveArray>()
-  /** Arrays with cancelled jobs: tasks of theirs that need not begin, until the site was told. */
-  readonly #cancels = new Map<LiveArray, readonly number[] | 'told'>()
+  readonly #cancels: Cancels
   #publishedAt = 0
   #elsewhere: readonly Elsewhere[] = []
   #harvestedElsewhere: Awaited<ReturnType<typeof harvestedOf>> = {}
   #heededAt = Number.NEGATIVE_INFINITY
-  #toldAt = Number.NEGATIVE_INFINITY
+  #saidAt = Number.NEGATIVE_INFINITY
   #missing = 0
   #total = 0
   #verdictsAtPlan = -1
@@ -104,6 +107,7 @@ class Coordinator {
       }),
     )
     this.#feed = new Feed(context, lease, this.#publisher, this.#arrays)
+    this.#cancels = new Cancels(context, this.#arrays)
     this.#requests = new RequestWatch(context.tables)
     this.#watch = new Watch(context, this.#publisher, (array) => this.#readRecords(array))
   }
@@ -119,9 +123,10 @@ class Coordinator {
       if (this.#stopping === null) await this.#feed.fill()
       await this.#watch.look([...this.#arrays.values()])
       await this.#heedRequests()
-      await this.#passOnCancels()
+      await this.#cancels.passOn()
       await this.#judge()
       await this.#settle()
+      await this.#tell()
       this.#options.onProgress?.(this.#progress((clock.ticks() - started) / 1000))
       if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
       if (this.#stopping === 'interrupted' || this.#finished()) break
@@ -231,30 +236,7 @@ class Coordinator {
     }
     if (!news.requests) return
     this.#unplanned = true
-    for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
-      const array = this.#arrays.get(arrayId)
-      if (!array) continue
-      const isNew = array.askCancel(jobs)
-      // Another process may have written the file and not come to send it.
-      if (isNew || !this.#cancels.has(array)) this.#cancels.set(array, array.unstartedAllOf(jobs))
-    }
-  }
-
-  /** To the runners by their file, to the scheduler for tasks that have not begun. A site that does not answer is told later. */
-  async #passOnCancels(): Promise<void> {
-    if (this.#context.clock.ticks() - this.#toldAt < this.#site.rhythm.pullMs) return
-    this.#toldAt = this.#context.clock.ticks()
-    for (const [array, tasks] of this.#cancels) {
-      if (tasks === 'told' || array.over || !array.isSent) continue
-      const done = await lenient(async () => {
-        await this.#site.sendCancel(array.id)
-        if (array.nativeId === undefined || tasks.length === 0) return true
-        await cancelTasks(await this.#site.connector(), array.nativeId, tasks)
-        array.recall(tasks)
-        return true
-      })
-      if (done) this.#cancels.set(array, 'told')
-    }
+    await this.#cancels.heed()
   }
 
   /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
@@ -287,7 +269,6 @@ class Coordinator {
       await endArrays(this.#context, over, () => this.#lease.guard())
       for (const array of over) {
         this.#arrays.delete(array.id)
-        this.#cancels.delete(array)
       }
       this.#unplanned = true
     } else if (due) await this.#publish()
@@ -313,6 +294,24 @@ class Coordinator {
     return succeeded + failed + cancelled + lost
   }
 
+  /** For `status` of other processes. */
+  async #tell(): Promise<void> {
+    const { clock, paths } = this.#context
+    if (clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
+    this.#saidAt = clock.ticks()
+    const limits = this.#arrays.size === 0 ? undefined : await lenient(() => this.#feed.limits())
+    tellAtWork(paths.cache, {
+      ...{ pid: process.pid, site: this.#site.name, ...countTasks(this.#arrays.values()) },
+      tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
+      waiting: this.#waiting,
+      next_look_at: Math.round(clock.now() + Math.max(0, this.#watch.news.nextLookMs - clock.ticks())),
+    })
+  }
+
+  get #waiting(): string | null {
+    return this.#feed.blocked ?? this.#watch.news.waiting
+  }
+
   #progress(elapsedSec: number): Progress {
     let running = 0
     let queued = 0
@@ -329,7 +328,7 @@ class Coordinator {
       queued,
       elapsedSec,
       stopping: this.#stopping,
-      waiting: this.#feed.blocked ?? this.#watch.news.waiting,
+      waiting: this.#waiting,
     }
   }
 }

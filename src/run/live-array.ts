@@ -47,6 +47,7 @@ export class LiveArray {
   readonly #recalled = new Set<number>()
   /** Since when the scheduler says that a task ended, or does not list it, by the monotonic clock. */
   readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
+  readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
@@ -123,6 +124,13 @@ export class LiveArray {
     return 0
   }
 
+  /** Milliseconds since accounting was first heard to know the end of the task. */
+  accountedFor(task: number, now: number): number {
+    const since = this.#accountedSince.get(task) ?? now
+    this.#accountedSince.set(task, since)
+    return now - since
+  }
+
   isMissing(task: number): boolean {
     return this.#missingSince.has(task)
   }
@@ -130,6 +138,7 @@ export class LiveArray {
   /** The scheduler has the task, as again after a requeue. */
   isBack(task: number): void {
     this.#missingSince.delete(task)
+    this.#accountedSince.delete(task)
   }
 
   /** The scheduler no longer has the task, and its record is not sealed. */

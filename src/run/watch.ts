@@ -50,9 +50,6 @@ const PURGED: InferredVerdict = {
 
 /** Looks in a row that find no directory of an array: a mount that comes and goes shows an empty place for a moment. */
 const GONE_LOOKS = 2
-/** Answers of a scheduler in a row of which nothing could be read. */
-const UNREADABLE_MAX = 8
-
 /** What a site said last of its tasks. */
 export interface SiteNews {
   /** Why the first task that waits does so, in words; null: none waits, or it was not said. */
@@ -72,7 +69,8 @@ export class Watch {
   readonly #read: (array: LiveArray) => void
   #pulledAt = Number.NEGATIVE_INFINITY
   #watchedAt = Number.NEGATIVE_INFINITY
-  #unreadable = 0
+  /** Since when nothing that the scheduler says can be read, by the monotonic clock. */
+  #unreadableSince: number | undefined
   #waiting: string | null = null
 
   constructor(context: RunContext, publisher: Publisher, read: (array: LiveArray) => void) {
@@ -136,12 +134,14 @@ export class Watch {
     const arrays = new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length]))
     try {
       const reports = await watchTasks(connector, arrays)
-      this.#unreadable = 0
+      this.#unreadableSince = undefined
       if (reports) this.#waiting = waitingIn(reports, connector)
       return reports
     } catch (error) {
-      const isPassing = error instanceof FloeError && error.code === 'SUBMIT_UNREADABLE'
-      if (!isPassing || ++this.#unreadable > UNREADABLE_MAX) throw error
+      if (!(error instanceof FloeError) || error.code !== 'SUBMIT_UNREADABLE') throw error
+      const { clock, site } = this.#context
+      this.#unreadableSince ??= clock.ticks()
+      if (clock.ticks() - this.#unreadableSince > site.rhythm.absentMs) throw error
       return undefined
     }
   }
@@ -170,12 +170,20 @@ export class Watch {
     const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
     for (const array of arrays) {
       const own = new Map(endings.filter(({ id }) => id === array.nativeId).map((ending) => [ending.index, ending]))
-      // A task that is listed no more is gone at once when accounting knows its end.
-      for (const task of array.openTasks) if (array.isMissing(task) && own.has(task)) array.markGone(task)
+      this.#believe(array, own)
       const blind = [...own.values()].find(({ exit }) => exit === NO_DIRECTORY)
       // One node of many that lost its mount is that node's fault.
       if (blind && !array.hasStarted) throw this.#blind(blind)
       this.#giveUp(array, (task) => explained(own.get(task)))
+    }
+  }
+
+  /** A task that is listed no more is gone when accounting knows its end; its record may still be on the way for a while. */
+  #believe(array: LiveArray, endings: ReadonlyMap<number, TaskEnding>): void {
+    const { clock, site } = this.#context
+    for (const task of array.openTasks) {
+      if (!array.isMissing(task) || !endings.has(task)) continue
+      if (array.accountedFor(task, clock.ticks()) >= site.rhythm.graceMs) array.markGone(task)
     }
   }
 

@@ -40,7 +40,7 @@ describe.each(CLUSTERS.map(({ name, dialect }) => [name, dialect] as const))('%s
     expect(await json('status')).toMatchObject({ succeeded: 3 })
     expect(began(place)).toEqual(onceEach(3))
     expect(fake.jobs).toHaveLength(1)
-  })
+  }, 180_000)
 
   test('banners, and a number without a word, are no obstacle', async () => {
     const { place, fake, json } = await scened(scheduler, { jobs: 2, waits: false })
@@ -133,7 +133,14 @@ test.skipIf(cannotMount !== undefined)('a full scratch stops the run, says where
   const scene = await openScene('slurm')
   const { place } = scene
   place.file('big.bin', Buffer.alloc(3_000_000, 7))
-  withWaits(place, { jobs: 2, waits: false, data: { input: ['big.bin'], output: ['o.txt'] }, cache: false })
+  place.program('use.sh', 'wc -c <big.bin >"$FLOE_OUTPUT_1"')
+  place.jobs(
+    'jobs.ndjson',
+    [0, 1].map((at) => ({
+      ...{ id: `j${at}`, executable: './use.sh' },
+      data: { input: ['big.bin'], output: [`o/${at}.txt`] },
+    })),
+  )
   await scene.run(['add', place.path('jobs.ndjson')])
   rmSync(place.path('scratch'), { recursive: true })
   mkdirSync(place.path('scratch'))

@@ -170,6 +170,10 @@ test('status with two sites and a run going on', () => {
     classes: { app: 3, memory: 38 },
     sites: { frost: { succeeded: 361_000, failed: 41 }, local: { succeeded: 361 } },
     runner: { host: 'login1', pid: 4711 },
+    at_work: {
+      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, next_look_sec: 40 },
+      waiting: 'your group has as much running as is allowed at once',
+    },
   }
   expect(renderStatus(status, { name: 'winds' })).toMatchInlineSnapshot(`
     "winds: 1,499,988 jobs, 24 % succeeded
