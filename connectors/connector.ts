@@ -108,11 +108,23 @@ export interface Connector {
 export class ConnectorError extends Error {
   readonly kind: 'unreachable' | 'wait' | 'refused' | 'never' | 'unreadable' | 'unknown state'
   readonly hint: string
+  /** The command that was refused, where a scheduler refused one. */
+  readonly command: RefusedCommand | undefined
 
-  constructor(kind: ConnectorError['kind'], message: string, hint: string, cause?: unknown) {
+  constructor(kind: ConnectorError['kind'], message: string, hint: string, cause?: unknown, command?: RefusedCommand) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'ConnectorError'
     this.kind = kind
     this.hint = hint
+    this.command = command
   }
+}
+
+/** What was tried and what came back, for a person. */
+export interface RefusedCommand {
+  /** The command as one line, cut where it is long. */
+  readonly tried: string
+  readonly exit: number
+  /** The scheduler's own words, whole lines. */
+  readonly said: string
 }

@@ -25,6 +25,8 @@ export type {
   Campaign,
   CleanReport,
   Columns,
+  FetchOptions,
+  FetchReport,
   InitReport,
   JobReport,
   JobsOptions,

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeRecord, encodeRecord, type RecordLine } from '../../src/model/record.ts'
 
@@ -20,6 +20,11 @@ export class RecordFile {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }
     }
+  }
+
+  /** False when it was taken away, with the scratch perhaps: nobody would read what is written. */
+  get isThere(): boolean {
+    return fstatSync(this.#fd).nlink > 0
   }
 
   write(line: RecordLine): void {

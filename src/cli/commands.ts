@@ -3,6 +3,7 @@ import { add } from './commands/add.ts'
 import { clean } from './commands/clean.ts'
 import { completion } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
+import { fetch } from './commands/fetch.ts'
 import { init } from './commands/init.ts'
 import { jobs } from './commands/jobs.ts'
 import { logs } from './commands/logs.ts'
@@ -33,6 +34,7 @@ export const commands: readonly AnyCommand[] = [
   hold,
   release,
   results,
+  fetch,
   query,
   sites,
   doctor,

@@ -40,7 +40,8 @@ async function see(transport: Transport, paths: readonly string[]): Promise<(See
     ),
     ':',
   ]
-  const { stdout } = await transport.run(lines.join('\n'))
+  // Other locales write the seconds with a comma, and call a directory otherwise.
+  const { stdout } = await transport.run(['LC_ALL=C; export LC_ALL', ...lines].join('\n'))
   const seen = new Map<string, SeenFile>()
   for (const line of stdout.split('\0')) {
     const [, kind, size, time, path] = /^([^|]*)\|(\d+)\|([\d.]+)\|(.*)$/s.exec(line) ?? []

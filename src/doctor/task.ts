@@ -96,7 +96,7 @@ async function submitted(
       ledger.add('fail', 'task', `${script} could not be written: ${stderr.trim()}`, null)
       return undefined
     }
-    const terms = site.shape({ cpus: 1, memory_bytes: MEMORY_BYTES, walltime_sec: null, gpus: 0 })
+    const terms = await site.shape({ cpus: 1, memory_bytes: MEMORY_BYTES, walltime_sec: null, gpus: 0 })
     const { value, ms } = await timed(clock, () =>
       site.submit({
         ...terms,

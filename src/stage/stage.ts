@@ -21,6 +21,8 @@ export interface StageOptions {
   readonly chosen: string
   readonly directory: string
   readonly cache: string
+  /** The same directory as the site names it: what vanishes from there was purged. */
+  readonly siteCache?: string
   readonly campaign: string
   readonly outputs: string
   readonly sandboxesMax: number
@@ -31,7 +33,7 @@ export interface StageOptions {
   readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
   /** Where a file of this machine lies on the site; absent: where it lies here. */
-  readonly place?: (file: { readonly path: string; readonly digest: string }) => string
+  readonly place?: (file: StagedFile) => string
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
 }
@@ -79,7 +81,7 @@ export async function stageArray(
     else lines.set(task, [job])
   }
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
-    const { cpus, memory_bytes, walltime_sec, setup, publish } = terms
+    const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
     return {
       v: 1,
       campaign: options.campaign,
@@ -88,11 +90,13 @@ export async function stageArray(
       batch: batchId,
       jobs: lines.get(task)?.length ?? 0,
       cpus,
+      ...(gpus > 0 && { gpus }),
       memory_bytes,
       walltime_sec,
       setup,
       publish,
       outputs: options.outputs,
+      ...(options.siteCache !== undefined && { cache: options.siteCache }),
       sandboxes_max: options.sandboxesMax,
       ...(options.rehearsal && { sandboxes_all: true as const }),
     }
@@ -180,7 +184,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
   return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
 
   function placedProgram({ program, digest }: StagedProgram): StagedProgram {
-    return { program: place({ path: program, digest }), digest }
+    return { program: place({ path: program, digest, sizeBytes: null, mtimeUs: null }), digest }
   }
 
   function programOf(row: StagedRow): StagedProgram {

@@ -66,9 +66,8 @@ export const renderProgressLine = (progress: RunProgress): string => {
 export function renderRun(report: RunReport): string {
   const { decided } = report
   const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
-  return [summary(report, total), counts(report), missing(report), merged(report), leftOut(report), next(report)].join(
-    '',
-  )
+  const told = [summary(report, total), counts(report), missing(report), elsewhere(report), merged(report)]
+  return [...told, leftOut(report), next(report)].join('')
 }
 
 function summary(report: RunReport, total: number): string {
@@ -87,6 +86,14 @@ const missing = ({ missing }: RunReport): string =>
   missing === 0
     ? ''
     : `  ${missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`}: floe jobs --where missing\n`
+
+const elsewhere = ({ elsewhere }: RunReport): string =>
+  elsewhere
+    .map(
+      ({ site, tasks, jobs }) =>
+        `  ${site} goes on with ${formatCounted(jobs, 'job')} in ${formatCounted(tasks, 'task')}: floe run --site ${site} takes them up\n`,
+    )
+    .join('')
 
 const merged = ({ merged_rows }: RunReport): string =>
   merged_rows === null || merged_rows === 0

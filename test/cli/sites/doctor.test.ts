@@ -7,7 +7,7 @@ import type * as library from '../../../src/floe.ts'
 import type { DoctorReport } from '../../../src/floe.ts'
 import { CLUSTERS } from '../../fakes/clusters.ts'
 import { failed } from '../../fakes/scheduler/fake-scheduler.ts'
-import { ended, withSums } from '../place.ts'
+import { withSums } from '../place.ts'
 import { openScene, type Scene } from './scene.ts'
 
 const masked = ({ place }: Scene, text: string): string =>
@@ -234,11 +234,10 @@ describe('floe doctor finds', () => {
 test('Ctrl-C ends the look and takes back what it had made', async () => {
   const scene = await openScene('slurm')
   scene.fake.noise.paused = true
-  const child = scene.start(['doctor', 'frost'])
-  const told = ended(child)
+  const look = scene.start(['doctor', 'frost'])
   while (scene.fake.jobs.length === 0) await sleep(20)
-  child.kill('SIGINT')
-  const { stdout, stderr, status } = await told
+  look.signal('SIGINT')
+  const { stdout, stderr, status } = await look.end
   expect({ stdout, status }).toEqual({ stdout: '', status: 130 })
   expect(stderr).toMatch(/^floe: The look at frost was interrupted\.\n/)
   expect(isIdle(scene)).toBe(true)
