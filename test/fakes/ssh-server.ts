@@ -182,6 +182,8 @@ function runShell(channel: ServerChannel, command: string): ChildProcess {
     if (word === null) channel.exit(code ?? 0)
     else channel.exit(word.replace(/^SIG/, ''))
   })
+  // Its end is seen, and its place free, only when everything was read.
+  child.stdin.once('close', () => channel.resume())
   child.once('close', () => {
     isOver = true
     if (underWay === 0) channel.end()
@@ -212,6 +214,9 @@ function joinPort(channel: ServerChannel, host: string, port: number): void {
 /** A key pair, private half in OpenSSH's form, encrypted with a passphrase if there is one. */
 export function makeKey(type: 'ed25519' | 'rsa' = 'ed25519', passphrase?: string): { private: string; public: string } {
   const locked = passphrase === undefined ? {} : { passphrase, cipher: 'aes256-ctr', rounds: 4 }
-  const pair = utils.generateKeyPairSync(type, { bits: 2048, ...locked } as never)
-  return { private: pair.private, public: pair.public }
+  for (;;) {
+    const pair = utils.generateKeyPairSync(type, { bits: 2048, ...locked } as never)
+    // Of some 256 keys that ssh2 1.17 makes one lacks its first byte, a zero.
+    if (!(utils.parseKey(pair.public) instanceof Error)) return { private: pair.private, public: pair.public }
+  }
 }
