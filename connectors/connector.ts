@@ -16,6 +16,8 @@ export interface ArraySpec {
   readonly gpus: number
   readonly queue: string | null
   readonly account: string | null
+  /** The site's own words for the submit command, each one argument, e.g. `--constraint=avx2`. They come last, so they win. */
+  readonly options?: readonly string[]
 }
 
 /** Two vocabularies are never mixed: this is the state of a task; how a job ended is a verdict and comes from record files. */
@@ -27,21 +29,84 @@ export interface TaskReport {
   readonly reason: string | null
 }
 
-/** What dispatch needs from a cluster, and nothing else. */
-export interface Connector {
-  readonly name: string
-  readonly limits: { readonly arrayMax: number; readonly queuedMax: number }
-  /** Idempotent on `array.name`: submitting twice gives the same id and one array. */
-  submit(array: ArraySpec): Promise<NativeId>
-  /** One query for all ids. A task that is not listed is left out, never guessed. */
-  status(ids: readonly NativeId[]): Promise<TaskReport[]>
-  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array. */
-  cancel(id: NativeId, indices?: readonly number[]): Promise<void>
+/** How a task ended, in the scheduler's own accounting. It explains; a record line decides. */
+export interface TaskEnding {
+  readonly id: NativeId
+  readonly index: number
+  /** The scheduler's word for it, e.g. OUT_OF_MEMORY. */
+  readonly word: string
+  readonly cause: 'succeeded' | 'failed' | 'memory' | 'walltime' | 'node' | 'launch' | 'preempted' | 'cancelled'
+  readonly exit: number | null
+  readonly signal: number | null
+  readonly node: string | null
+  /** UTC seconds since 1970. */
+  readonly startedAt: number | null
+  readonly endedAt: number | null
+  readonly memoryMaxBytes: number | null
 }
 
-/** The connectors' own error; dispatch translates it once. */
+/** Why a task waits, for a person: what the scheduler's word means, and whether waiting helps. */
+export interface Waiting {
+  readonly sentence: string
+  readonly clears: 'will clear' | 'needs you' | 'never'
+}
+
+/** What a site allows; null: no limit is known. */
+export interface SiteLimits {
+  /** Scheduler's name and version in one line, e.g. `Slurm 23.11.4`. */
+  readonly version: string
+  /** Tasks of one array. */
+  readonly arrayMax: number
+  /** Tasks of a user that may be queued or running at once. */
+  readonly queuedMax: number | null
+  readonly queues: readonly QueueLimits[]
+  readonly accounts: readonly string[]
+  /** Seconds for which an ended task is still listed. */
+  readonly forgetsAfterSec: number | null
+  readonly hasAccounting: boolean
+  /** One sentence each: what else was found and what floe does about it. */
+  readonly notes: readonly string[]
+}
+
+export interface QueueLimits {
+  readonly name: string
+  readonly isDefault: boolean
+  readonly walltimeMaxSec: number | null
+  readonly cpusMax: number | null
+  readonly memoryMaxBytes: number | null
+  /** Where a queue is tighter than the site: tasks of one array, and tasks of a user. */
+  readonly arrayMax: number | null
+  readonly queuedMax: number | null
+}
+
+/** What dispatch needs from a cluster, and nothing else. Errors are ConnectorErrors. */
+export interface Connector {
+  readonly name: string
+  /**
+   * Idempotent on `array.name`: submitting twice gives the same id and one array that runs. Also the question for the id of an array that
+   * may have been submitted: once a task has started, the answer is the submission that owns the array. With `verify` an id that was noted
+   * is believed only when queue, accounting or a task knows the array by its name; else the scheduler has lost it, and it is sent again.
+   */
+  submit(array: ArraySpec, options?: { readonly verify?: boolean }): Promise<NativeId>
+  /** One query for all arrays, given with their counts of tasks. A task that is not listed is left out, never guessed. */
+  status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]>
+  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array. */
+  cancel(id: NativeId, indices?: readonly number[]): Promise<void>
+  /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
+  endings(ids: readonly NativeId[]): Promise<TaskEnding[]>
+  siteLimits(): Promise<SiteLimits>
+  /** What the `reason` of a queued or held task means. */
+  waiting(reason: string): Waiting
+}
+
+/**
+ * The connectors' own error; dispatch translates it once. What the kinds ask for:
+ * `unreachable` the same call again after a while; `wait` room must become free first, then the same call; `refused` a person must change
+ * something; `never` nothing of that form can be had here; `unreadable` an answer that floe does not understand, nothing was concluded from it;
+ * `unknown state` a word that is missing in a table of the dialect.
+ */
 export class ConnectorError extends Error {
-  readonly kind: 'unreachable' | 'refused' | 'unreadable' | 'unknown state'
+  readonly kind: 'unreachable' | 'wait' | 'refused' | 'never' | 'unreadable' | 'unknown state'
   readonly hint: string
 
   constructor(kind: ConnectorError['kind'], message: string, hint: string, cause?: unknown) {

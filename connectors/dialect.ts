@@ -1,49 +1,10 @@
-import type { ArraySpec, NativeId, TaskReport } from './connector.ts'
+import type { ArraySpec, NativeId, SiteLimits, TaskEnding, TaskReport, Waiting } from './connector.ts'
 import type { Output } from './transport/transport.ts'
+
+export type { QueueLimits, SiteLimits, TaskEnding, Waiting } from './connector.ts'
 
 /** A command as a list of words. They are quoted once, in quote.ts, and nowhere else. */
 export type Argv = readonly [string, ...string[]]
-
-/** How a task ended, in the scheduler's own accounting. It explains; a record line decides. */
-export interface TaskEnding {
-  readonly id: NativeId
-  readonly index: number
-  /** The scheduler's word for it, e.g. OUT_OF_MEMORY. */
-  readonly word: string
-  readonly cause: 'succeeded' | 'failed' | 'memory' | 'walltime' | 'node' | 'launch' | 'preempted' | 'cancelled'
-  readonly exit: number | null
-  readonly signal: number | null
-  readonly node: string | null
-  /** UTC seconds since 1970. */
-  readonly startedAt: number | null
-  readonly endedAt: number | null
-  readonly memoryMaxBytes: number | null
-}
-
-/** What a site allows; null: no limit is known. */
-export interface SiteLimits {
-  /** Scheduler's name and version in one line, e.g. `Slurm 23.11.4`. */
-  readonly version: string
-  /** Tasks of one array. */
-  readonly arrayMax: number
-  /** Tasks of a user that may be queued or running at once. */
-  readonly queuedMax: number | null
-  readonly queues: readonly QueueLimits[]
-  readonly accounts: readonly string[]
-  /** Seconds for which an ended task is still listed. */
-  readonly forgetsAfterSec: number | null
-  readonly hasAccounting: boolean
-  /** One sentence each: what else was found and what floe does about it. */
-  readonly notes: readonly string[]
-}
-
-export interface QueueLimits {
-  readonly name: string
-  readonly isDefault: boolean
-  readonly walltimeMaxSec: number | null
-  readonly cpusMax: number | null
-  readonly memoryMaxBytes: number | null
-}
 
 /** What a refusal asks for: the same again after a while, room first, a person, or nothing that could help. */
 export interface Refusal {
@@ -53,13 +14,21 @@ export interface Refusal {
 
 /**
  * A scheduler's command language: text in, text out, no I/O, no clock. Commands are run by command.ts under `sh` with LC_ALL=C, TZ=UTC, and
- * without the variables that start with one of `clears`. Parsers get the whole output, since some schedulers say it all with exit 0.
- * A word that a parser does not know is a ConnectorError of kind `unknown state`, which names the table to extend.
+ * without the variables that start with one of `clears`, those in `keeps` excepted.
+ *
+ * Parsers get the whole output and judge it, since some schedulers say it all with exit 0. They throw a ConnectorError when it is no answer:
+ * `unreachable` (ask again later), `refused` (a person must act), `unreadable` (cut short, or not this scheduler), `unknown state` (a word
+ * that is in no table; the message names it and the table). An empty list is always an answer: the scheduler was asked and knows none.
+ *
+ * Nothing of the user's goes to a scheduler but the array's name, numbers, and words of sites.yaml: each has its own idea of blanks, quotes
+ * and colons in paths. The job script itself changes to the array's directory and says where its output goes.
  */
 export interface Dialect {
   readonly name: string
   /** Beginnings of environment variables that would beat or leak into what floe asks for. */
   readonly clears: readonly string[]
+  /** Variables that say where the scheduler is; they are kept although they begin like that. */
+  readonly keeps: readonly string[]
   /** What may differ between versions and sites and is asked for elsewhere; never compare `name`. */
   readonly facts: {
     /** An array of one must be sent as a plain job. */
@@ -71,9 +40,7 @@ export interface Dialect {
   }
   /** sh expressions, in the environment of a task: the id of the whole array as `submit` printed it, and the 0-based index of the task. */
   readonly task: { readonly id: string; readonly index: string }
-  /** Head of the job script: one directive a line, e.g. `#SBATCH --time=60`. */
-  directives(array: ArraySpec): readonly string[]
-  /** Sends the job script on its stdin. */
+  /** All that is asked for is in the command; the job script comes on its stdin and has no directives. Its stdout and stderr are discarded. */
   submit(array: ArraySpec): Argv
   /** ERE for `sed -nE 's/…/\1/p'`: its first group is the id in a line of what `submit` prints; other lines (banners) do not match. */
   readonly idPattern: string
@@ -81,7 +48,7 @@ export interface Dialect {
   find(name: string): readonly Argv[]
   parseFind(outputs: readonly Output[], name: string): readonly NativeId[]
   status(ids: readonly NativeId[]): Argv
-  /** Tasks with their index. A range that has not started comes as one report for each index below `counts`. */
+  /** Tasks of `arrays` (id to number of tasks). A range that has not started comes as one report for each of its indices. */
   parseStatus(output: Output, arrays: ReadonlyMap<NativeId, number>): readonly TaskReport[]
   /** Absent: this scheduler keeps no accounts. */
   accounting?(ids: readonly NativeId[]): Argv
@@ -94,4 +61,6 @@ export interface Dialect {
   parseLimits(outputs: readonly Output[]): SiteLimits
   /** What a failed command wants, by its own words. */
   refusal(output: Output): Refusal
+  /** What the `reason` of a queued or held task means. */
+  waiting(reason: string): Waiting
 }

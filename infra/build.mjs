@@ -17,7 +17,8 @@ const options = {
   outdir: 'dist',
   bundle: true,
   // DuckDB's API is 150 files: in one bundle it loads in a third of the time. Native parts stay where npm put them.
-  external: ['@duckdb/node-bindings-*'],
+  // ssh2 is CommonJS with a WebAssembly module that looks for `__dirname`.
+  external: ['@duckdb/node-bindings-*', 'ssh2'],
   mainFields: ['module', 'main'],
   // CommonJS packages in an ESM bundle call `require` for Node's own modules.
   banner: {

@@ -37,7 +37,21 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   'src/ports': ['src/model/'],
   'src/config': ['src/model/'],
   ...Object.fromEntries(ROOMS.map((room) => [`src/${room}`, ['src/model/', ...PORTS]])),
-  'src/dispatch': ['src/model/', ...PORTS, 'connectors/connector.ts'],
+  'src/dispatch': [
+    'src/model/',
+    ...PORTS,
+    'connectors/connector.ts',
+    'connectors/quote.ts',
+    'connectors/transport/transport.ts',
+  ],
+  'src/doctor': [
+    'src/model/',
+    ...PORTS,
+    ...doors(['config', 'dispatch']),
+    'connectors/connector.ts',
+    'connectors/quote.ts',
+    'connectors/transport/transport.ts',
+  ],
   'src/run': ['src/model/', ...PORTS, ...doors([...ROOMS, 'config'])],
   'src/campaign': ['src/model/', ...PORTS, ...doors([...ROOMS, 'config', 'run'])],
   'src/cli': ['src/model/', 'src/floe.ts', 'package.json'],
@@ -49,8 +63,14 @@ const MAINS: Readonly<Record<string, readonly string[]>> = {
   'src/floe.ts': [
     'src/model/',
     'src/ports/',
-    'connectors/local/local.ts',
-    ...doors([...ROOMS, 'config', 'run', 'campaign']),
+    'src/sites.ts',
+    ...doors([...ROOMS, 'config', 'run', 'campaign', 'doctor']),
+  ],
+  'src/sites.ts': [
+    'src/model/',
+    'src/ports/clock.ts',
+    'connectors/',
+    ...doors(['dispatch', 'config', 'campaign', 'doctor']),
   ],
 }
 
@@ -127,7 +147,9 @@ describe('imports', () => {
   })
 
   test('of the runner and the connectors are Node alone: they run where nothing is installed', () => {
-    const theirs = imports.filter(({ from }) => /^(jobs\/runner|connectors|src\/model)\//.test(from))
+    // SSH is spoken where floe runs, never on a node.
+    const isSsh = (path: string): boolean => /^connectors\/transport\/ssh(\.ts$|\/)/.test(path)
+    const theirs = imports.filter(({ from }) => /^(jobs\/runner|connectors|src\/model)\//.test(from) && !isSsh(from))
     expect(theirs.filter(({ to, isPackage }) => isPackage && !to.startsWith('node:')).map(told)).toEqual([])
   })
 })
@@ -174,7 +196,7 @@ describe('sizes', () => {
 describe('names', () => {
   const BANNED = /^(subjob|item|worker|executor|manager|handler|helper|util|info)s?$/
   /** Names that a format of others has. */
-  const THEIRS = new Set(['CommitInfo'])
+  const THEIRS = new Set(['CommitInfo', 'AddressInfo'])
   const wordsOf = (name: string): string[] =>
     name
       .replace(/([a-z0-9])([A-Z])/g, '$1 $2')

@@ -1,7 +1,14 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ArraySpec, type Connector, ConnectorError, type NativeId, type TaskReport } from '../connector.ts'
+import {
+  type ArraySpec,
+  type Connector,
+  ConnectorError,
+  type NativeId,
+  type SiteLimits,
+  type TaskReport,
+} from '../connector.ts'
 import { lockHolder } from './lock.ts'
 import { Queue } from './queue.ts'
 
@@ -14,6 +21,11 @@ export interface LocalOptions {
   readonly node: string
   /** The scheduler, bundled to one file. */
   readonly schedulerFile: string
+}
+
+const LIMITS: SiteLimits = {
+  ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, queues: [], accounts: [] },
+  ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
 }
 
 /**
@@ -31,7 +43,6 @@ export function openLocalConnector(options: LocalOptions): Connector {
   }
   return {
     name: 'local',
-    limits: { arrayMax: 100_000, queuedMax: 1_000_000 },
     async submit(array: ArraySpec): Promise<NativeId> {
       const environment = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== undefined))
       const spec = { ...array, submittedAt: Date.now(), environment: environment as Record<string, string> }
@@ -39,8 +50,8 @@ export function openLocalConnector(options: LocalOptions): Connector {
       wake(queue(), options)
       return id
     },
-    async status(ids: readonly NativeId[]): Promise<TaskReport[]> {
-      const reports = attempt('read the states of tasks', () => ids.flatMap((id) => queue().report(id)))
+    async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
+      const reports = attempt('read the states of tasks', () => [...arrays.keys()].flatMap((id) => queue().report(id)))
       wake(queue(), options)
       return reports
     },
@@ -48,6 +59,9 @@ export function openLocalConnector(options: LocalOptions): Connector {
       attempt(`cancel ${id}`, () => queue().askToCancel(id, indices))
       wake(queue(), options)
     },
+    endings: async () => [],
+    siteLimits: async () => LIMITS,
+    waiting: () => ({ sentence: 'other tasks have the cores', clears: 'will clear' }),
   }
 }
 

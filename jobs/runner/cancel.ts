@@ -8,6 +8,7 @@ import { join } from 'node:path'
 export class CancelFiles {
   readonly #paths: readonly string[]
   #seen = ''
+  #asked: 'all' | ReadonlySet<string> = new Set()
 
   constructor(directory: string, task: number) {
     this.#paths = [join(directory, 'cancel'), join(directory, `cancel.${task}`)]
@@ -27,6 +28,12 @@ export class CancelFiles {
       for (const line of lines) jobs.add(parseName(line))
     }
     return jobs
+  }
+
+  /** Whether this job is to be cancelled, by the files as they are now. Costs two stats. */
+  has(job: string): boolean {
+    this.#asked = this.look() ?? this.#asked
+    return this.#asked === 'all' || this.#asked.has(job)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
+import { CancelFiles } from './cancel.ts'
 import { collectOutputs } from './outputs.ts'
 import { PackPublisher, TablePublisher } from './pack.ts'
 import { isDiskError } from './prepare.ts'
@@ -36,6 +37,7 @@ export class Finish {
   readonly #publisher: Publisher
   readonly #kept: KeptSandboxes
   readonly #keepsAll: boolean
+  readonly #cancel: CancelFiles
   readonly #name: string
   readonly #pool: SandboxPool
 
@@ -46,6 +48,7 @@ export class Finish {
     this.#files = new FilePublisher(header.outputs, packed)
     this.#kept = new KeptSandboxes(array, header.sandboxes_max)
     this.#keepsAll = header.sandboxes_all === true
+    this.#cancel = new CancelFiles(array, header.task)
     this.#publisher = this.#files
     if (header.publish === 'pack') this.#publisher = new PackPublisher(header.outputs, packed)
     if (header.publish === 'table') this.#publisher = new TablePublisher(array, this.#name)
@@ -59,9 +62,13 @@ export class Finish {
     const collected = collectOutputs(sandbox.path, job.outputs, sandbox.links)
     if ('problem' in collected) return this.#line(run, { ...failed('app', collected.problem), exit: 0 }, [])
     const written: (OutputWritten | Promise<OutputWritten>)[] = []
+    // Asked for now, not at the last look: another job may take over the path once this one was told to end.
+    const wanted = () => {
+      if (this.#cancel.has(job.job)) throw new Unwanted()
+    }
     try {
       for (const produced of collected.produced)
-        written.push((produced.isDirectory ? this.#files : this.#publisher).publish(produced))
+        written.push((produced.isDirectory ? this.#files : this.#publisher).publish(produced, wanted))
     } catch (error) {
       return this.#line(run, unpublished(error, sandbox.path), [])
     }
@@ -123,8 +130,13 @@ export class Finish {
   }
 }
 
+/** Thrown instead of publishing an output of a job that is to be cancelled. */
+class Unwanted extends Error {}
+
 /** An output that cannot be read, or whose name does not do, is the job's failure; a place that cannot be written is nobody's, so it is thrown. */
 function unpublished(error: unknown, sandbox: string): Judged {
+  if (error instanceof Unwanted)
+    return { ...failed('cancelled', 'cancelled on request, before it was published'), exit: 0 }
   const { code, path, message } = error as NodeJS.ErrnoException
   const isDenied = code === 'EACCES' || code === 'EPERM'
   if (isDiskError(error) || (isDenied && (!path?.startsWith(sandbox) || 'dest' in (error as object)))) throw error

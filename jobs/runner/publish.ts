@@ -26,7 +26,8 @@ export const SMALL_BYTES = 4 << 20
 
 /** Where a job's outputs go. Each is whole before it is seen; publishing the same again is harmless. */
 export interface Publisher {
-  publish(produced: Produced): OutputWritten | Promise<OutputWritten>
+  /** `wanted` is called just before the output is placed, and throws when it is not to be. */
+  publish(produced: Produced, wanted: () => void): OutputWritten | Promise<OutputWritten>
   close(): void
 }
 
@@ -56,10 +57,15 @@ export class FilePublisher implements Publisher {
     this.#token = token
   }
 
-  publish(produced: Produced): OutputWritten | Promise<OutputWritten> {
-    if (produced.isDirectory) return this.#publishDirectory(produced)
-    if (produced.stats.size <= SMALL_BYTES) return this.#place(produced, digestSmall(produced.source))
-    return digestLarge(produced.source).then((digest) => this.#place(produced, digest))
+  publish(produced: Produced, wanted: () => void): OutputWritten | Promise<OutputWritten> {
+    const isSmall = produced.isDirectory || produced.stats.size <= SMALL_BYTES
+    if (!isSmall)
+      return digestLarge(produced.source).then((digest) => {
+        wanted()
+        return this.#place(produced, digest)
+      })
+    wanted()
+    return produced.isDirectory ? this.#publishDirectory(produced) : this.#place(produced, digestSmall(produced.source))
   }
 
   close(): void {}

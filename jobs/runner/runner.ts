@@ -19,7 +19,7 @@ export interface RunnerOptions {
   readonly environment: NodeJS.ProcessEnv
 }
 
-const NATIVE_IDS = ['SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS_JOBID', 'JOB_ID'] as const
+const NATIVE_IDS = ['FLOE_NATIVE_ID', 'SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS_JOBID', 'JOB_ID'] as const
 
 /**
  * Runs one task of an array: takes the next free attempt, runs each job of the task's range that no earlier attempt decided, and seals the

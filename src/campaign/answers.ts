@@ -29,7 +29,7 @@ export interface AddReport {
   readonly unchanged: number
   readonly replaced: number
   readonly rejected: number
-  readonly files: readonly { readonly path: string; readonly jobs: number; readonly seconds: number }[]
+  readonly files: readonly { readonly path: string; readonly jobs: number; readonly elapsed_sec: number }[]
   /** rejects.ndjson; null when nothing was rejected. */
   readonly rejects_file: string | null
   /** The first few. */
@@ -53,7 +53,12 @@ export interface PlanReport {
   readonly bytes_naive: number
   /** Predicted work of all jobs; null: no job of this kind was measured yet. */
   readonly seconds: number | null
+  /** Jobs that wait for a file which is not there. */
   readonly missing: number
+  /** How many such files, helper files and programs among them. */
+  readonly missing_inputs: number
+  /** One of them, as its job names it. */
+  readonly missing_example: { readonly url: string; readonly job_id: string } | null
 }
 
 export type StateCounts = Readonly<Record<JobState, number>>
@@ -92,7 +97,7 @@ export interface RunReport extends StateCounts {
     }[]
     readonly unreadable: readonly { readonly output: string; readonly reason: string }[]
   }
-  readonly seconds: number
+  readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
 }
 
@@ -131,6 +136,8 @@ export interface RunProgress {
   readonly queued: number
   readonly elapsed_sec: number
   readonly stopping: string | null
+  /** What holds the site back, in words. */
+  readonly waiting: string | null
 }
 
 export interface CleanReport {

@@ -8,7 +8,7 @@ import { CAMPAIGN_FILE, type CampaignPlace, checkPlace, identityOf, readPlace, t
 
 export type * from './answers.ts'
 export { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, localQueue, locate, readPlace } from './identity.ts'
-export { type Means, OpenedCampaign } from './open.ts'
+export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
 export { adoptCampaign, forkCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
 export type * from './verbs.ts'

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
 import { campaignPaths, sitePaths } from '../model/campaign.ts'
@@ -7,10 +6,10 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
-import type { AddReport, JsonRow, RequestReport, StatusReport } from './answers.ts'
+import type { AddReport, RequestReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
-import { toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
-import { type Columns, columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
+import { toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
+import { type Columns, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
 
 /** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
@@ -20,8 +19,17 @@ export interface Means {
   readonly user: string
   readonly cores: number
   readonly openTables: (options: TablesOptions) => Promise<Tables>
-  readonly connect: (local: { slots: number; paths: CampaignPaths }) => RunContext['connect']
+  /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
+  readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly runner: readonly string[]
+}
+
+/** What a site needs to know of the campaign. */
+export interface SiteGround {
+  readonly campaignId: string
+  readonly paths: CampaignPaths
+  readonly roots: Readonly<Record<string, string>>
+  readonly slots: number
 }
 
 type Action = RequestReport['action']
@@ -36,6 +44,7 @@ export class OpenedCampaign implements Campaign {
   #tables: Promise<Tables> | undefined
   /** Opened without floe.yaml, for verbs that only look. */
   #light: Promise<Tables> | undefined
+  readonly #sites = new Map<string, Promise<RunContext['site']>>()
 
   constructor(place: CampaignPlace, means: Means) {
     this.root = place.root
@@ -47,7 +56,12 @@ export class OpenedCampaign implements Campaign {
   async add(files: readonly string[], options: AddOptions = {}): Promise<AddReport> {
     const { addJobFiles } = await import('../catalog/catalog.ts')
     const { jobs, outputs } = await this.#configured()
-    const { firstRejects, rejectsFile, ...counts } = await addJobFiles(await this.#writable(), files, {
+    const {
+      firstRejects,
+      rejectsFile,
+      files: read,
+      ...counts
+    } = await addJobFiles(await this.#writable(), files, {
       campaign: this.root,
       outputs,
       cache: campaignPaths(this.root).cache,
@@ -55,13 +69,14 @@ export class OpenedCampaign implements Campaign {
       clock: this.#means.clock,
       ...options,
     })
-    return { ...counts, rejects_file: rejectsFile ?? null, rejects: firstRejects }
+    const shown = read.map(({ elapsedSec, ...file }) => ({ ...file, elapsed_sec: elapsedSec }))
+    return { ...counts, files: shown, rejects_file: rejectsFile ?? null, rejects: firstRejects }
   }
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
     const { planCampaign } = await import('../run/run.ts')
-    return toPlanReport(await planCampaign(context, wishes), context.settings.site)
+    return toPlanReport(await planCampaign(context, wishes), context.site.name)
   }
 
   async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
@@ -74,7 +89,7 @@ export class OpenedCampaign implements Campaign {
   }
 
   async try(jobId: string, options: Parameters<Campaign['try']>[1]): ReturnType<Campaign['try']> {
-    const context = await this.#toRun(undefined)
+    const context = await this.#toRun('local')
     const { tryJob } = await import('../run/run.ts')
     const { job, ...report } = await tryJob(context, jobId, options)
     return { job_id: job, ...report }
@@ -101,32 +116,29 @@ export class OpenedCampaign implements Campaign {
     const convert = jsonRows(columns)
     const names = columns.map(({ name }) => name)
     const tables = await this.#readable()
-    await this.#showRunning(tables)
-    for await (const rows of listJobs(tables, { ...options, columns: names })) yield rows.map(convert)
+    const live = await this.#live(tables)
+    for await (const rows of listJobs(tables, { ...options, live, columns: names })) yield rows.map(convert)
   }
 
-  /** What has started by the record files of live arrays is running, where the tables alone say queued. */
-  async #showRunning(tables: Tables): Promise<void> {
-    const { liveStatus, showRunning } = await import('../run/run.ts')
+  /** What record files of live arrays say: tables may be a minute old while a run works. */
+  async #live(tables: Tables): Promise<Live> {
+    const { liveJobs, liveStatus } = await import('../run/run.ts')
     const { scratch } = campaignPaths(this.root)
-    await showRunning(tables, await liveStatus(tables, { scratch, campaignId: this.id }))
+    const said = await liveStatus(tables, { scratch, campaignId: this.id })
+    // Who only looks is not kept from it by a floe.yaml that is being edited.
+    const retries = () =>
+      this.#configured().then(
+        (config) => config.retries,
+        () => null,
+      )
+    return liveJobs(tables, said, retries)
   }
 
   async show(jobId: string): Promise<JobReport> {
     const { showJob } = await import('../run/run.ts')
     const context = await this.#context()
     const evidence = await showJob(context, jobId)
-    const { arrays } = sitePaths(context.paths.scratch, this.id)
-    const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
-    return {
-      job: jsonRows(JOB_COLUMNS)(evidence.job),
-      inputs: evidence.inputs.map(rows('files')),
-      attempts: evidence.attempts.map(rows('attempts')).map((attempt) => withSandbox(attempt, arrays)),
-      results: evidence.results.map(rows('results')),
-      requests: evidence.requests.map(rows('requests')),
-      batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
-      live: evidence.live,
-    }
+    return toJobReport(evidence, sitePaths(context.paths.scratch, this.id).arrays)
   }
 
   async *logs(jobId: string, options: Parameters<Campaign['logs']>[1] = {}): ReturnType<Campaign['logs']> {
@@ -159,7 +171,9 @@ export class OpenedCampaign implements Campaign {
     const { request } = await import('../catalog/catalog.ts')
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
-    const done = await request(await this.#writable(), asked, { nowMs: clock.now(), uuid: clock.uuid() })
+    const tables = await this.#writable()
+    const live = await this.#live(tables)
+    const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
     return { action, request_id: done.requestId, jobs: done.asked, under_way: done.underWay, skipped: done.skipped }
   }
 
@@ -176,20 +190,24 @@ export class OpenedCampaign implements Campaign {
   async query(sql: string): Promise<RowStream> {
     const { queryReadOnly } = await import('../catalog/catalog.ts')
     const { mergedView } = await import('../results/results.ts')
-    const answer = await queryReadOnly(await this.#writable(), sql, {
+    const tables = await this.#writable()
+    const answer = await queryReadOnly(tables, sql, {
+      live: await this.#live(tables),
       prepare: (inside) => mergedView(inside),
     })
     return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }
   }
 
   async clean({ all = false } = {}): ReturnType<Campaign['clean']> {
-    const context = await this.#toRun(undefined)
+    const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
     return cleanCampaign(context, { all })
   }
 
   async close(): Promise<void> {
-    for (const opened of [this.#tables, this.#light]) await (await opened?.catch(() => undefined))?.close()
+    const sites = [...this.#sites.values()]
+    for (const opened of [this.#tables, this.#light, ...sites]) await (await opened?.catch(() => undefined))?.close()
+    this.#sites.clear()
     this.#tables = undefined
     this.#light = undefined
   }
@@ -224,20 +242,13 @@ export class OpenedCampaign implements Campaign {
   /** For verbs that work on a site; refuses a campaign that was copied or moved. */
   async #toRun(site: string | undefined): Promise<RunContext> {
     checkPlace(this.#place)
-    return this.#context(site)
+    return this.#context(site ?? (await this.#configured()).site)
   }
 
-  async #context(site?: string): Promise<RunContext> {
+  async #context(siteName = 'local'): Promise<RunContext> {
     const config = await this.#configured()
-    const { clock, user, cores, runner, connect, openTables } = this.#means
+    const { clock, user, runner, openTables } = this.#means
     const paths = { ...campaignPaths(this.root), outputs: config.outputs }
-    const chosen = site ?? config.site
-    if (chosen !== 'local') {
-      throw new FloeError('SITE_UNKNOWN', `There is no site ${chosen}.`, {
-        hint: 'The only site is `local`, this machine; see `site:` in floe.yaml.',
-      })
-    }
-    const slots = config.slots ?? cores
     return {
       paths,
       campaignId: this.id,
@@ -245,8 +256,6 @@ export class OpenedCampaign implements Campaign {
       clock,
       user,
       settings: {
-        site: chosen,
-        slots,
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
         batchBytesMax: config.batch.bytes,
@@ -258,9 +267,19 @@ export class OpenedCampaign implements Campaign {
         roots: config.roots,
       },
       openOther: (root) => openTables({ ...this.#ground(), root, cache: campaignPaths(this.root).cache }),
-      connect: connect({ slots, paths }),
+      site: await this.#site(siteName),
+      openSite: (name) => this.#site(name),
       runner,
     }
+  }
+
+  async #site(name: string): Promise<RunContext['site']> {
+    const { slots, roots, outputs } = await this.#configured()
+    const paths = { ...campaignPaths(this.root), outputs }
+    const ground = { campaignId: this.id, paths, roots, slots: slots ?? this.#means.cores }
+    const opened = this.#sites.get(name) ?? this.#means.openSite(name, ground)
+    this.#sites.set(name, opened)
+    return opened
   }
 }
 
@@ -273,13 +292,6 @@ async function* converted({
 }): RowStream['rows'] {
   const convert = jsonRows(columns)
   for await (const chunk of rows) yield chunk.map(convert)
-}
-
-/** The kept sandbox by its whole path; null when newer ones took its place. */
-function withSandbox(attempt: JsonRow, arrays: string): JsonRow {
-  if (typeof attempt.sandbox !== 'string' || typeof attempt.array_id !== 'string') return attempt
-  const path = join(arrays, attempt.array_id, attempt.sandbox)
-  return { ...attempt, sandbox: existsSync(path) ? path : null }
 }
 
 function columnNamed(name: string): (typeof JOB_COLUMNS)[number] {

@@ -1,11 +1,17 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Json } from '../model/json.ts'
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
-import type { Progress, PlanReport as RoomPlan, RunReport as RoomReport } from '../run/run.ts'
-import type { PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
+import type { JobEvidence, Progress, PlanReport as RoomPlan, RunReport as RoomReport, Waiting } from '../run/run.ts'
+import type { JsonRow, PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
+import { columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
+import type { JobReport } from './verbs.ts'
 
 /** What the run room says, in the words of the command line. */
 
-export function toPlanReport(plan: RoomPlan | { jobs: 0; missing: number }, site: string): PlanReport {
-  const costs: Omit<RoomPlan, 'jobs' | 'missing'> = 'batches' in plan ? plan : NOTHING
+export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: string): PlanReport {
+  const costs: Costs = 'batches' in plan ? plan : NOTHING
+  const { example } = plan.missingInputs
   return {
     jobs: plan.jobs,
     batches: costs.batches,
@@ -24,10 +30,14 @@ export function toPlanReport(plan: RoomPlan | { jobs: 0; missing: number }, site
     bytes_naive: costs.bytesNaive,
     seconds: costs.seconds,
     missing: plan.missing,
+    missing_inputs: plan.missingInputs.inputs,
+    missing_example: example && { url: example.url, job_id: example.jobId },
   }
 }
 
-const NOTHING: Omit<RoomPlan, 'jobs' | 'missing'> = {
+type Costs = Omit<RoomPlan, 'jobs' | keyof Waiting>
+
+const NOTHING: Costs = {
   arrays: 0,
   batches: 0,
   jobsPerBatch: 0,
@@ -41,7 +51,17 @@ const NOTHING: Omit<RoomPlan, 'jobs' | 'missing'> = {
   seconds: null,
 }
 
-export function toProgress({ site, total, done, tally, running, queued, elapsedSec, stopping }: Progress): RunProgress {
+export function toProgress({
+  site,
+  total,
+  done,
+  tally,
+  running,
+  queued,
+  elapsedSec,
+  stopping,
+  waiting,
+}: Progress): RunProgress {
   const { succeeded, failed, retried, reused, byClass } = tally
   return {
     site,
@@ -56,6 +76,7 @@ export function toProgress({ site, total, done, tally, running, queued, elapsedS
     queued,
     elapsed_sec: elapsedSec,
     stopping,
+    waiting,
   }
 }
 
@@ -71,9 +92,34 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
-    seconds: elapsedSec,
+    elapsed_sec: elapsedSec,
     stopped,
   }
+}
+
+/** `arrays` is the folder of the site's arrays. */
+export function toJobReport(evidence: JobEvidence, arrays: string): JobReport {
+  const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
+  const attempts = evidence.attempts.map(rows('attempts')).map((attempt, at) => {
+    const outputs: Json = evidence.made[at]?.map((output) => ({ ...output })) ?? null
+    return { ...withSandbox(attempt, arrays), outputs }
+  })
+  return {
+    job: jsonRows(JOB_COLUMNS)(evidence.job),
+    inputs: evidence.inputs.map(rows('files')),
+    attempts,
+    results: evidence.results.map(rows('results')),
+    requests: evidence.requests.map(rows('requests')),
+    batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
+    live: evidence.live,
+  }
+}
+
+/** The kept sandbox by its whole path; null when newer ones took its place. */
+function withSandbox(attempt: JsonRow, arrays: string): JsonRow {
+  if (typeof attempt.sandbox !== 'string' || typeof attempt.array_id !== 'string') return attempt
+  const path = join(arrays, attempt.array_id, attempt.sandbox)
+  return { ...attempt, sandbox: existsSync(path) ? path : null }
 }
 
 /** Counts of the tables with the verdicts that only record files have yet: those jobs count as queued or running there. */

@@ -62,6 +62,10 @@ export interface TryReport {
 export interface JobReport {
   readonly job: JsonRow
   readonly inputs: readonly JsonRow[]
+  /**
+   * Each with `outputs`, what that try made: path, size_bytes, digest, and whether it is `published`, what `results` has. Null when its
+   * record was cleaned away.
+   */
   readonly attempts: readonly JsonRow[]
   readonly results: readonly JsonRow[]
   readonly requests: readonly JsonRow[]

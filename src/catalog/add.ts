@@ -37,7 +37,7 @@ export interface AddReport {
   readonly rejected: number
   /** Path of rejects.ndjson, when something was rejected. */
   readonly rejectsFile?: string
-  readonly files: readonly { readonly path: string; readonly jobs: number; readonly seconds: number }[]
+  readonly files: readonly { readonly path: string; readonly jobs: number; readonly elapsedSec: number }[]
   readonly firstRejects: readonly Reject[]
 }
 
@@ -59,12 +59,12 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
   })
   await adding.open()
   try {
-    const seconds: number[] = []
+    const elapsed: number[] = []
     for (const name of paths) {
       const started = clock.ticks()
       current = name
       await readJobFile(adding, name, options.defaults ?? NO_DEFAULTS)
-      seconds.push((clock.ticks() - started) / 1000)
+      elapsed.push((clock.ticks() - started) / 1000)
     }
     await adding.numberLines()
     const counts = await adding.countByFile()
@@ -77,7 +77,7 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
       ...merged,
       rejected: rejected.count,
       ...(rejected.path === undefined ? {} : { rejectsFile: rejected.path }),
-      files: paths.map((path, at) => ({ path, jobs: counts[at] ?? 0, seconds: seconds[at] ?? 0 })),
+      files: paths.map((path, at) => ({ path, jobs: counts[at] ?? 0, elapsedSec: elapsed[at] ?? 0 })),
       firstRejects: rejected.first,
     }
   } finally {

@@ -182,4 +182,17 @@ export class Adding {
 }
 
 /** Temporary tables of an add, without `add_`. */
-const TABLES = ['names', 'gone', 'blanks', 'before', 'outputs', 'urls', 'clashes', 'rejects', 'faults', 'keys']
+const TABLES = [
+  'names',
+  'gone',
+  'blanks',
+  'before',
+  'outputs',
+  'tops',
+  'nested',
+  'urls',
+  'clashes',
+  'rejects',
+  'faults',
+  'keys',
+]

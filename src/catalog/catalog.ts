@@ -5,4 +5,4 @@ export { type Action, type Request, type RequestDone, request } from './request.
 export type { JobDefaults } from './resolve.ts'
 export { type ListOptions, listJobs, type Selected, type Selection, selectionSql } from './selection.ts'
 export { countStates, type StateCounts, stateFacts, type Upcoming } from './state-counts.ts'
-export { openViews, VIEW_NAMES } from './views.ts'
+export { type Live, openViews, VIEW_NAMES } from './views.ts'

@@ -1,21 +1,9 @@
 import { FloeError } from '../model/errors.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import type { Adding } from './adding.ts'
+import { LEVEL, rejectNestedInCatalog, rejectNestedOutputs } from './nested-outputs.ts'
 import { isGlob } from './paths.ts'
-
-/** Rounds of a search that ends by itself; each settles at least one row for good. */
-const ROUNDS = 10_000
-
-/** SQL that finds rows: row, value, reason, hint. They are rejected; returns how many. */
-async function reject({ sql }: Adding, found: string): Promise<number> {
-  await sql.run(`CREATE OR REPLACE TEMP TABLE add_clashes AS ${found}`)
-  const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_clashes')
-  if (counted!.n === 0) return 0
-  await sql.run(`INSERT INTO add_faults SELECT r.file, r.line, r.job_id, left(c.value, 200), c.reason, c.hint
-    FROM add_clashes c JOIN add_lined r USING (row)`)
-  await sql.run('INSERT INTO add_gone SELECT row FROM add_clashes')
-  return counted!.n
-}
+import { PATH, ROUNDS, reject } from './reject-rows.ts'
 
 /** Of rows with one id all but the first are rejected; also ids that share a key, which nobody has ever seen. */
 export async function rejectDuplicates(adding: Adding): Promise<void> {
@@ -33,17 +21,19 @@ export async function rejectDuplicates(adding: Adding): Promise<void> {
   )
 }
 
-/** Compared as text: a glob clashes with the same glob; a directory with or without its slash is the same. */
-const PATH = "rtrim(output.path, '/')"
-
-/** Of rows that write one output the first is kept. */
+/** Of rows that write one output, or of which one writes below an output of the other, the first is kept. */
 export async function rejectSharedOutputs(adding: Adding): Promise<void> {
+  const [counted] = await adding.sql.rows<{ differ: boolean; level: boolean }>(
+    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS differ, ${LEVEL} AS level
+     FROM (SELECT unnest(outputs) AS output FROM add_lined WHERE problem = 0)`,
+  )
+  if (!counted!.differ) await rejectSameOutputs(adding)
+  if (!counted!.level) await rejectNestedOutputs(adding)
+}
+
+async function rejectSameOutputs(adding: Adding): Promise<void> {
   const { sql } = adding
   const outputs = '(SELECT file, line, row, job_id, source, unnest(outputs) AS output FROM add_lined WHERE problem = 0)'
-  const [counted] = await sql.rows<{ same: boolean }>(
-    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS same FROM (SELECT unnest(outputs) AS output FROM add_lined WHERE problem = 0)`,
-  )
-  if (counted!.same) return
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_outputs AS
     SELECT row, job_id, source, ${PATH} AS path, rank() OVER (ORDER BY file, line, row) AS place FROM ${outputs}
     WHERE ${PATH} IN (SELECT ${PATH} FROM ${outputs} GROUP BY 1 HAVING count(*) > 1)`)
@@ -66,6 +56,12 @@ export async function rejectSharedOutputs(adding: Adding): Promise<void> {
 
 /** What `rejectAgainstCatalog` needs to know: `add_jobs`, the jobs table, and `add_before`, the rows that are there already. */
 export async function rejectAgainstCatalog(adding: Adding): Promise<void> {
+  // A rejected job keeps its old outputs in the catalog: others may clash with those.
+  do await rejectSameInCatalog(adding)
+  while ((await rejectNestedInCatalog(adding)) > 0)
+}
+
+async function rejectSameInCatalog(adding: Adding): Promise<void> {
   await reject(
     adding,
     `SELECT r.row, r.job_id AS value, 'its key is that of job ' || j.job_id AS reason, 'give it another id' AS hint

@@ -1,13 +1,13 @@
 import { FloeError } from '../model/errors.ts'
 import type { Row, Sql, Statement, Tables } from '../ports/tables/tables.ts'
-import { openViews } from './views.ts'
+import { type Live, openViews } from './views.ts'
 import { hasParameter, parseSelects, sqlInvalid } from './where.ts'
 
 export interface QueryOptions {
   /** Makes more views, such as `merged` with labels; called only when the text speaks of `merged`. */
   readonly prepare?: (inside: Pick<Tables, 'sql' | 'view'>) => Promise<unknown>
-  /** Jobs that are running, by the record files of live arrays. */
-  readonly running?: readonly { readonly job_key: number | bigint; readonly revision: number }[]
+  /** What record files of live arrays say and the tables do not have yet. */
+  readonly live?: Live
 }
 
 export interface QueryAnswer {
@@ -23,15 +23,8 @@ export interface QueryAnswer {
  */
 export async function queryReadOnly(tables: Tables, sql: string, options: QueryOptions = {}): Promise<QueryAnswer> {
   const fenced = await tables.fence(async (inside) => {
-    await openViews(inside)
+    await openViews(inside, options.live)
     if (options.prepare && /merged/i.test(sql)) await options.prepare(inside)
-    if (options.running) {
-      const columns = [
-        { name: 'job_key', type: 'BIGINT' },
-        { name: 'revision', type: 'INTEGER' },
-      ]
-      await inside.sql.load('live_jobs', columns, [options.running])
-    }
   })
   try {
     await checkReadOnly(fenced.sql, sql)

@@ -3,7 +3,7 @@ import type { JobState } from '../model/verdict.ts'
 import { quoteText, type Snapshot, type Tables } from '../ports/tables/tables.ts'
 import { type Selection, selectionSql } from './selection.ts'
 import { stateFacts } from './state-counts.ts'
-import { openViews } from './views.ts'
+import { type Live, openViews } from './views.ts'
 import { whereInvalid } from './where.ts'
 
 export type Action = 'hold' | 'release' | 'cancel' | 'retry' | 'remove'
@@ -14,6 +14,13 @@ export interface Request {
   /** user@host */
   readonly who: string
   readonly why?: string | null
+}
+
+interface Given {
+  readonly nowMs: number
+  readonly uuid: string
+  /** What record files say and the tables do not have yet. */
+  readonly live?: Live
 }
 
 export interface RequestDone {
@@ -43,11 +50,7 @@ const TRIES = 20
  * Throws NOTHING_SELECTED, with nothing written, when a job is named that is not there or no job fits. Repeats itself when another process
  * changed the tables meanwhile.
  */
-export async function request(
-  tables: Tables,
-  asked: Request,
-  given: { nowMs: number; uuid: string },
-): Promise<RequestDone> {
+export async function request(tables: Tables, asked: Request, given: Given): Promise<RequestDone> {
   for (let tries = 1; ; tries++) {
     try {
       return await requestOnce(tables, asked, given)
@@ -57,12 +60,8 @@ export async function request(
   }
 }
 
-async function requestOnce(
-  tables: Tables,
-  asked: Request,
-  given: { nowMs: number; uuid: string },
-): Promise<RequestDone> {
-  const snapshots = await openViews(tables)
+async function requestOnce(tables: Tables, asked: Request, given: Given): Promise<RequestDone> {
+  const snapshots = await openViews(tables, given.live)
   const skipped = await select(tables, asked)
   const [chosen] = await tables.sql.rows<{ n: number; live: number }>(
     'SELECT count(*)::INTEGER AS n, count(*) FILTER (is_live)::INTEGER AS live FROM asked_jobs',

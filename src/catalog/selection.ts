@@ -2,7 +2,7 @@ import { FloeError } from '../model/errors.ts'
 import { JOB_STATES, type JobState } from '../model/verdict.ts'
 import { quoteName, quoteText, type Row, type Tables } from '../ports/tables/tables.ts'
 import { candidates } from './job-states.ts'
-import { jobsView, MISSING, openViews, STATE_SOURCES } from './views.ts'
+import { jobsView, type Live, MISSING, openViews, STATE_SOURCES } from './views.ts'
 import { checkWhere, whereInvalid } from './where.ts'
 
 /** Which jobs a command speaks of. What is given holds together: names and state and where. */
@@ -59,6 +59,8 @@ function checkState(state: string): string {
 export interface ListOptions extends Selection {
   readonly limit?: number
   readonly offset?: number
+  /** What record files say and the tables do not have yet. */
+  readonly live?: Live
   /** Columns of view `jobs` in their order; a short list by default, `['*']` for all. */
   readonly columns?: readonly string[]
 }
@@ -81,7 +83,7 @@ const SHORT = [
 /** Jobs by name, in chunks. A page costs the states of all jobs and the columns of its own rows. */
 export async function* listJobs(tables: Tables, options: ListOptions = {}): AsyncIterable<Row[]> {
   const { sql } = tables
-  await openViews(tables)
+  await openViews(tables, options.live)
   const { from, where } = await selectionSql(tables, options)
   const columns = (options.columns ?? SHORT).map((name) => (name === '*' ? name : quoteName(name)))
   const page = `LIMIT ${rowCount(options.limit, 'ALL')} OFFSET ${rowCount(options.offset, '0')}`

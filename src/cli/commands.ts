@@ -2,6 +2,7 @@ import type { AnyCommand } from './command.ts'
 import { add } from './commands/add.ts'
 import { clean } from './commands/clean.ts'
 import { completion } from './commands/completion.ts'
+import { doctor } from './commands/doctor.ts'
 import { init } from './commands/init.ts'
 import { jobs } from './commands/jobs.ts'
 import { logs } from './commands/logs.ts'
@@ -11,6 +12,7 @@ import { cancel, hold, release, remove, retry } from './commands/requests.ts'
 import { results } from './commands/results.ts'
 import { run } from './commands/run.ts'
 import { show } from './commands/show.ts'
+import { sites } from './commands/sites.ts'
 import { status } from './commands/status.ts'
 import { tryOne } from './commands/try.ts'
 
@@ -32,6 +34,8 @@ export const commands: readonly AnyCommand[] = [
   release,
   results,
   query,
+  sites,
+  doctor,
   clean,
   completion,
 ]

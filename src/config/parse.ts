@@ -1,9 +1,11 @@
+import { basename } from 'node:path'
 import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import type * as z from 'zod'
 import { FloeError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { nearest } from '../model/nearest.ts'
 import { configSchema, type ParsedConfig } from './schema.ts'
+import { type ParsedSites, sitesSchema } from './sites-schema.ts'
 
 /** One thing wrong in floe.yaml. */
 interface Fault {
@@ -17,17 +19,24 @@ type Document = ReturnType<typeof parseDocument>
 const FAULTS_SHOWN = 5
 
 /** Text of floe.yaml to options with defaults. Throws CONFIG_INVALID that names every fault with its line. */
-export function parseConfig(text: string, path: string): ParsedConfig {
+export const parseConfig = (text: string, path: string): ParsedConfig => parse(text, path, configSchema)
+
+/** The same for sites.yaml. */
+export const parseSites = (text: string, path: string): ParsedSites => parse(text, path, sitesSchema)
+
+function parse<T>(text: string, path: string, schema: z.ZodType<T>): T {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const broken = document.errors.map(({ message, pos }) => ({ line: lines.linePos(pos[0]).line, key: '', message }))
   if (broken.length > 0) throw invalid(path, broken)
   const given = toPlain(document, path) ?? {}
-  const result = configSchema.safeParse(given)
+  const result = schema.safeParse(given)
   if (result.success) return result.data
   throw invalid(
     path,
-    result.error.issues.flatMap((issue) => faultsOf(issue, document, (offset) => lines.linePos(offset).line)),
+    result.error.issues.flatMap((issue) =>
+      faultsOf(issue, { document, schema, lineAt: (offset) => lines.linePos(offset).line }),
+    ),
   )
 }
 
@@ -43,18 +52,25 @@ function invalid(path: string, faults: readonly Fault[]): FloeError {
   const shown = faults.slice(0, FAULTS_SHOWN).map(({ line, message }) => `${path}:${line}: ${message}`)
   const more = faults.length > FAULTS_SHOWN ? [`and ${faults.length - FAULTS_SHOWN} more`] : []
   return new FloeError('CONFIG_INVALID', [...shown, ...more].join('\n'), {
-    hint: 'Correct floe.yaml; docs/config.md lists every option.',
+    hint: `Correct ${basename(path)}; docs/config.md lists every option.`,
     details: { file: path, faults: faults as unknown as Json },
   })
 }
 
-function faultsOf(issue: z.core.$ZodIssue, document: Document, lineAt: (offset: number) => number): Fault[] {
+interface Place {
+  readonly document: Document
+  readonly schema: unknown
+  readonly lineAt: (offset: number) => number
+}
+
+function faultsOf(issue: z.core.$ZodIssue, { document, schema, lineAt }: Place): Fault[] {
   const path = issue.path.map(String)
   const where = path.join('.')
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
-      const meant = nearest(key, keysAt(path))
-      const hint = meant === undefined ? `known here: ${keysAt(path).join(', ')}` : `did you mean \`${meant}\`?`
+      const known = keysAt(schema, path)
+      const meant = nearest(key, known)
+      const hint = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean \`${meant}\`?`
       return {
         line: lineAt(keyOffset(document, path, key)),
         key: [...path, key].join('.'),
@@ -62,8 +78,31 @@ function faultsOf(issue: z.core.$ZodIssue, document: Document, lineAt: (offset: 
       }
     })
   }
-  const offset = (document.getIn(issue.path as string[], true) as Node | undefined)?.range?.[0]
-  return [{ line: lineAt(offset ?? 0), key: where, message: where ? `${where} ${says(issue)}` : `it ${says(issue)}` }]
+  const branch = issue.code === 'invalid_union' ? innerIssues(issue) : undefined
+  if (branch) return branch.flatMap((inner) => faultsOf(inner, { document, schema, lineAt }))
+  const node = document.getIn(issue.path, true) as Node | undefined
+  const words = node === undefined && issue.code === 'invalid_type' && where !== '' ? 'is missing' : says(issue)
+  return [
+    {
+      line: lineAt(node?.range?.[0] ?? nearestOffset(document, path)),
+      key: where,
+      message: `${where || 'it'} ${words}`,
+    },
+  ]
+}
+
+/** Of a choice between text and a mapping: what is wrong in the mapping, when one was given. */
+function innerIssues(issue: z.core.$ZodIssue & { code: 'invalid_union' }): z.core.$ZodIssue[] | undefined {
+  const inside = issue.errors.find((issues) =>
+    issues.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+  )
+  return inside?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
+}
+
+/** Of what is missing: the key that it would stand under. */
+function nearestOffset(document: Document, path: readonly string[]): number {
+  const [above, key] = [path.slice(0, -2), path.at(-2)]
+  return key === undefined ? 0 : keyOffset(document, above, key)
 }
 
 /** Offset of a key in a mapping of the document. */
@@ -75,15 +114,31 @@ function keyOffset(document: Document, path: readonly string[], key: string): nu
 }
 
 /** Names of the options at a place of the schema. */
-function keysAt(path: readonly string[]): string[] {
-  let schema: unknown = configSchema
-  for (const name of path) schema = shapeOf(schema)?.[name]
+function keysAt(whole: unknown, path: readonly string[]): string[] {
+  let schema: unknown = whole
+  for (const name of path) schema = shapeOf(schema)?.[name] ?? valuesOf(schema)
   return Object.keys(shapeOf(schema) ?? {})
 }
 
+/** What every value of a mapping with free names is. */
+function valuesOf(schema: unknown): unknown {
+  let inner = schema as { def?: { innerType?: unknown; valueType?: unknown } } | undefined
+  while (inner && !inner.def?.valueType) inner = inner.def?.innerType as typeof inner
+  return inner?.def?.valueType
+}
+
+interface Shaped {
+  readonly shape?: Record<string, unknown>
+  readonly def?: { readonly innerType?: unknown; readonly options?: readonly unknown[] }
+}
+
+/** Keys of a mapping; of a choice, those of the mapping in it. */
 function shapeOf(schema: unknown): Record<string, unknown> | undefined {
-  let inner = schema as { shape?: Record<string, unknown>; def?: { innerType?: unknown } } | undefined
-  while (inner && !inner.shape) inner = inner.def?.innerType as typeof inner
+  let inner = schema as Shaped | undefined
+  while (inner && !inner.shape) {
+    inner = (inner.def?.options?.find((option) => shapeOf(option) !== undefined) ??
+      inner.def?.innerType) as typeof inner
+  }
   return inner?.shape
 }
 

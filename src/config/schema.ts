@@ -10,22 +10,23 @@ import { FAILURE_CLASSES, type FailureClass } from '../model/verdict.ts'
 const BYTES = 'a size such as 512MB, 2GB or 1.5GiB'
 const DURATION = 'a duration such as 90s, 10m, 1h30m or 2-12:00:00'
 
-const bytes = z.union([z.string(), z.number()]).transform((given, context) => {
+export const bytes = z.union([z.string(), z.number()]).transform((given, context) => {
   const size = parseBytes(given)
   if (size === undefined) context.addIssue({ code: 'custom', message: `must be ${BYTES}` })
   return size ?? z.NEVER
 })
 
-const seconds = z.union([z.string(), z.number()]).transform((given, context) => {
+export const seconds = z.union([z.string(), z.number()]).transform((given, context) => {
   const duration = parseSeconds(given)
   if (duration === undefined) context.addIssue({ code: 'custom', message: `must be ${DURATION}` })
   return duration ?? z.NEVER
 })
 
-const count = (min: number) => z.number().int().min(min)
+export const count = (min: number) => z.number().int().min(min)
 /** YAML reads `1982` and `true` as a number and a boolean; as a value of an environment or label they are text. */
 const words = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String))
-const text = (description: string, unit?: string) => (unit === undefined ? { description } : { description, unit })
+export const text = (description: string, unit?: string) =>
+  unit === undefined ? { description } : { description, unit }
 
 const resources = z
   .strictObject({

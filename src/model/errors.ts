@@ -22,7 +22,7 @@ export const CODES = {
   JOB_FILE_INVALID: code(2, 400, 'Correct the file at the line named above and add it again.'),
   SQL_INVALID: code(2, 400, 'Correct the SQL; `floe query "describe jobs"` shows the columns.'),
   NOT_SUPPORTED: code(2, 501, 'Take this key out of the job for now.'),
-  SITE_UNKNOWN: code(2, 404, 'This machine is the site `local`; clusters are not there yet.'),
+  SITE_UNKNOWN: code(2, 404, '`floe sites` lists what ~/.config/floe/sites.yaml names; `local` is this machine.'),
   EXECUTABLE_INVALID: code(2, 400, 'Name a program that exists and may be run, or correct PATH.'),
   RESULTS_STALE: code(2, 409, '`floe run --rerun` runs them again; `floe run --keep` keeps the results as they are.'),
   CAMPAIGN_COPIED: code(
@@ -38,6 +38,7 @@ export const CODES = {
   CAMPAIGN_MISSING: code(10, 404, '`floe init DIR` makes a campaign; `-C DIR` names one.'),
   RUN_LOCKED: code(11, 409, 'Wait for the other run to end, or stop it there.', true),
   SITE_UNREACHABLE: code(12, 502, 'Check the connection to the site and run again; nothing is lost.', true),
+  SITE_FULL: code(12, 503, 'Wait until tasks have ended and run again; nothing is lost.', true),
   SUBMIT_REFUSED: code(
     2,
     502,

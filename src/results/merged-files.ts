@@ -26,6 +26,7 @@ export interface Output {
 export interface Todo extends Row {
   readonly no: number
   readonly output: string
+  readonly site: string | null
   readonly path: string
   readonly is_pack: boolean
   readonly offset_bytes: number | null

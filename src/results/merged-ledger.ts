@@ -6,11 +6,11 @@ import type { ContentType } from './merged-types.ts'
 
 /*
  * Ledger, a cache: .floe/merged/<origin>/NNNNNN.parquet, outputs that were read and gave no rows, so that they are not read again: one row
- * an output, or one a column that does not fit. `kind` is `empty`, `types` or `unreadable`; `passing` (the file may come back) is never
+ * an output and content, or one a column that does not fit. `kind` is `empty`, `types` or `unreadable`; `passing` (the file may come back) is never
  * written. `origin` names the merged table that they speak of; ledgers of others are deleted.
  */
 const SHAPE =
-  'job_digest VARCHAR, output VARCHAR, kind VARCHAR, reason VARCHAR, column_name VARCHAR, found VARCHAR, wanted VARCHAR'
+  'job_digest VARCHAR, output VARCHAR, digest VARCHAR, kind VARCHAR, reason VARCHAR, column_name VARCHAR, found VARCHAR, wanted VARCHAR'
 
 const NAMED_MAX = 50
 
@@ -38,7 +38,7 @@ export interface LeftOut {
 
 /** Of the outputs in `_merge_latest`. */
 export async function readLeftOut(sql: Sql): Promise<LeftOut> {
-  const known = `(SELECT * FROM (SELECT * FROM _merge_ledger UNION ALL SELECT * FROM _merge_ledger_new) SEMI JOIN _merge_latest USING (job_digest, output) WHERE kind <> 'empty')`
+  const known = `(SELECT * FROM (SELECT * FROM _merge_ledger UNION ALL SELECT * FROM _merge_ledger_new) SEMI JOIN _merge_latest USING (job_digest, output, digest) WHERE kind <> 'empty')`
   const [count] = await sql.rows<{ n: number }>(`SELECT count(DISTINCT output) AS n FROM ${known}`)
   if (count!.n === 0) return { skipped: 0, conflicts: [], unreadable: [] }
   return {

@@ -22,9 +22,22 @@ export interface MergeOptions {
   readonly filesMax?: number
   /** Bytes of outputs committed at a time. */
   readonly bytesMax?: number
+  /** Brings outputs that lie at other sites into a folder of this machine. Absent: all lie here. */
+  readonly bring?: BringOutputs
   /** Throws to stop a commit just before it becomes visible. */
   readonly guard?: () => Promise<void>
 }
+
+/** A file as `results` names it. */
+export interface FarFile {
+  readonly site: string
+  readonly path: string
+  /** Of a whole file that is one output. */
+  readonly digest?: string
+}
+
+/** Answers where each file that is not of this machine lies now, by its path; what is not there any more is left out. */
+export type BringOutputs = (files: readonly FarFile[], folder: string) => Promise<ReadonlyMap<string, string>>
 
 export interface Merged extends LeftOut {
   /** Outputs and rows that this call added. */
@@ -141,11 +154,11 @@ class Merge {
         : 'ANTI JOIN (SELECT job_digest, output FROM _merge_content WHERE output_row = 0) m USING (job_digest, output)'
     const isTable = `regexp_matches(lower(output), ${quoteText(TABULAR)}) AND coalesce(url, pack) IS NOT NULL AND digest IS NOT NULL AND size_bytes IS NOT NULL`
     await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_new AS
-      SELECT job_digest, output FROM (SELECT job_digest, output FROM _merge_results WHERE ${isTable})
-      ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output)`)
+      SELECT job_digest, output FROM (SELECT job_digest, output, digest FROM _merge_results WHERE ${isTable})
+      ${merged} ANTI JOIN _merge_ledger l USING (job_digest, output, digest)`)
     const newest = 'row(coalesce(published_at, make_timestamptz(0)), revision)'
     const result =
-      '{job_digest: job_digest, path: coalesce(url, pack), is_pack: url IS NULL, offset_bytes: offset_bytes, size_bytes: size_bytes, digest: digest}'
+      '{job_digest: job_digest, site: site, path: coalesce(url, pack), is_pack: url IS NULL, offset_bytes: offset_bytes, size_bytes: size_bytes, digest: digest}'
     await sql.run(`CREATE OR REPLACE TEMP TABLE _merge_latest AS
       SELECT output, r.* FROM (
         SELECT output, arg_max(${result}, ${newest}) AS r FROM _merge_results
@@ -162,18 +175,18 @@ class Merge {
     if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'stopped while outputs were being merged')
     const { sql } = this.#tables
     const rows = await sql.rows<Todo>(
-      `SELECT no, output, path, is_pack, offset_bytes, size_bytes, digest FROM _merge_todo WHERE no > ${after} ORDER BY no LIMIT ${this.#options.filesMax ?? FILES_MAX}`,
+      `SELECT no, output, site, path, is_pack, offset_bytes, size_bytes, digest FROM _merge_todo WHERE no > ${after} ORDER BY no LIMIT ${this.#options.filesMax ?? FILES_MAX}`,
     )
-    const { outputs: packs } = campaignPaths(this.#options.root)
-    const outputs: Output[] = []
+    const chosen: Todo[] = []
     let bytes = 0
     for (const row of rows) {
-      if (outputs.length > 0 && bytes + row.size_bytes > CHUNK_BYTES) break
+      if (chosen.length > 0 && bytes + row.size_bytes > CHUNK_BYTES) break
       bytes += row.size_bytes
-      outputs.push(outputOf(row, packs))
+      chosen.push(row)
     }
     const folder = join(this.#folder, String(this.#chunks))
     mkdirSync(folder, { mode: 0o700, recursive: true })
+    const outputs = await this.#here(chosen, folder)
     const table = `_merge_typed_${this.#chunks++}`
     const mayWiden = (column: ContentColumn) => this.#mayWiden(column)
     this.#pending.push(await readChunk({ sql, folder, outputs, columns: this.#columns, mayWiden, table }))
@@ -187,6 +200,16 @@ class Merge {
     return range.to
   }
 
+  async #here(rows: readonly Todo[], folder: string): Promise<Output[]> {
+    const { root, bring } = this.#options
+    const { outputs: packs } = campaignPaths(root)
+    const far = rows
+      .filter(({ site }) => site !== null && site !== 'local')
+      .map(({ site, path, is_pack, digest }) => ({ site: site!, path, ...(!is_pack && { digest }) }))
+    const brought = far.length > 0 && bring ? await bring(far, folder) : undefined
+    return rows.map((row) => outputOf({ ...row, path: brought?.get(row.path) ?? row.path }, packs))
+  }
+
   /** Counts what a chunk brought, and puts down what gave no rows. */
   async #account(table: string, { from, to }: { from: number; to: number }): Promise<void> {
     const { sql } = this.#tables
@@ -197,7 +220,7 @@ class Merge {
     this.#outputs += counts!.outputs
     this.#pendingRows += counts!.rows
     await sql.run(`INSERT INTO _merge_ledger_new
-      SELECT t.job_digest, t.output, CASE WHEN l.no IS NULL THEN 'empty' WHEN NOT l.is_lasting THEN 'passing' WHEN l.reason IS NULL THEN 'types' ELSE 'unreadable' END, l.reason, l.column_name, l.found, l.wanted
+      SELECT t.job_digest, t.output, t.digest, CASE WHEN l.no IS NULL THEN 'empty' WHEN NOT l.is_lasting THEN 'passing' WHEN l.reason IS NULL THEN 'types' ELSE 'unreadable' END, l.reason, l.column_name, l.found, l.wanted
       FROM _merge_todo t LEFT JOIN ${LEFT} l USING (no) ANTI JOIN (SELECT job_digest, output FROM ${table} WHERE output_row = 0) m USING (job_digest, output)
       WHERE t.no BETWEEN ${from} AND ${to}`)
   }

@@ -2,13 +2,12 @@ import { jobKeySql } from '../model/job-key.ts'
 import type { Json } from '../model/json.ts'
 import { TABLES } from '../model/tables.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
+import { publishResults } from './publish-results.ts'
 
 /** Rows to publish, made by `attemptRow` and `resultRows`. */
 export interface Publication {
   readonly attempts: readonly Row[]
   readonly results: readonly Row[]
-  /** True for the first publication after a start: results of a publication that stopped between its two commits are recognised. */
-  readonly resumed: boolean
   /** Facts for the commit of attempts, asked for when views `attempts` and the temporary table `new_attempts` stand. */
   readonly facts: () => Promise<Readonly<Record<string, Json>>>
   readonly guard: () => Promise<void>
@@ -16,22 +15,12 @@ export interface Publication {
 
 /**
  * Publishes verdicts: results first, then attempts, so that whoever reads "succeeded" finds the result. Stopped between the two, the
- * record lines are read again and the results that are there already are left out.
+ * record lines are read again and change nothing in results.
  */
-export async function publish(
-  tables: Tables,
-  { attempts, results, resumed, facts, guard }: Publication,
-): Promise<void> {
+export async function publish(tables: Tables, { attempts, results, facts, guard }: Publication): Promise<void> {
   if (attempts.length === 0) return
   await load(tables, 'new_results', 'results', results)
-  if (results.length > 0) {
-    if (resumed) await tables.view('results')
-    const fresh = resumed
-      ? 'select * from new_results n anti join results r on r.job_id = n.job_id and r.revision = n.revision and r.output = n.output and r.job_digest = n.job_digest and r.published_at >= now() - interval 30 days'
-      : 'select * from new_results'
-    const [count] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from (${fresh})`)
-    if (count!.n > 0) await tables.commit('results', { operation: 'publish results', select: fresh, guard })
-  }
+  if (results.length > 0) await publishResults(tables, guard)
   await load(tables, 'new_attempts', 'attempts', attempts)
   await tables.commit('attempts', {
     operation: 'publish attempts',

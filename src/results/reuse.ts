@@ -11,12 +11,15 @@ export interface Question {
   readonly jobDigest: string
   readonly try: number
   readonly outputs: readonly string[]
+  readonly hasInputs: boolean
 }
 
 /** Where earlier results are looked for: this campaign, and those named in `reuse:`. */
 export interface Source {
   readonly name: string
   readonly tables: Tables
+  /** The campaign that asks. */
+  readonly isOwn: boolean
 }
 
 export interface Answer {
@@ -36,15 +39,21 @@ interface Held extends Row {
   readonly place: number
 }
 
+/** Results of one job, whole. */
+type HeldJob = readonly Held[]
+
 /**
  * Answers jobs from results of equal jobs and publishes the outputs under the names that the jobs gave, by link. A result whose files are
- * gone, or no longer what was published, answers nothing: another revision of its job may have written the same path since. Costs one
- * semi-join on job digests a source, and one reading of each file.
+ * gone, or no longer what was published, answers nothing: another revision of its job may have written the same path since.
+ *
+ * Jobs without inputs that differ in the names of their outputs alone are draws of one simulation, not one piece of work: a result answers
+ * the job that has its output names, and of another campaign one more at most. `used` are the answers (`from`) that were given before.
+ * Costs one semi-join on job digests a source, and one reading of each file.
  */
 export async function answerFromResults(
   questions: readonly Question[],
   sources: readonly Source[],
-  { outputsRoot, nowUs }: { outputsRoot: string; nowUs: number },
+  { outputsRoot, nowUs, used }: { outputsRoot: string; nowUs: number; used: ReadonlySet<string> },
 ): Promise<Answer[]> {
   const open = new Map<string, Question[]>()
   for (const question of questions) {
@@ -56,11 +65,17 @@ export async function answerFromResults(
   const answers: Answer[] = []
   for (const source of sources) {
     if (open.size === 0) break
-    for (const [digest, held] of await heldResults(source.tables, [...open.keys()])) {
-      const asked = open.get(digest)!
-      if (asked[0]!.outputs.length !== held.length || !(await areAsPublished(held))) continue
-      open.delete(digest)
-      for (const question of asked) answers.push(answer(question, held, source.name))
+    for (const [digest, jobs] of await heldResults(source, open, used)) {
+      const left: Question[] = []
+      const whole = new Map<HeldJob, boolean>()
+      for (const [question, held] of match(open.get(digest)!, jobs, { source, used })) {
+        const fits = held !== undefined && question.outputs.length === held.length
+        if (fits && !whole.has(held)) whole.set(held, await areAsPublished(held))
+        if (fits && whole.get(held)) answers.push(answer(question, held, source.name))
+        else left.push(question)
+      }
+      if (left.length > 0) open.set(digest, left)
+      else open.delete(digest)
     }
   }
   return answers
@@ -72,7 +87,7 @@ export async function answerFromResults(
       placeFile(from.url, join(outputsRoot, path))
       return { path, size_bytes: Number(from.size_bytes), digest: from.digest }
     })
-    const from = `${campaign}: ${held[0]!.job_id}`
+    const from = nameOf(campaign, held)
     return {
       question,
       from,
@@ -104,34 +119,89 @@ export async function answerFromResults(
   }
 }
 
-async function heldResults(tables: Tables, digests: readonly string[]): Promise<Map<string, Held[]>> {
-  const held = new Map<string, Held[]>()
+const nameOf = (campaign: string, held: HeldJob): string => `${campaign}: ${held[0]!.job_id}`
+
+/** Which result is to answer each of these questions of one digest. */
+function match(
+  questions: readonly Question[],
+  jobs: readonly HeldJob[],
+  { source, used }: { source: Source; used: ReadonlySet<string> },
+): [Question, HeldJob | undefined][] {
+  if (questions[0]!.hasInputs) return questions.map((question) => [question, jobs[0]])
+  const named = new Map(jobs.map((held) => [held[0]!.output, held]))
+  const byName = questions.map(({ outputs }): HeldJob | undefined => {
+    const held = outputs.map((path) => named.get(path)).find(Boolean)
+    return held?.every(({ output }) => outputs.includes(output)) ? held : undefined
+  })
+  const free = source.isOwn ? [] : jobs.filter((held) => !byName.includes(held) && !used.has(nameOf(source.name, held)))
+  return questions.map((question, i) => [question, byName[i] ?? free.shift()])
+}
+
+/**
+ * By job digest, the results of each job, newest first; where there are inputs only those of the newest job, else those that may be wanted.
+ */
+async function heldResults(
+  { tables, isOwn }: Source,
+  open: ReadonlyMap<string, readonly Question[]>,
+  used: ReadonlySet<string>,
+): Promise<Map<string, HeldJob[]>> {
   const results = await tables.view('results')
-  if (results.parts.length === 0) return held
+  if (results.parts.length === 0) return new Map()
   await tables.view('jobs', undefined, 'jobs_rows')
-  const { sql } = tables
-  await sql.run('drop table if exists asked_digests')
-  await sql.load(
-    'asked_digests',
-    [{ name: 'job_digest', type: 'VARCHAR' }],
-    [digests.map((job_digest) => ({ job_digest }))],
-  )
-  const rows = await sql.rows<Held>(
+  await loadAsked(tables, open)
+  const named = 'exists (from asked_outputs o where o.job_digest = r.job_digest and o.output = r.output)'
+  const rows = await tables.sql.rows<Held>(
     `with same as (
-       select r.*, row_number() over (partition by r.job_digest, r.output order by r.published_at desc) as newest,
-         first_value(r.job_key) over (partition by r.job_digest order by r.published_at desc, r.job_key) as chosen
-       from results r semi join asked_digests using (job_digest) where r.url is not null)
+       select r.*, a.has_inputs, a.questions, ${named} as is_named,
+         row_number() over (partition by r.job_digest, r.output order by r.published_at desc) as newest,
+         max(r.published_at) over (partition by r.job_digest, r.job_key) as job_published_at
+       from results r join asked_digests a using (job_digest)
+       where r.url is not null and (a.has_inputs or ${isOwn ? named : 'true'})),
+     ranked as (
+       select *, dense_rank() over (partition by job_digest order by job_published_at desc, job_key) as nth from same where newest = 1)
      select s.job_digest, s.job_id, s.output, s.url, s.size_bytes, s.digest,
        coalesce(list_position(list_transform(j.outputs, lambda o: o.path), s.output), 0) as place
-     from same s left join jobs_rows j on j.job_key = s.job_key
-     where s.newest = 1 and s.job_key = s.chosen order by s.job_digest, place`,
+     from ranked s left join jobs_rows j on j.job_key = s.job_key
+     where s.nth = 1 or (not s.has_inputs and (s.is_named or s.nth <= s.questions + ${used.size}))
+     order by s.job_digest, s.nth, place`,
   )
+  const held = new Map<string, Held[][]>()
   for (const row of rows) {
-    const same = held.get(row.job_digest)
-    if (same) same.push(row)
-    else held.set(row.job_digest, [row])
+    const jobs = held.get(row.job_digest) ?? []
+    held.set(row.job_digest, jobs)
+    const last = jobs.at(-1)
+    if (last?.[0]?.job_id === row.job_id) last.push(row)
+    else jobs.push([row])
   }
   return held
+}
+
+/** The questions as temporary tables: digests, and the outputs wanted of jobs without inputs. */
+async function loadAsked({ sql }: Tables, open: ReadonlyMap<string, readonly Question[]>): Promise<void> {
+  await sql.load(
+    'asked_digests',
+    [
+      { name: 'job_digest', type: 'VARCHAR' },
+      { name: 'has_inputs', type: 'BOOLEAN' },
+      { name: 'questions', type: 'BIGINT' },
+    ],
+    [
+      [...open].map(([job_digest, asked]) => ({
+        job_digest,
+        has_inputs: asked[0]!.hasInputs,
+        questions: asked.length,
+      })),
+    ],
+  )
+  const draws = [...open.values()].flat().filter(({ hasInputs }) => !hasInputs)
+  await sql.load(
+    'asked_outputs',
+    [
+      { name: 'job_digest', type: 'VARCHAR' },
+      { name: 'output', type: 'VARCHAR' },
+    ],
+    [draws.flatMap(({ jobDigest, outputs }) => outputs.map((output) => ({ job_digest: jobDigest, output })))],
+  )
 }
 
 async function areAsPublished(held: readonly Held[]): Promise<boolean> {

@@ -5,11 +5,13 @@ import type { RunContext } from './context.ts'
 
 /**
  * Which of the staged jobs earlier results answer: of this campaign, then of those named in `reuse:`. A job that asked for a fresh run
- * (`cache: false`) and a job that was tried before (somebody asked for another try) are not answered.
+ * (`cache: false`) and a job that was tried before (somebody asked for another try) are not answered. `waiting` are earlier answers that are
+ * not in the tables yet.
  */
 export async function answersFor(
   { tables, clock, paths, settings, openOther }: RunContext,
   jobs: readonly StagedJob[],
+  waiting: readonly string[],
 ): Promise<{ answers: Answer[]; answered: ReadonlySet<ManifestJob> }> {
   const none = { answers: [], answered: new Set<ManifestJob>() }
   const results = await tables.snapshot('results')
@@ -22,14 +24,16 @@ export async function answersFor(
     jobDigest: job.job_digest,
     try: job.try,
     outputs: job.outputs.map(({ path }) => path),
+    hasInputs: job.inputs.length > 0,
   }))
   const others = await Promise.all(
-    settings.reuse.map(async (root): Promise<Source> => ({ name: root, tables: await openOther(root) })),
+    settings.reuse.map(async (root): Promise<Source> => ({ name: root, tables: await openOther(root), isOwn: false })),
   )
   try {
-    const answers = await answerFromResults(questions, [{ name: 'this campaign', tables }, ...others], {
+    const answers = await answerFromResults(questions, [{ name: 'this campaign', tables, isOwn: true }, ...others], {
       outputsRoot: paths.outputs,
       nowUs: Math.round(clock.now() * 1000),
+      used: new Set(waiting.concat(others.length > 0 ? await answersBefore(tables) : [])),
     })
     return {
       answers,
@@ -38,4 +42,13 @@ export async function answersFor(
   } finally {
     for (const other of others) await other.tables.close()
   }
+}
+
+/** What answered jobs of this campaign so far. */
+async function answersBefore(tables: RunContext['tables']): Promise<string[]> {
+  await tables.view('attempts')
+  const rows = await tables.sql.rows<{ reused_from: string }>(
+    'select distinct reused_from from attempts where reused_from is not null',
+  )
+  return rows.map(({ reused_from }) => reused_from)
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { stateFacts } from '../catalog/catalog.ts'
+import type { Site } from '../dispatch/dispatch.ts'
 import type { Offsets } from '../events/events.ts'
-import type { SitePaths } from '../model/campaign.ts'
+import { sitePaths } from '../model/campaign.ts'
 import type { Snapshot, Tables } from '../ports/tables/tables.ts'
 import { type ResourceClass, readManifest } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
@@ -13,18 +14,19 @@ import type { TaskJobs } from './publisher.ts'
 /** Jobs of one array: what staging holds in memory, and how long the first task waits for it. */
 const ARRAY_JOBS_MAX = 50_000
 const FIRST_ARRAY_JOBS_MAX = 2000
-const ARRAY_TASKS_MAX = 1000
 
 type BatchRow = { batch_id: number; task: number; jobs: number; array_id: string; resource_class: string }
 
-/** The arrays that are staged and not ended, with the ends of the record lines that table `attempts` has of them. */
+/** The arrays of a site that are staged and not ended, with the ends of the record lines that table `attempts` has of them. */
 export async function liveArrays(
-  { tables }: RunContext,
-  site: SitePaths,
+  context: RunContext,
 ): Promise<{ arrays: { array: LiveArray; committed: Offsets }[]; cut: number; cutJobs: number }> {
+  const { tables, site } = context
   await tables.view('batches')
   const rows = await tables.sql.rows<BatchRow>(
-    "select batch_id, task, jobs, array_id, resource_class from batches where state in ('staged', 'submitted') order by array_id, task",
+    `select batch_id, task, jobs, array_id, resource_class from batches
+     where state in ('staged', 'submitted') and site = $1 order by array_id, task`,
+    [site.name],
   )
   const [cut] = await tables.sql.rows<{ n: number; jobs: number }>(
     "select count(*)::integer as n, coalesce(sum(jobs), 0)::double as jobs from batches where state = 'cut'",
@@ -43,7 +45,7 @@ export async function liveArrays(
        where array_id = $1 and record_end is not null group by all`,
       [id],
     )
-    const array = arrayOf(id, site, batches)
+    const array = arrayOf(id, context, batches)
     array.noteInferred(
       await tables.sql.rows<{ job: string; revision: number }>(
         'select job_id as job, revision from attempts where array_id = $1 and record_end is null',
@@ -60,14 +62,14 @@ export async function liveArrays(
 
 /** Makes the next array from batches that are cut, of one resource class, and writes that into `batches`. Undefined: none is left. */
 export async function assignArray(
-  { tables, settings }: RunContext,
-  site: SitePaths,
-  { first, guard }: { first: boolean; guard: () => Promise<void> },
+  context: RunContext,
+  { first, tasks, guard }: { first: boolean; tasks: number; guard: () => Promise<void> },
 ): Promise<LiveArray | undefined> {
+  const { tables, site } = context
   const { sql } = tables
   const snapshot = await tables.view('batches')
   const jobsMax = first ? FIRST_ARRAY_JOBS_MAX : ARRAY_JOBS_MAX
-  const tasksMax = first ? Math.min(ARRAY_TASKS_MAX, settings.slots * 64) : ARRAY_TASKS_MAX
+  const tasksMax = first ? Math.min(tasks, site.slots * 64) : tasks
   const [next] = await sql.rows<{ number: number }>(
     'select (coalesce(max(substr(array_id, 2)::bigint), 0) + 1)::double as number from batches',
   )
@@ -81,7 +83,7 @@ export async function assignArray(
     from ranked where before < ${jobsMax} and task < ${tasksMax}`)
   const rows = await sql.rows<BatchRow>('from assigned order by task')
   if (rows.length === 0) return undefined
-  const array = arrayOf(makeDirectory(site, next!.number), site, rows)
+  const array = arrayOf(await makeDirectory(site, next!.number), context, rows)
   await commitBatches(tables, snapshot, {
     operation: `stage ${array.id}`,
     guard,
@@ -95,38 +97,38 @@ export async function assignArray(
 }
 
 /** The directory of a new array. One that is there already, as after tables came back from a backup, keeps its records; the next number is taken. */
-function makeDirectory(site: SitePaths, from: number): string {
-  mkdirSync(site.arrays, { recursive: true, mode: 0o700 })
+async function makeDirectory(site: Site, from: number): Promise<string> {
   for (let number = from; ; number++) {
     const id = `a${String(number).padStart(6, '0')}`
-    try {
-      mkdirSync(join(site.arrays, id), { mode: 0o700 })
-      return id
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-    }
+    if (await site.makeArray(id)) return id
   }
 }
 
 /** How many arrays the batches that are cut will make. */
-export async function countArrays({ tables }: RunContext): Promise<number> {
+export async function countArrays({ tables, site }: RunContext): Promise<number> {
+  const { arrayMax } = await site.limits()
   await tables.view('batches')
   const [row] = await tables.sql.rows<{ arrays: number }>(
-    `select coalesce(sum(greatest(ceil(n / ${ARRAY_TASKS_MAX}), ceil(jobs / ${ARRAY_JOBS_MAX}))), 0)::integer as arrays
+    `select coalesce(sum(greatest(ceil(n / ${arrayMax}), ceil(jobs / ${ARRAY_JOBS_MAX}))), 0)::integer as arrays
      from (select count(*) as n, sum(jobs) as jobs from batches where state = 'cut' group by resource_class)`,
   )
   return row!.arrays
 }
 
-/** Batches that are cut and not staged are dropped: their jobs wait for a new plan. */
-export async function dropCut({ tables }: RunContext, guard: () => Promise<void>): Promise<void> {
+/** Batches that are cut and not staged, of all sites or of the others, are dropped: their jobs wait for a new plan. */
+export async function dropCut(
+  { tables, site }: RunContext,
+  which: 'all' | 'of other sites',
+  guard: () => Promise<void>,
+): Promise<void> {
   const snapshot = await tables.view('batches')
-  const [cut] = await tables.sql.rows<{ n: number }>("select count(*)::integer as n from batches where state = 'cut'")
+  const dropped = `state = 'cut'${which === 'all' ? '' : ` and site is distinct from '${site.name.replaceAll("'", "''")}'`}`
+  const [cut] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from batches where ${dropped}`)
   if (cut!.n === 0) return
   await commitBatches(tables, snapshot, {
     operation: `drop ${cut!.n} batches`,
     guard,
-    select: "select * from batches where state <> 'cut'",
+    select: `select * from batches where not (${dropped})`,
   })
 }
 
@@ -190,10 +192,10 @@ export function undecidedJobs(array: LiveArray, task: number, attempt: number): 
   return { task, attempt, jobs }
 }
 
-function arrayOf(id: string, site: SitePaths, rows: readonly BatchRow[]): LiveArray {
+function arrayOf(id: string, { paths, campaignId }: RunContext, rows: readonly BatchRow[]): LiveArray {
   return new LiveArray({
     id,
-    arrays: site.arrays,
+    arrays: sitePaths(paths.scratch, campaignId).arrays,
     batches: rows.map(
       ({ batch_id, task, jobs }): LiveBatch => ({ batchId: Number(batch_id), task, jobs: Number(jobs) }),
     ),

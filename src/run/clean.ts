@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sitePaths } from '../model/campaign.ts'
 import { TABLES, type TableName } from '../model/tables.ts'
 import { mergeOutputs } from '../results/results.ts'
 import type { RunContext } from './context.ts'
+import { type Lease, takeLease } from './lease.ts'
 
 export interface CleanReport {
   readonly arrays: number
@@ -15,26 +17,44 @@ export interface CleanReport {
 /** Logs of the newest arrays stay under this, so that `logs` and `show` go on working for what a person still looks at. */
 const KEEP_BYTES = 1e9
 
+/** Longer than any commit is being made. */
+const STRAY_KEEP_SEC = 3600
+
 /**
  * Frees what no live work needs: directories of ended arrays beyond the newest `keepBytes`, programs and fetched inputs in the site's cache
  * that no live array names, old parts of tables. Never touches outputs, nothing of arrays that are live, and no array that holds the only
- * copy of an output of `publish: table`.
+ * copy of an output of `publish: table`. Throws RUN_LOCKED while a run goes on: what it has just staged is in no table yet.
  */
 export async function cleanCampaign(
   context: RunContext,
-  { keepBytes = KEEP_BYTES, all = false } = {},
+  wishes: { keepBytes?: number; all?: boolean } = {},
+): Promise<CleanReport> {
+  const lease = takeLease(context.paths.root, context.clock, 'clean')
+  try {
+    return await cleanUnder(lease, context, wishes)
+  } finally {
+    lease.release()
+  }
+}
+
+async function cleanUnder(
+  lease: Lease,
+  context: RunContext,
+  { keepBytes = KEEP_BYTES, all = false }: { keepBytes?: number; all?: boolean },
 ): Promise<CleanReport> {
   const { tables } = context
   const { arrays, cache } = sitePaths(context.paths.scratch, context.campaignId)
+  const guard = () => lease.guard()
   // Contents of `publish: table` lie in the directories of arrays until they are merged, and for good where they could not be.
-  await mergeOutputs(tables, { root: context.paths.root })
+  await mergeOutputs(tables, { root: context.paths.root, guard })
+  const liveIds = await liveArrayIds(context)
   const unmerged = await unmergedArrays(context, arrays)
-  await tables.view('batches')
-  const live = await tables.sql.rows<{ array_id: string }>(
-    "select distinct array_id from batches where state in ('staged', 'submitted')",
-  )
-  const liveIds = new Set(live.map(({ array_id }) => array_id))
   const freed = { arrays: 0, cached: 0, bytes: 0 }
+  const free = async (path: string, bytes: number) => {
+    await guard()
+    await rm(path, { recursive: true, force: true })
+    freed.bytes += bytes
+  }
   let kept = 0
   const ended = (existsSync(arrays) ? readdirSync(arrays) : [])
     .filter((id) => !liveIds.has(id) && !unmerged.has(id))
@@ -46,25 +66,35 @@ export async function cleanCampaign(
       kept += bytes
       continue
     }
-    rmSync(join(arrays, id), { recursive: true, force: true })
+    await free(join(arrays, id), bytes)
     freed.arrays++
-    freed.bytes += bytes
   }
   // Live arrays run programs from the cache; without any, all of it can be staged again.
   if (liveIds.size === 0 && existsSync(cache)) {
     for (const name of readdirSync(cache)) {
-      freed.bytes += treeBytes(join(cache, name))
+      await free(join(cache, name), treeBytes(join(cache, name)))
       freed.cached++
-      rmSync(join(cache, name), { recursive: true, force: true })
     }
   }
   let parts = 0
   for (const table of [...Object.keys(TABLES), 'merged'] as TableName[]) {
-    const { deleted, freedBytes } = await tables.maintain(table, all ? { keepSec: 0 } : {})
+    // What no version has listed may be about to be: `add` and requests need no lease.
+    const { deleted, freedBytes } = await tables.maintain(
+      table,
+      all ? { keepSec: 0, strayKeepSec: STRAY_KEEP_SEC } : {},
+    )
     parts += deleted
     freed.bytes += freedBytes
   }
   return { arrays: freed.arrays, cached: freed.cached, parts, freed_bytes: freed.bytes }
+}
+
+async function liveArrayIds({ tables }: RunContext): Promise<ReadonlySet<string>> {
+  await tables.view('batches')
+  const live = await tables.sql.rows<{ array_id: string }>(
+    "select distinct array_id from batches where state in ('staged', 'submitted')",
+  )
+  return new Set(live.map(({ array_id }) => array_id))
 }
 
 /** Ids of arrays with contents that are in no file and not in the merged table: no table by their name, unreadable, or of other types. */

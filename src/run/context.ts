@@ -1,4 +1,4 @@
-import type { Connector } from '../dispatch/dispatch.ts'
+import type { Site } from '../dispatch/dispatch.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
@@ -7,10 +7,6 @@ import type { RetryPolicy } from './policy.ts'
 
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
 export interface RunSettings {
-  /** Name of the site; `local` for this machine. */
-  readonly site: string
-  /** Cores of the local site. */
-  readonly slots: number
   /** Null: chosen from the number of jobs and slots, at most 1000. */
   readonly jobsPerBatch: number | null
   /** Wanted length of a batch, where seconds are known. */
@@ -25,6 +21,7 @@ export interface RunSettings {
   readonly digest: DigestPolicy
   /** How many sandboxes of failed jobs are kept. */
   readonly sandboxesMax: number
+  /** Of floe.yaml; those of the site come before them. */
   readonly roots: Readonly<Record<string, string>>
 }
 
@@ -40,7 +37,10 @@ export interface RunContext {
   readonly settings: RunSettings
   /** Tables of another campaign, to read results from; closed by the caller. */
   readonly openOther: (root: string) => Promise<Tables>
-  readonly connect: () => Promise<Connector>
-  /** argv of the runner on the site, without array and task. */
+  /** Where arrays are sent. */
+  readonly site: Site
+  /** Another site of this campaign by its name, for what lies there; throws SITE_UNKNOWN. */
+  readonly openSite: (name: string) => Promise<Site>
+  /** argv of the runner on this machine, without array and task. */
   readonly runner: readonly string[]
 }

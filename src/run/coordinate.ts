@@ -1,18 +1,21 @@
+import { join } from 'node:path'
 import { countStates, stateFacts } from '../catalog/catalog.ts'
-import { type Connector, cancelTasks, nativeIdOf, submitOnce, wasTried, watchTasks } from '../dispatch/dispatch.ts'
-import { type SitePaths, sitePaths } from '../model/campaign.ts'
+import { cancelTasks, type Site, type TaskLimits } from '../dispatch/dispatch.ts'
+import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
 import { stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
-import { assignArray, endArrays, liveArrays, lostJobs, undecidedJobs } from './arrays.ts'
+import { assignArray, endArrays, liveArrays, undecidedJobs } from './arrays.ts'
+import { bringOutputs } from './bring.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { harvestedFacts } from './live-status.ts'
-import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
+import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable, rootsOf } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { cancelRequested, RequestWatch } from './requests.ts'
+import { Watch } from './watch.ts'
 
 export interface Progress {
   readonly site: string
@@ -24,6 +27,8 @@ export interface Progress {
   readonly queued: number
   readonly elapsedSec: number
   readonly stopping: string | null
+  /** What holds the site back, in words; null: nothing is known to. */
+  readonly waiting: string | null
 }
 
 export interface CoordinateOptions extends PlanWishes {
@@ -43,22 +48,14 @@ export interface Outcome {
 /** A commit a minute and table at most; more rows than these are not held. */
 const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
-/** Looks at record files of this machine. */
-const LOOK_EVERY_MS = 120
 /** Looks for requests of people. */
 const HEED_EVERY_MS = 500
-/** Asks of the scheduler, local. */
-const WATCH_EVERY_MS = 1000
-/** An array that the scheduler does not list for so long is gone. */
-const ABSENT_AFTER_MS = 30_000
+/** Pauses before a site is asked again to take an array, and how often it may not answer. */
+const FULL_MS = 1000
+const FULL_MAX_MS = 300_000
+const REFUSALS_MAX = 8
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
-const LOST = {
-  verdict: 'lost',
-  class: 'lost',
-  rule: 'its task vanished without sealing its record; the job had started',
-  evidence: 'absence',
-} as const
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -75,13 +72,12 @@ class Coordinator {
   readonly #context: RunContext
   readonly #lease: Lease
   readonly #options: CoordinateOptions
-  readonly #site: SitePaths
+  readonly #site: Site
+  readonly #watch: Watch
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
   readonly #arrays = new Map<string, LiveArray>()
-  #connector!: Connector
   #publishedAt = 0
-  #watchedAt = 0
   #heededAt = Number.NEGATIVE_INFINITY
   #cut = 0
   #missing = 0
@@ -93,18 +89,23 @@ class Coordinator {
   #judged = 0
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
   #unplanned = true
+  /** Until when nothing is submitted, by the monotonic clock; how often in a row the site did not take an array, and what it said. */
+  #fullUntil = Number.NEGATIVE_INFINITY
+  #refused = 0
+  #blocked: string | null = null
 
   constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
     this.#lease = lease
     this.#options = options
-    this.#site = sitePaths(context.paths.scratch, context.campaignId)
+    this.#site = context.site
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
       async () => ({ ...(await stateFacts(context.tables)), ...harvestedFacts(this.#arrays.values()) }),
     )
     this.#requests = new RequestWatch(context.tables)
+    this.#watch = new Watch(context, this.#publisher, (array) => this.#readRecords(array))
   }
 
   async run(): Promise<Outcome> {
@@ -114,9 +115,9 @@ class Coordinator {
     await this.#takeUp()
     for (;;) {
       await this.#plan()
+      await this.#submitAgain()
       await this.#stageMore()
-      this.#harvest()
-      await this.#watch()
+      await this.#watch.look([...this.#arrays.values()])
       await this.#heedRequests()
       await this.#judge()
       await this.#settle()
@@ -127,7 +128,7 @@ class Coordinator {
         this.#stopping = 'once'
         break
       }
-      await clock.sleep(LOOK_EVERY_MS, this.#options.signal)
+      await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
     await this.#publish()
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
@@ -143,30 +144,32 @@ class Coordinator {
    * staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
    */
   async #takeUp(): Promise<void> {
-    const { arrays, cut, cutJobs } = await liveArrays(this.#context, this.#site)
+    const { arrays, cut, cutJobs } = await liveArrays(this.#context)
+    await this.#site.pull(arrays.map(({ array }) => array.id))
     this.#cut = cut
     this.#total += cutJobs
     for (const { array, committed } of arrays) {
       this.#arrays.set(array.id, array)
-      array.nativeId = nativeIdOf(array.directory)
-      if (array.nativeId === undefined) {
-        if (wasTried(array.directory)) await this.#submit(array)
-        else for (const { task } of array.batches) array.markGone(task)
-      }
+      const { state, nativeId } = await this.#site.submission(array.id)
+      array.nativeId = nativeId
+      if (state === 'tried') await this.#submit(array)
+      else if (state !== 'submitted') for (const { task } of array.batches) array.markGone(task)
       this.#publisher.addDecided(array, array.harvest(committed))
       this.#total += array.undecidedJobs
     }
   }
 
   async #plan(): Promise<void> {
-    const busy = this.#openTasks() >= this.#context.settings.slots
-    if (!this.#unplanned || this.#cut > 0 || busy || this.#stopping !== null) return
+    if (!this.#unplanned || this.#cut > 0 || this.#stopping !== null) return
+    if (this.#openTasks() >= (await this.#limits()).planBelow) return
     await this.#publish()
     this.#unplanned = false
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
     this.#missing = 0
     if ((await countStates(this.#context.tables)).pending === 0) return
     const { jobs, missing } = await chooseRunnable(this.#context)
+    // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
+    await this.#cancelUnwanted()
     this.#missing = missing
     if (jobs === 0) return
     const verdicts = this.#done() + this.#publisher.tally.retried
@@ -174,7 +177,7 @@ class Coordinator {
     this.#verdictsAtPlan = verdicts
     if (this.#fruitless > FRUITLESS_MAX) {
       throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-        hint: `See scratch/local/scheduler.log and the records below ${this.#site.arrays}.`,
+        hint: `See the records and tasks.log below ${this.#site.paths.arrays}, and scratch/local/scheduler.log on this machine.`,
       })
     }
     const { batches } = await planRunnable(this.#context, {
@@ -188,10 +191,13 @@ class Coordinator {
 
   /** Keeps the site fed: a new array whenever fewer tasks wait than could start soon. */
   async #stageMore(): Promise<void> {
-    const { slots } = this.#context.settings
-    while (this.#cut > 0 && this.#stopping === null && this.#openTasks() < slots * 4) {
-      const array = await assignArray(this.#context, this.#site, {
+    const { clock } = this.#context
+    if (this.#cut === 0 || this.#stopping !== null || clock.ticks() < this.#fullUntil) return
+    const { refillBelow, openMax, arrayMax } = await this.#limits()
+    while (this.#cut > 0 && this.#openTasks() < refillBelow && clock.ticks() >= this.#fullUntil) {
+      const array = await assignArray(this.#context, {
         first: this.#arrays.size === 0,
+        tasks: Math.min(arrayMax, openMax - this.#openTasks()),
         guard: () => this.#lease.guard(),
       })
       if (!array) {
@@ -215,13 +221,14 @@ class Coordinator {
         from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
         where b.array_id = '${array.id}'`,
       directory: array.directory,
-      cache: site.cache,
+      cache: sitePaths(context.paths.scratch, context.campaignId).cache,
       campaign: context.campaignId,
-      outputs: context.paths.outputs,
+      outputs: site.outputs,
       sandboxesMax: context.settings.sandboxesMax,
-      roots: context.settings.roots,
+      roots: rootsOf(context),
+      place: (file) => site.place(file),
       answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs)
+        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
         this.#publisher.addAnswers(answers)
         return answered
       },
@@ -230,28 +237,44 @@ class Coordinator {
       for (const { task } of array.batches) array.markGone(task)
       return
     }
+    await site.send(array.id)
     await this.#submit(array)
   }
 
+  /** A site that is full, or does not answer, is asked again later: the array stays as it is staged. */
   async #submit(array: LiveArray): Promise<void> {
-    const context = this.#context
-    this.#connector ??= await context.connect()
-    array.nativeId = await submitOnce(this.#connector, {
-      name: `floe-${context.campaignId.slice(0, 8)}-${array.id}`,
-      directory: array.directory,
-      count: array.batches.length,
-      command: [...context.runner, '--array', array.directory],
-      cpus: array.terms.cpus,
-      memoryBytes: array.terms.memory_bytes,
-      walltimeSec: null,
-      gpus: 0,
-      queue: null,
-      account: null,
-    })
+    const { campaignId, clock } = this.#context
+    const site = this.#site
+    const directory = join(site.paths.arrays, array.id)
+    try {
+      array.nativeId = await site.submit({
+        name: `floe-${campaignId.slice(0, 8)}-${array.id}`,
+        directory,
+        count: array.batches.length,
+        command: [...(await site.runner()), '--array', directory],
+        ...site.shape(array.terms),
+      })
+      this.#refused = 0
+      this.#blocked = null
+    } catch (error) {
+      if (!(error instanceof FloeError) || (error.code !== 'SITE_FULL' && error.code !== 'SITE_UNREACHABLE'))
+        throw error
+      if (++this.#refused > REFUSALS_MAX && error.code === 'SITE_UNREACHABLE') throw error
+      this.#fullUntil = clock.ticks() + Math.min(FULL_MAX_MS, FULL_MS * 2 ** Math.min(this.#refused, 8))
+      this.#blocked = error.message
+    }
   }
 
-  #harvest(): void {
-    for (const array of this.#arrays.values()) this.#readRecords(array)
+  /** Arrays that the site did not take are offered again. */
+  async #submitAgain(): Promise<void> {
+    for (const array of this.#arrays.values()) {
+      if (array.nativeId !== undefined || array.over || this.#context.clock.ticks() < this.#fullUntil) continue
+      await this.#submit(array)
+    }
+  }
+
+  #limits(): Promise<TaskLimits> {
+    return this.#site.limits()
   }
 
   #readRecords(array: LiveArray): void {
@@ -271,32 +294,6 @@ class Coordinator {
     this.#publisher.addInferred(array, undecided, { verdict: 'failed', class: 'launch', rule, evidence: 'record' })
   }
 
-  /** A task that the scheduler ended and whose record is not sealed is gone: what it had started is lost, the rest waits for a plan. */
-  async #watch(): Promise<void> {
-    const { clock } = this.#context
-    const due = [...this.#arrays.values()].filter((array) => !array.over && array.nativeId !== undefined)
-    if (due.length === 0 || clock.ticks() - this.#watchedAt < WATCH_EVERY_MS) return
-    this.#watchedAt = clock.ticks()
-    this.#connector ??= await this.#context.connect()
-    const reports = await watchTasks(
-      this.#connector,
-      due.map(({ nativeId }) => nativeId!),
-    )
-    if (!reports) return
-    for (const array of due) {
-      const states = new Map(
-        reports.filter(({ id }) => id === array.nativeId).map(({ index, state }) => [index, state]),
-      )
-      // Read once more: the seal may have come between the last reading and the scheduler's answer.
-      this.#readRecords(array)
-      array.absentSinceMs = states.size > 0 ? undefined : (array.absentSinceMs ?? clock.ticks())
-      const absent = array.absentSinceMs !== undefined && clock.ticks() - array.absentSinceMs > ABSENT_AFTER_MS
-      for (const task of array.openTasks) if (states.get(task) === 'ended' || absent) array.markGone(task)
-      for (const lost of lostJobs(array)) this.#publisher.addInferred(array, lost, LOST)
-      array.forgetLost()
-    }
-  }
-
   async #heedRequests(): Promise<void> {
     if (this.#context.clock.ticks() - this.#heededAt < HEED_EVERY_MS) return
     this.#heededAt = this.#context.clock.ticks()
@@ -305,11 +302,16 @@ class Coordinator {
       await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
       this.#unplanned = true
     }
-    if (!news.requests) return
-    this.#unplanned = true
+    if (news.requests) this.#unplanned = true
+    if (news.requests || news.jobs) await this.#cancelUnwanted()
+  }
+
+  async #cancelUnwanted(): Promise<void> {
     for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
       const array = this.#arrays.get(arrayId)
-      if (array) array.askCancel(jobs)
+      if (!array) continue
+      array.askCancel(jobs)
+      await this.#site.sendCancel(arrayId)
     }
   }
 
@@ -327,7 +329,8 @@ class Coordinator {
     if (!isTooMuch()) return
     this.#stopping = 'too many failures'
     for (const array of this.#arrays.values()) {
-      if (array.nativeId !== undefined) await cancelTasks(this.#connector, array.nativeId, array.unstartedTasks)
+      if (array.nativeId !== undefined)
+        await cancelTasks(await this.#site.connector(), array.nativeId, array.unstartedTasks)
     }
   }
 
@@ -352,7 +355,12 @@ class Coordinator {
 
   async #merge(): Promise<Outcome['merged']> {
     if (this.#publisher.tally.succeeded === 0 && this.#stopping === 'once') return null
-    return mergeOutputs(this.#context.tables, { root: this.#context.paths.root, guard: () => this.#lease.guard() })
+    const bring = bringOutputs(this.#context)
+    return mergeOutputs(this.#context.tables, {
+      root: this.#context.paths.root,
+      bring,
+      guard: () => this.#lease.guard(),
+    })
   }
 
   #openTasks(): number {
@@ -374,7 +382,7 @@ class Coordinator {
       queued += array.unstartedTasks.length
     }
     return {
-      site: this.#context.settings.site,
+      site: this.#site.name,
       total: this.#total,
       done: this.#done(),
       tally: this.#publisher.tally,
@@ -382,6 +390,7 @@ class Coordinator {
       queued,
       elapsedSec,
       stopping: this.#stopping,
+      waiting: this.#blocked ?? this.#watch.waiting,
     }
   }
 }

@@ -5,14 +5,18 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 
 /*
- * lease.json in a campaign: {host, pid, started, epoch, expires_at}. Whoever holds it coordinates; a takeover raises the epoch, and each
+ * lease.json in a campaign: {host, pid, started, verb, epoch, expires_at}. Whoever holds it coordinates; a takeover raises the epoch, and each
  * table commit looks whether the epoch is still its own. Times are milliseconds; the holder writes it anew every third of its length.
  */
+export type LeaseVerb = 'run' | 'plan' | 'clean'
+
 interface LeaseFile {
   readonly host: string
   readonly pid: number
   /** Start time of the process, so that a reused pid is not taken for the holder. */
   readonly started: string | null
+  /** What it does; older files do not say. */
+  readonly verb?: LeaseVerb
   readonly epoch: number
   readonly expires_at: number
 }
@@ -27,16 +31,14 @@ export interface Lease {
 const LENGTH_MS = 60_000
 
 /** Takes the lease of a campaign or throws RUN_LOCKED with who holds it. A holder that died on this host is followed at once. */
-export function takeLease(root: string, clock: Clock): Lease {
+export function takeLease(root: string, clock: Clock, verb: LeaseVerb = 'run'): Lease {
   const path = join(root, 'lease.json')
   const old = readLease(path)
   if (old && holds(old, clock)) {
     throw new FloeError(
       'RUN_LOCKED',
-      `Another \`floe run\` works on this campaign: process ${old.pid} on ${old.host}.`,
-      {
-        details: { host: old.host, pid: old.pid },
-      },
+      `Another ${commandOf(old)} works on this campaign: process ${old.pid} on ${old.host}.`,
+      { details: { host: old.host, pid: old.pid } },
     )
   }
   const aside = join(root, `.lease.${process.pid}`)
@@ -46,6 +48,7 @@ export function takeLease(root: string, clock: Clock): Lease {
       host: hostname(),
       pid: process.pid,
       started: processStart(process.pid),
+      verb,
       epoch,
       expires_at: clock.now() + LENGTH_MS,
     }
@@ -67,7 +70,7 @@ export function takeLease(root: string, clock: Clock): Lease {
     async guard() {
       const now = readLease(path)
       if (now?.epoch !== epoch || now.pid !== process.pid) {
-        throw new FloeError('RUN_LOCKED', 'Another `floe run` took this campaign over; this one stops.')
+        throw new FloeError('RUN_LOCKED', `Another ${commandOf(now)} took this campaign over; this one stops.`)
       }
     },
     release() {
@@ -95,12 +98,16 @@ export function takeLease(root: string, clock: Clock): Lease {
         const fenced = readLease(fenceOf(next))
         if (!fenced || holds(fenced, clock)) {
           rmSync(aside, { force: true })
-          throw new FloeError('RUN_LOCKED', 'Another `floe run` has just started on this campaign.', { cause })
+          throw new FloeError('RUN_LOCKED', `Another ${commandOf(fenced)} has just started on this campaign.`, {
+            cause,
+          })
         }
       }
     }
   }
 }
+
+const commandOf = (lease: LeaseFile | undefined): string => `\`floe ${lease?.verb ?? 'run'}\``
 
 /** On a full disk the lease runs out by itself; the commit that meets the disk says so, and its error is the one to tell. */
 function leniently(write: () => void): void {
@@ -111,10 +118,12 @@ function leniently(write: () => void): void {
   }
 }
 
-/** Who coordinates the campaign now, if somebody does. */
+/** Who runs the campaign now, if somebody does. */
 export function leaseHolder(root: string, clock: Clock): { host: string; pid: number } | undefined {
   const lease = readLease(join(root, 'lease.json'))
-  return lease && holds(lease, clock) ? { host: lease.host, pid: lease.pid } : undefined
+  // Who plans or cleans runs nothing.
+  const runs = (lease?.verb ?? 'run') === 'run'
+  return lease && runs && holds(lease, clock) ? { host: lease.host, pid: lease.pid } : undefined
 }
 
 function holds(lease: LeaseFile, clock: Clock): boolean {

@@ -42,6 +42,7 @@ export class LiveArray {
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
+  readonly #endedSince = new Map<number, number>()
   #failed: FailedTask[] = []
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
@@ -108,6 +109,18 @@ export class LiveArray {
     return failed
   }
 
+  /** Milliseconds since the scheduler first said that the task ended. */
+  endedFor(task: number, now: number): number {
+    const since = this.#endedSince.get(task) ?? now
+    this.#endedSince.set(task, since)
+    return now - since
+  }
+
+  /** The scheduler runs the task again, as after a requeue. */
+  isBack(task: number): void {
+    this.#endedSince.delete(task)
+  }
+
   /** The scheduler no longer has the task, and its record is not sealed. */
   markGone(task: number): void {
     this.#gone.add(task)
@@ -162,13 +175,16 @@ export class LiveArray {
     return this.#batchOf.get(task) ?? null
   }
 
-  /** Asks the runners, on the site, to end these jobs. Written whole: an empty file would cancel all. */
+  /** Asks the runners, on the site, to end these jobs, each once. Written whole: an empty file would cancel all. */
   askCancel(jobs: readonly { job: string }[]): void {
     if (!existsSync(this.directory)) return
     const path = join(this.directory, 'cancel')
     const asked = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    const known = new Set(asked.split('\n'))
+    const lines = jobs.map(({ job }) => JSON.stringify(job)).filter((line) => !known.has(line))
+    if (lines.length === 0) return
     const aside = `${path}.${process.pid}`
-    writeFileSync(aside, asked + jobs.map(({ job }) => `${JSON.stringify(job)}\n`).join(''), { mode: 0o600 })
+    writeFileSync(aside, asked + lines.map((line) => `${line}\n`).join(''), { mode: 0o600 })
     renameSync(aside, path)
   }
 }

@@ -1,11 +1,13 @@
 import { join } from 'node:path'
-import { foldRecords, type Offsets, readRecords } from '../events/events.ts'
+import type { Live } from '../catalog/catalog.ts'
+import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
-import { jobKeySql } from '../model/job-key.ts'
+import { jobKey } from '../model/job-key.ts'
 import type { Json } from '../model/json.ts'
 import type { Verdict } from '../model/verdict.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { LiveArray } from './live-array.ts'
+import { decideNext, failuresBefore, type RetryPolicy } from './policy.ts'
 
 /*
  * Facts of a commit of batches: {"live": [array ids that are staged]}. Facts of a commit of attempts: {"harvested": {array id: {"offsets":
@@ -22,6 +24,8 @@ export interface LiveStatus {
   /** `revision job` of the running jobs. */
   readonly runningJobs: readonly string[]
   readonly decided: Readonly<Record<Verdict, number>>
+  /** The verdicts themselves, by array; without those that another one came before. */
+  readonly ended: readonly (Decided & { readonly arrayId: string })[]
 }
 
 export const liveFacts = (arrayIds: readonly string[]): Record<string, Json> => ({ live: arrayIds })
@@ -38,38 +42,52 @@ export async function liveStatus(
   const decided: Record<Verdict, number> = { succeeded: 0, failed: 0, cancelled: 0, lost: 0 }
   const { facts } = await tables.head('batches')
   const live = (facts.live ?? []) as readonly string[]
-  if (live.length === 0) return { running: 0, runningJobs: [], decided }
+  if (live.length === 0) return { running: 0, runningJobs: [], decided, ended: [] }
   const harvested = ((await tables.head('attempts')).facts.harvested ?? {}) as unknown as Readonly<
     Record<string, Harvested>
   >
   const { arrays } = sitePaths(scratch, campaignId)
   const runningJobs: string[] = []
+  const verdicts: (Decided & { arrayId: string })[] = []
   for (const id of live) {
     const known = harvested[id]
     const fold = foldRecords(readRecords(join(arrays, id), known?.offsets ?? {}).lines)
     const ended = new Set<string>()
-    for (const { ended: line, superseded } of fold.decided) {
+    for (const verdict of fold.decided) {
+      const { ended: line, superseded } = verdict
       ended.add(`${line.revision} ${line.job}`)
-      if (!superseded) decided[line.verdict]++
+      if (superseded) continue
+      decided[line.verdict]++
+      verdicts.push({ ...verdict, arrayId: id })
     }
     for (const job of known?.running ?? []) if (!ended.has(job)) runningJobs.push(job)
     for (const job of fold.runningJobs) runningJobs.push(job)
   }
-  return { running: runningJobs.length, runningJobs, decided }
+  return { running: runningJobs.length, runningJobs, decided, ended: verdicts }
 }
 
-/** Fills the temporary table `live_jobs`, from which the views of people tell running from queued. */
-export async function showRunning({ sql }: Tables, { runningJobs }: LiveStatus): Promise<void> {
-  const rows = runningJobs.map((name) => {
+/** The same for the views of people. The policy is asked for when something failed; null: nobody knows it, and what failed has failed. */
+export async function liveJobs(
+  tables: Pick<Tables, 'sql' | 'view'>,
+  { runningJobs, ended }: LiveStatus,
+  policy: () => Promise<RetryPolicy | null>,
+): Promise<Live> {
+  const failed = ended.flatMap(({ ended: line }) => (line.class === null ? [] : [line]))
+  const retries = failed.length === 0 ? null : await policy()
+  const before = retries === null ? () => 0 : await failuresBefore(tables, failed)
+  const running = runningJobs.map((name) => {
     const at = name.indexOf(' ')
-    return { job_id: name.slice(at + 1), revision: Number(name.slice(0, at)) }
+    return { job_key: jobKey(name.slice(at + 1)), revision: Number(name.slice(0, at)) }
   })
-  const columns = [
-    { name: 'job_id', type: 'VARCHAR' },
-    { name: 'revision', type: 'INTEGER' },
-  ]
-  await sql.load('live_names', columns, [rows])
-  await sql.run(
-    `create or replace temp table live_jobs as select ${jobKeySql('job_id')} as job_key, revision from live_names`,
-  )
+  const told = ended.map(({ arrayId, task, ended: line }) => ({
+    job_key: jobKey(line.job),
+    revision: line.revision,
+    try: line.try,
+    verdict: line.verdict,
+    class: line.class,
+    next: retries === null ? 'give up' : decideNext(retries, line.class, before(line)),
+    array_id: arrayId,
+    task,
+  }))
+  return { running, ended: told }
 }

@@ -25,10 +25,11 @@ export async function lookAtFiles(
     signal?: AbortSignal
   },
 ): Promise<Sighting> {
-  const { tables, clock, settings } = context
+  const { tables, clock, settings, site } = context
   const sighting = await sightFiles(tables, {
     clock,
-    roots: settings.roots,
+    roots: rootsOf(context),
+    ...(site.elsewhere && { elsewhere: site.elsewhere }),
     ...(wish.digests && { digest: settings.digest }),
     ...(wish.onProgress && { onProgress: wish.onProgress }),
     ...(wish.signal && { signal: wish.signal }),
@@ -96,7 +97,7 @@ async function askAgain({ tables, clock, user }: RunContext, guard?: () => Promi
  * After a failure for memory or walltime the next try asks for more, by the policy.
  */
 export async function chooseRunnable(context: RunContext): Promise<{ jobs: number; missing: number }> {
-  const { tables, settings } = context
+  const { tables, settings, site } = context
   const { sql } = tables
   await openViews(tables)
   const grown = (column: 'memory' | 'walltime', asked: string) => {
@@ -121,7 +122,7 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
         'container': j.container, 'publish': coalesce(j.publish, 'files')})::VARCHAR as resource_class
     from jobs j left join last l using (job_key, revision) left join usual u using (executable)
       anti join batched x on x.job_key = j.job_key
-    where j.state = 'pending' and (j.site is null or j.site = '${settings.site.replaceAll("'", "''")}')`)
+    where j.state = 'pending' and (j.site is null or j.site = '${site.name.replaceAll("'", "''")}')`)
   const [count] = await sql.rows<{ jobs: number; missing: number }>(
     'select count(*) filter (not missing)::integer as jobs, count(*) filter (missing)::integer as missing from runnable',
   )
@@ -129,16 +130,37 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
   return count!
 }
 
+/** What jobs wait for that is not there. */
+export interface MissingInputs {
+  /** Distinct inputs, helper files and programs. */
+  readonly inputs: number
+  /** One of them, and a job that names it: the first by name. */
+  readonly example: { readonly url: string; readonly jobId: string } | null
+}
+
+/** The missing inputs of pending jobs; the views must stand. */
+export async function missingInputs({ tables }: RunContext): Promise<MissingInputs> {
+  const [row] = await tables.sql.rows<{ inputs: number; job_id: string | null; url: string | null }>(
+    `with named as (
+       select job_id, unnest(list_concat(inputs, files, [executable])) as url, generate_subscripts(list_concat(inputs, files, [executable]), 1) as nth
+       from jobs where state = 'pending' and missing),
+     lacking as (select n.* from named n semi join (select url from files where missing) f using (url))
+     select count(distinct url)::integer as inputs, min(job_id) as job_id, arg_min(url, (job_id, nth)) as url from lacking`,
+  )
+  const { inputs, job_id: jobId, url } = row!
+  return { inputs, example: jobId === null || url === null ? null : { url, jobId } }
+}
+
 /** Plans and cuts the jobs of `runnable`, which is gone afterwards; batches go to the table as `cut`. */
 export async function planRunnable(
   context: RunContext,
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
-  const { tables, settings, clock } = context
-  await probePrograms(tables, settings.roots)
+  const { tables, settings, clock, site } = context
+  await probePrograms(tables, rootsOf(context), site.probe)
   const costs = await planJobs(tables, {
-    site: settings.site,
-    jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, settings.slots),
+    site: site.name,
+    jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),
     batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
     bytesMax: settings.batchBytesMax,
     clock,
@@ -150,6 +172,12 @@ export async function planRunnable(
   await tables.sql.run('drop table runnable')
   return costs
 }
+
+/** Names for directories as the site knows them, over those of floe.yaml. */
+export const rootsOf = ({ settings, site }: RunContext): Readonly<Record<string, string>> => ({
+  ...settings.roots,
+  ...site.roots,
+})
 
 /** Some batches for each slot, so that the last ones end together; at most 1000 jobs each. */
 export const usualBatch = (jobs: number, slots: number): number =>

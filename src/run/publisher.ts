@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
 import type { ManifestJob } from '../model/manifest.ts'
@@ -7,12 +8,12 @@ import type { Row } from '../ports/tables/tables.ts'
 import { type Answer, attemptRow, publish, resultRows } from '../results/results.ts'
 import type { RunContext } from './context.ts'
 import type { LiveArray, LiveBatch } from './live-array.ts'
-import { decideNext } from './policy.ts'
+import { decideNext, failuresBefore } from './policy.ts'
 
 interface Waiting {
   readonly ended: JobEnded
   readonly superseded: boolean
-  readonly evidence: 'record' | 'absence' | 'reuse'
+  readonly evidence: 'record' | 'accounting' | 'absence' | 'reuse'
   readonly array: LiveArray | null
   readonly task: number | null
   readonly attempt: number | null
@@ -39,14 +40,13 @@ export interface TaskJobs {
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
-  readonly evidence: 'record' | 'absence'
+  readonly evidence: 'record' | 'accounting' | 'absence'
 }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
   readonly tally: Tally = { succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, byClass: new Map() }
   #waiting: Waiting[] = []
-  #resumed = true
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
   readonly #facts: () => Promise<Readonly<Record<string, Json>>>
@@ -59,6 +59,11 @@ export class Publisher {
 
   get waiting(): number {
     return this.#waiting.length
+  }
+
+  /** What answered the jobs whose answers are not published yet. */
+  get waitingAnswers(): string[] {
+    return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])
   }
 
   addDecided(array: LiveArray, decided: readonly Decided[]): void {
@@ -124,9 +129,13 @@ export class Publisher {
   async flush(): Promise<number> {
     const rows = this.#waiting
     if (rows.length === 0) return 0
-    const before = await this.#failuresBefore(rows)
+    const failed = rows.filter(({ ended, superseded }) => ended.class !== null && !superseded)
+    const before = await failuresBefore(
+      this.#context.tables,
+      failed.map(({ ended }) => ended),
+    )
     const publishedAtUs = this.#nowUs()
-    const { settings, paths } = this.#context
+    const { site } = this.#context
     const attempts = rows.map((row): Row => {
       const { ended, array } = row
       const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
@@ -137,7 +146,7 @@ export class Publisher {
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
         walltimeSec: array?.terms.walltime_sec ?? null,
-        site: settings.site,
+        site: site.name,
         node: place?.node ?? null,
         batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
         arrayId: array?.id ?? null,
@@ -153,20 +162,18 @@ export class Publisher {
       .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
       .flatMap(({ ended, array }) =>
         resultRows(ended, {
-          outputsRoot: paths.outputs,
-          arrayDirectory: array?.directory ?? null,
-          site: settings.site,
+          outputsRoot: array === null ? this.#context.paths.outputs : site.outputs,
+          arrayDirectory: array === null ? null : join(site.paths.arrays, array.id),
+          site: array === null ? 'local' : site.name,
           publishedAtUs,
         }),
       )
     await publish(this.#context.tables, {
       attempts,
       results,
-      resumed: this.#resumed,
       facts: this.#facts,
       guard: this.#guard,
     })
-    this.#resumed = false
     this.#waiting = []
     return rows.length
   }
@@ -186,32 +193,6 @@ export class Publisher {
     const { tally } = this
     tally[ended.verdict]++
     if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
-  }
-
-  /** Earlier attempts of the failed jobs that ended in the same class; one query for all. */
-  async #failuresBefore(rows: readonly Waiting[]): Promise<(ended: JobEnded) => number> {
-    const failed = rows.filter(({ ended, superseded }) => ended.class !== null && !superseded)
-    if (failed.length === 0) return () => 0
-    const { tables } = this.#context
-    await tables.view('attempts')
-    await tables.sql.run('drop table if exists failed_now')
-    await tables.sql.load(
-      'failed_now',
-      [
-        { name: 'job_id', type: 'VARCHAR' },
-        { name: 'revision', type: 'INTEGER' },
-      ],
-      [failed.map(({ ended }) => ({ job_id: ended.job, revision: ended.revision }))],
-    )
-    const counts = new Map<string, number>()
-    const stream = tables.sql.stream<{ job_id: string; revision: number; class: string; n: number }>(
-      `select job_id, revision, class, count(*)::integer as n
-       from attempts semi join failed_now using (job_id, revision)
-       where class is not null and not superseded group by all`,
-    )
-    for await (const chunk of stream)
-      for (const { job_id, revision, class: failure, n } of chunk) counts.set(`${failure} ${revision} ${job_id}`, n)
-    return (ended) => counts.get(`${ended.class} ${ended.revision} ${ended.job}`) ?? 0
   }
 
   #nowUs(): number {

@@ -22,13 +22,14 @@ export class RequestWatch {
   }
 }
 
-/** Jobs of live arrays whose newest request is to cancel, or that were withdrawn. */
+/** Jobs of live arrays whose newest request is to cancel, that were withdrawn, or that were replaced: other jobs may take over their outputs. */
 export async function cancelRequested(
   { tables }: RunContext,
   arrays: readonly string[],
 ): Promise<{ arrayId: string; jobs: { job: string; task: number }[] }[]> {
   if (arrays.length === 0) return []
   for (const table of ['requests', 'batches', 'attempts'] as const) await tables.view(table)
+  await tables.view('jobs', undefined, 'jobs_rows')
   await tables.view('plan', undefined, 'plan_positions')
   const rows = await tables.sql.rows<{ array_id: string; job_id: string; task: number }>(
     `with asked as (
@@ -39,7 +40,13 @@ export async function cancelRequested(
      select b.array_id, a.job_id, b.task
      from asked a join plan_positions p using (job_key) left join tried t on t.job_key = p.job_key and t.revision = p.revision
        join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-     where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')`,
+     where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')
+     union
+     select b.array_id, p.job_id, b.task
+     from (select job_key, revision from jobs_rows where revision > 1) j
+       join plan_positions p on p.job_key = j.job_key and p.revision < j.revision
+       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+     where b.state in ('staged', 'submitted')`,
   )
   return arrays
     .map((arrayId) => ({

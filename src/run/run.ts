@@ -4,13 +4,20 @@ import { countArrays, dropCut } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type CoordinateOptions, coordinate, type Outcome, type Progress } from './coordinate.ts'
 import { takeLease } from './lease.ts'
-import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
+import {
+  chooseRunnable,
+  lookAtFiles,
+  type MissingInputs,
+  missingInputs,
+  type PlanWishes,
+  planRunnable,
+} from './planning.ts'
 
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
 export { leaseHolder } from './lease.ts'
-export { type LiveStatus, liveStatus, showRunning } from './live-status.ts'
+export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 
 export { type JobEvidence, showJob } from './show.ts'
@@ -38,8 +45,8 @@ export async function runCampaign(context: RunContext, options: RunOptions = {})
       guard: () => lease.guard(),
       ...(options.signal && { signal: options.signal }),
     })
-    if (options.jobsPerBatch !== undefined || options.batchSeconds !== undefined)
-      await dropCut(context, () => lease.guard())
+    const which = options.jobsPerBatch !== undefined || options.batchSeconds !== undefined ? 'all' : 'of other sites'
+    await dropCut(context, which, () => lease.guard())
     const outcome = await coordinate(context, lease, options)
     const counts = await countStates(context.tables)
     return { ...outcome, counts, elapsedSec: (clock.ticks() - started) / 1000 }
@@ -48,24 +55,33 @@ export async function runCampaign(context: RunContext, options: RunOptions = {})
   }
 }
 
-export interface PlanReport extends PlanCosts {
-  readonly arrays: number
+/** What waits for a file that is not there; no example when nothing does. */
+export interface Waiting {
+  /** Jobs. */
   readonly missing: number
+  readonly missingInputs: MissingInputs
 }
+
+export interface PlanReport extends PlanCosts, Waiting {
+  readonly arrays: number
+}
+
+const NONE_MISSING: MissingInputs = { inputs: 0, example: null }
 
 /** The map phase alone: what would be run, in which batches, at what cost. The plan stays and is used by the next run. */
 export async function planCampaign(
   context: RunContext,
   wishes: PlanWishes & { signal?: AbortSignal } = {},
-): Promise<PlanReport | { missing: number; jobs: 0 }> {
-  const lease = takeLease(context.paths.root, context.clock)
+): Promise<PlanReport | (Waiting & { jobs: 0 })> {
+  const lease = takeLease(context.paths.root, context.clock, 'plan')
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
-    await dropCut(context, () => lease.guard())
+    await dropCut(context, 'all', () => lease.guard())
     const { jobs, missing } = await chooseRunnable(context)
-    if (jobs === 0) return { missing, jobs: 0 }
+    const waiting = { missing, missingInputs: missing === 0 ? NONE_MISSING : await missingInputs(context) }
+    if (jobs === 0) return { ...waiting, jobs: 0 }
     const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })
-    return { ...costs, missing, arrays: await countArrays(context) }
+    return { ...costs, ...waiting, arrays: await countArrays(context) }
   } finally {
     lease.release()
   }

@@ -6,13 +6,16 @@ import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { JobEnded, JobStarted } from '../model/record.ts'
 import type { Row } from '../ports/tables/tables.ts'
+import { type AttemptOutput, attemptOutputs } from './attempt-outputs.ts'
 import type { RunContext } from './context.ts'
 
-/** All evidence on one job, newest try first. */
+/** All evidence on one job, the newest revision and try first. */
 export interface JobEvidence {
   readonly job: Row
   readonly inputs: readonly Row[]
   readonly attempts: readonly Row[]
+  /** What each attempt made; null where that is not known any more. */
+  readonly made: readonly (readonly AttemptOutput[] | null)[]
   readonly results: readonly Row[]
   readonly requests: readonly Row[]
   readonly batch: Row | null
@@ -42,7 +45,7 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
     [key],
   )
   const attempts = await sql.rows(
-    'select * from attempts where job_key = $1 order by try desc, superseded, ended_at desc',
+    'select * from attempts where job_key = $1 order by revision desc, try desc, superseded, ended_at desc',
     [key],
   )
   const results = await sql.rows('select * from results where job_key = $1 order by published_at desc, output', [key])
@@ -56,6 +59,7 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
     job,
     inputs,
     attempts,
+    made: attemptOutputs(context, { attempts, results }),
     results,
     requests,
     batch: batch ?? null,

@@ -65,8 +65,11 @@ export function stageProgram(cache: string, { executable, program, files }: Prog
   return staged
 }
 
+/** Looks for a program where jobs will run, after `setup`: an absolute path, or a name on PATH. Undefined: found; else what sh said. */
+export type ProbeProgram = (program: string, setup: string | null) => Promise<string | undefined>
+
 /** Throws EXECUTABLE_INVALID when a pinned program has no run bit, or names an interpreter that is not there. */
-export function checkPinned(executable: string, path: string): void {
+export async function checkPinned(executable: string, path: string, probe: ProbeProgram): Promise<void> {
   const wrong = (message: string, hint: string): never => {
     throw new FloeError('EXECUTABLE_INVALID', message, { hint, details: { executable } })
   }
@@ -88,47 +91,46 @@ export function checkPinned(executable: string, path: string): void {
       `The first line of the program ${executable} ends in a carriage return (Windows line ends).`,
       `sed -i 's/\\r$//' ${quoteForHint(path)}`,
     )
-  if (!existsSync(program!)) {
+  if ((await probe(program!, null)) !== undefined) {
     wrong(
       `The program ${executable} asks for the interpreter ${program}, which is not there.`,
       'Correct its first line (#!…).',
     )
   }
   if (basename(program!) === 'env' && argument && !argument.startsWith('-')) {
-    probeSiteProgram(argument, null, `The program ${executable} asks for the interpreter ${argument}`)
+    await probeSiteProgram(argument, null, probe, `The program ${executable} asks for the interpreter ${argument}`)
   }
 }
 
-/**
- * Where the site finds its own program: an absolute path, or a name on PATH after `setup`. Throws EXECUTABLE_INVALID with what was tried.
- * Costs one `sh`.
- */
-export function probeSiteProgram(
+/** On this machine. Costs one `sh`. */
+export const probeHere: ProbeProgram = async (program, setup) => {
+  const script = `${setup ?? ':'}\ncommand -v -- "$0" >/dev/null && { case $0 in /*) test -x "$0" ;; esac; }`
+  try {
+    execFileSync('/bin/sh', ['-c', script, program], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 })
+    return undefined
+  } catch (cause) {
+    return String((cause as { stderr?: Buffer }).stderr ?? '').trim()
+  }
+}
+
+/** Where the site finds its own program. Throws EXECUTABLE_INVALID with what was tried. */
+export async function probeSiteProgram(
   executable: string,
   setup: string | null,
+  probe: ProbeProgram,
   subject = `The program ${executable}`,
-): void {
-  try {
-    execFileSync(
-      '/bin/sh',
-      ['-c', `${setup ?? ':'}\ncommand -v -- "$0" >/dev/null && { case $0 in /*) test -x "$0" ;; esac; }`, executable],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-        timeout: 120_000,
-      },
-    )
-  } catch (cause) {
-    const said = String((cause as { stderr?: Buffer }).stderr ?? '').trim()
-    throw new FloeError(
-      'EXECUTABLE_INVALID',
-      `${subject}${subject.startsWith('The program') && !subject.includes('asks') ? ' was not found, or may not be run' : ', which is not on PATH'}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
-      {
-        hint: 'Install it, correct PATH or `setup:`, or name a path with a slash to have your own file staged.',
-        details: { executable },
-        cause,
-      },
-    )
-  }
+): Promise<void> {
+  const said = await probe(executable, setup)
+  if (said === undefined) return
+  const isAsked = subject.includes('asks')
+  throw new FloeError(
+    'EXECUTABLE_INVALID',
+    `${subject}${isAsked ? ', which is not on PATH' : ' was not found, or may not be run'}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
+    {
+      hint: 'Install it, correct PATH or `setup:`, or name a path with a slash to have your own file staged.',
+      details: { executable },
+    },
+  )
 }
 
 function shebang(path: string): readonly (string | undefined)[] | undefined {

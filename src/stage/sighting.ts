@@ -15,8 +15,17 @@ export interface SightingOptions {
   readonly clock: Clock
   /** Absent: sizes only, no content is read. */
   readonly digest?: DigestPolicy
+  /** Files that only the site sees; absent: this machine sees all. */
+  readonly elsewhere?: ElsewhereLook
   readonly onProgress?: (files: number) => void
   readonly signal?: AbortSignal
+}
+
+/** Looks at paths of a site, many at a time. */
+export interface ElsewhereLook {
+  has(path: string): boolean
+  see(paths: readonly string[]): Promise<readonly (Sight | undefined)[]>
+  digests(paths: readonly string[]): Promise<readonly (string | undefined)[]>
 }
 
 export interface Sighting {
@@ -127,6 +136,7 @@ class Look {
   newsCount = 0
   readonly changed: string[] = []
   #readBytes = 0
+  readonly #elsewhere = new Map<string, { sight: Sight | undefined; digest: string | undefined }>()
   readonly #options: SightingOptions
 
   constructor(options: SightingOptions) {
@@ -135,6 +145,7 @@ class Look {
 
   async news(rows: readonly FileRow[]): Promise<Row[]> {
     const news: Row[] = []
+    await this.#lookElsewhere(rows)
     for (const row of rows) {
       if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'Stopped while looking at the input files.')
       const seen = await this.#see(row)
@@ -145,13 +156,37 @@ class Look {
     return news
   }
 
+  /** What the site sees of these rows, in one question for sizes and one for contents. */
+  async #lookElsewhere(rows: readonly FileRow[]): Promise<void> {
+    this.#elsewhere.clear()
+    const { elsewhere, roots, digest: policy } = this.#options
+    if (!elsewhere) return
+    const paths = rows
+      .filter(({ url }) => !/^https?:\/\//.test(url))
+      .map(({ url }) => sitePath(url, roots))
+      .filter((path): path is string => path !== undefined && elsewhere.has(path))
+    const seen = await elsewhere.see(paths)
+    for (const [at, path] of paths.entries()) this.#elsewhere.set(path, { sight: seen[at], digest: undefined })
+    if (policy === undefined) return
+    const read = rows.flatMap((row) => {
+      const path = sitePath(row.url, roots)
+      const sight = path === undefined ? undefined : this.#elsewhere.get(path)?.sight
+      if (path === undefined || sight === undefined || path.endsWith('/')) return []
+      const known = row.digest !== null && row.size_bytes === sight.sizeBytes && row.mtime_us === sight.mtimeUs
+      return !known && this.#isRead(sight) ? [path] : []
+    })
+    const digests = await elsewhere.digests(read)
+    for (const [at, path] of read.entries()) this.#elsewhere.get(path)!.digest = digests[at]
+  }
+
   async #see(row: FileRow): Promise<Row | undefined> {
     this.files++
     const remote = /^https?:\/\//.test(row.url)
     const path = remote ? undefined : sitePath(row.url, this.#options.roots)
     // What was declared, or fetched once, is not looked up again: a server is not asked for a million files each run.
     if (remote && (row.digest !== null || row.size_bytes !== null)) return undefined
-    const sight = remote ? await seeUrl(row.url) : path === undefined ? undefined : seeFile(path)
+    const there = path === undefined ? undefined : this.#elsewhere.get(path)
+    const sight = remote ? await seeUrl(row.url) : there ? there.sight : path === undefined ? undefined : seeFile(path)
     if (sight === undefined) {
       this.missing++
       return row.missing ? undefined : { ...known(row), missing: true, changed: false }
@@ -175,14 +210,19 @@ class Look {
   }
 
   #digest(url: string, path: string, sight: Sight): string | null {
+    if (this.#options.digest === undefined) return null
+    const there = this.#elsewhere.get(path)
+    if (there) return there.digest ?? sizeTimeDigest(url, sight)
+    return this.#isRead(sight) ? hashContent(path) : sizeTimeDigest(url, sight)
+  }
+
+  /** Whether the content of a file is read for its digest. */
+  #isRead({ sizeBytes }: Sight): boolean {
     const policy = this.#options.digest
-    if (policy === undefined) return null
-    const read =
-      policy === 'hashed' ||
-      (policy === 'auto' && sight.sizeBytes <= HASHED_MAX_BYTES && this.#readBytes + sight.sizeBytes <= READ_MAX_BYTES)
-    if (!read) return sizeTimeDigest(url, sight)
-    this.#readBytes += sight.sizeBytes
-    return hashContent(path)
+    const isSmall = sizeBytes <= HASHED_MAX_BYTES && this.#readBytes + sizeBytes <= READ_MAX_BYTES
+    if (policy !== 'hashed' && (policy !== 'auto' || !isSmall)) return false
+    this.#readBytes += sizeBytes
+    return true
   }
 }
 

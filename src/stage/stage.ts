@@ -6,7 +6,8 @@ import type { Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
-import { checkPinned, probeSiteProgram, stageProgram } from './program.ts'
+import { type Concerned, nameJobs } from './name-jobs.ts'
+import { checkPinned, type ProbeProgram, probeHere, probeSiteProgram, stageProgram } from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
 
 export { readManifest } from './read-manifest.ts'
@@ -29,6 +30,8 @@ export interface StageOptions {
    */
   readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
+  /** Where a file of this machine lies on the site; absent: where it lies here. */
+  readonly place?: (file: { readonly path: string; readonly digest: string }) => string
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
 }
@@ -98,21 +101,31 @@ export async function stageArray(
   return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
 }
 
-/** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted. */
-export async function probePrograms(tables: Tables, roots: Readonly<Record<string, string>>): Promise<void> {
+/** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted. `probe` asks the site. */
+export async function probePrograms(
+  tables: Tables,
+  roots: Readonly<Record<string, string>>,
+  probe: ProbeProgram = probeHere,
+): Promise<void> {
   const programs = await tables.sql.rows<{
     executable: string
     setup: string | null
     pinned: boolean
-    input: string | null
+    jobs: number
+    first: string
   }>(
-    `select distinct j.executable, j.setup, exists (from files f where f.url = j.executable and f.kind = 'program') as pinned
-     from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
+    `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
+       select j.executable, j.setup, count(*)::integer as jobs, min(j.job_id) as first
+       from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, pinned } of programs) {
+  for (const { executable, setup, pinned, ...concerned } of programs) {
     if (isRemote(executable)) continue
-    if (pinned) checkPinned(executable, sitePath(executable, roots) ?? executable)
-    else probeSiteProgram(executable, setup)
+    try {
+      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
+      else await probeSiteProgram(executable, setup, probe)
+    } catch (cause) {
+      throw nameJobs(cause, concerned)
+    }
   }
 }
 
@@ -151,8 +164,24 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
     if (!file) throw new FloeError('STAGE_FAILED', `The input ${url} is not known at the site.`, { details: { url } })
     return file
   }
+  const place = options.place ?? (({ path }) => path)
+  const placed = new Map<string, StagedFile>()
+  const findPlaced = (url: string): StagedFile => {
+    const known = placed.get(url)
+    if (known) return known
+    const file = find(url)
+    const path = place(file)
+    // A copy has a time of its own; its name says its content.
+    const there = path === file.path ? file : { ...file, path, mtimeUs: null }
+    placed.set(url, there)
+    return there
+  }
   const programs = new Map<string, StagedProgram>()
-  return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, find, programOf(row)) }))
+  return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
+
+  function placedProgram({ program, digest }: StagedProgram): StagedProgram {
+    return { program: place({ path: program, digest }), digest }
+  }
 
   function programOf(row: StagedRow): StagedProgram {
     const beside = (row.files ?? []).map((url, i) => ({ name: row.file_names![i]!, url }))
@@ -161,11 +190,13 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
     if (!program) {
       const pinned = files.get(row.executable)
       program = pinned
-        ? stageProgram(options.cache, {
-            executable: row.executable,
-            program: pinned,
-            files: beside.map(({ name, url }) => ({ name, file: find(url) })),
-          })
+        ? placedProgram(
+            stageProgram(options.cache, {
+              executable: row.executable,
+              program: pinned,
+              files: beside.map(({ name, url }) => ({ name, file: find(url) })),
+            }),
+          )
         : { program: row.executable, digest: `site:${row.executable}` }
       programs.set(key, program)
     }
@@ -199,7 +230,9 @@ async function stagedFiles(
   for await (const chunk of stream) {
     for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
       if (isRemote(url)) {
-        known.set(url, await fetchRemote(cache, url, { digest, executable: kind === 'program' }))
+        const fetched = fetchRemote(cache, url, { digest, executable: kind === 'program' })
+        const told = fetched.catch((cause) => Promise.reject(nameJobs(cause, concernedBy(rows, url))))
+        known.set(url, await told)
         continue
       }
       const path = sitePath(url, roots)
@@ -212,6 +245,11 @@ async function stagedFiles(
     }
   }
   return known
+}
+
+function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
+  const names = rows.filter((row) => [row.executable, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url))
+  return { jobs: names.length, first: names[0]!.job_id }
 }
 
 function writeManifest(

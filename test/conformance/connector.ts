@@ -14,6 +14,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ArraySpec, Connector, TaskReport } from '../../connectors/connector.ts'
 
 export interface ConnectorUnderTest {
+  /** Makes the site. */
+  prepare?(directory: string): Promise<void>
   /** A connector to the same site as all others that were opened with this directory. */
   open(directory: string): Connector
   /** Kills what runs the site's queue, and not the tasks. Absent: it cannot be killed from here. */
@@ -37,8 +39,9 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     let connector: Connector
     let arrays = 0
 
-    beforeEach(() => {
+    beforeEach(async () => {
       directory = mkdtempSync(join(tmpdir(), 'floe-site-'))
+      await site.prepare?.(join(directory, 'site'))
       connector = site.open(join(directory, 'site'))
     })
 
@@ -77,7 +80,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     const states = (reports: readonly TaskReport[]): string[] => reports.map(({ state }) => state)
     const untilEnded = (id: string, count: number) =>
       until(
-        () => connector.status([id]),
+        () => connector.status(new Map([[id, count]])),
         (reports) => reports.length === 0 || (reports.length === count && states(reports).every((s) => s === 'ended')),
       )
 
@@ -115,10 +118,10 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       const specs = [array(), array(), array()]
       const ids = await Promise.all(specs.map((spec) => connector.submit(spec)))
       for (const id of ids) await untilEnded(id, 3)
-      const reports = await connector.status(['no-such-id', ...ids, '../queue'])
+      const reports = await connector.status(new Map(['no-such-id', ...ids, '../queue'].map((id) => [id, 3])))
       for (const { id } of reports) expect(ids).toContain(id)
-      expect(await connector.status(['no-such-id'])).toEqual([])
-      expect(await connector.status([])).toEqual([])
+      expect(await connector.status(new Map([['no-such-id', 3]]))).toEqual([])
+      expect(await connector.status(new Map())).toEqual([])
     })
 
     it('says queued, running and ended of tasks with their indices', async () => {
@@ -128,7 +131,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
         () => lines(spec, 'ran'),
         (ran) => ran.length > 0,
       )
-      const reports = await connector.status([id])
+      const reports = await connector.status(new Map([[id, 20]]))
       expect(reports.map(({ index }) => index)).toEqual(Array.from({ length: 20 }, (_, index) => index))
       expect(new Set(states(reports))).toEqual(new Set(['running', 'queued']))
       await connector.cancel(id)
@@ -183,7 +186,8 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     it('ends a task whose program cannot be started', async () => {
       const spec = array({ command: [join(directory, 'no such program')], count: 2 })
       const reports = await untilEnded(await connector.submit(spec), 2)
-      expect(states(reports)).toEqual(['ended', 'ended'])
+      // None, where a scheduler forgets at once what has ended.
+      expect([[], ['ended', 'ended']]).toContainEqual(states(reports))
     })
 
     it.runIf(site.killQueue)('runs each task once though its queue is killed again and again', async () => {
@@ -192,7 +196,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       for (let kills = 0; kills < 6; kills++) {
         // Whoever waits asks for states, which is what starts another queue.
         const ran = async () => {
-          await connector.status([id])
+          await connector.status(new Map([[id, 25]]))
           return lines(spec, 'ran')
         }
         await until(ran, (seen) => seen.length >= Math.min(25, 1 + 3 * kills))
@@ -215,7 +219,7 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
         (ran) => ran.length > 0,
       )
       await site.killQueue!(join(directory, 'site'))
-      expect(states(await connector.status([id]))).toContain('running')
+      expect(states(await connector.status(new Map([[id, 2]])))).toContain('running')
       await connector.cancel(id)
       await untilEnded(id, 2)
       expect(lines(spec, 'done')).toEqual([])

@@ -27,6 +27,7 @@ it.each(["it's", 'a[1]', 'a*b', 'a?', '{x,y}', 'site=frost', 'year=2020', 'a b\n
     expect(await tables.sql.rows('SELECT job_id, site, bucket FROM jobs')).toEqual([
       { job_id: 'a', site: 'ice', bucket: 3 },
     ])
+    expect(await tables.holding(await tables.snapshot('jobs'), '(SELECT 3 AS bucket)', ['bucket'])).toHaveLength(1)
     expect((await readByRules(join(root, 'tables/jobs'))).rows).toHaveLength(1)
     const fenced = await tables.fence(async ({ view }) => {
       await view('jobs')

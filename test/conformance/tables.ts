@@ -65,6 +65,17 @@ export function tablesConformance(name: string, make: () => Promise<TablesPlace>
       expect(await tables.sql.rows('FROM merged')).toEqual([])
     })
 
+    it('names the parts that hold certain rows', async () => {
+      for (const key of [1, 2, 3]) await tables.commit('attempts', { select: attempts(key), operation: 'a' })
+      const snapshot = await tables.snapshot('attempts')
+      await tables.sql.run('CREATE TEMP TABLE wanted AS SELECT 2 AS job_key UNION ALL SELECT 7')
+      const held = await tables.holding(snapshot, 'wanted', ['job_key'])
+      expect(held).toHaveLength(1)
+      await tables.commit('attempts', { remove: held, operation: 'b' })
+      expect(await keys()).toEqual([1, 3])
+      expect(await tables.holding(await tables.snapshot('merged'), 'wanted', ['job_digest'])).toEqual([])
+    })
+
     it('writes parts that others read: nested, partitioned, with statistics', async () => {
       expect(await tables.commit('jobs', { select: jobs(0, 1000), operation: 'add' })).toBe(0)
       const { parts, rows } = await readByRules(folder('jobs'))

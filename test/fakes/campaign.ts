@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connector } from '../../connectors/connector.ts'
 import { compileConfig } from '../../src/config/config.ts'
-import { campaignPaths } from '../../src/model/campaign.ts'
+import { localSite } from '../../src/dispatch/dispatch.ts'
+import { type CampaignPaths, campaignPaths, sitePaths } from '../../src/model/campaign.ts'
 import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
@@ -36,15 +37,14 @@ export async function madeCampaign(
 export function runContext(root: string, tables: Tables, connector: Connector, yaml = ''): RunContext {
   const config = compileConfig(yaml, { path: 'floe.yaml', directory: root })
   const paths = campaignPaths(root)
+  const site = siteOf(paths, async () => connector)
   return {
     paths,
-    campaignId: '00000000-0000-4000-8000-000000000000',
+    campaignId: CAMPAIGN,
     tables,
     clock: systemClock,
     user: 'tester@host',
     settings: {
-      site: 'local',
-      slots: 2,
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
       batchBytesMax: config.batch.bytes,
@@ -56,10 +56,25 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       roots: config.roots,
     },
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),
-    connect: async () => connector,
+    site,
+    openSite: async () => site,
     runner: ['false'],
   }
 }
+
+const CAMPAIGN = '00000000-0000-4000-8000-000000000000'
+
+const siteOf = (paths: CampaignPaths, connect: () => Promise<Connector>) =>
+  localSite({
+    ...{ paths: sitePaths(paths.scratch, CAMPAIGN), outputs: paths.outputs, roots: {}, slots: 2, connect },
+    runner: ['false'],
+  })
+
+/** The same campaign, at a site that is connected in another way. */
+export const connectedBy = (context: RunContext, connect: () => Promise<Connector>): RunContext => ({
+  ...context,
+  site: siteOf(context.paths, connect),
+})
 
 async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): Promise<void> {
   const text = (value: string) => `'${value.replaceAll("'", "''")}'`

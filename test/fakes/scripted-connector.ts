@@ -24,7 +24,6 @@ export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({}))
   const submitted: string[] = []
   return {
     name: 'scripted',
-    limits: { arrayMax: 1000, queuedMax: 10_000 },
     runs,
     submitted,
     async submit(array: ArraySpec) {
@@ -35,8 +34,8 @@ export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({}))
       }
       return array.name
     },
-    async status(ids) {
-      return ids.flatMap((id) =>
+    async status(arrays) {
+      return [...arrays.keys()].flatMap((id) =>
         Array.from(
           { length: ended.get(id) ?? 0 },
           (_, index): TaskReport => ({ id, index, state: 'ended', reason: null }),
@@ -44,6 +43,12 @@ export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({}))
       )
     },
     async cancel() {},
+    endings: async () => [],
+    waiting: (reason) => ({ sentence: reason, clears: 'will clear' }),
+    siteLimits: async () => ({
+      ...{ version: 'scripted', arrayMax: 1000, queuedMax: 10_000, queues: [], accounts: [] },
+      ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
+    }),
   }
 
   function runTask(directory: string, task: number): void {

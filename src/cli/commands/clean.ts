@@ -1,5 +1,5 @@
+import { formatBytes, formatCounted } from '../../model/format.ts'
 import type { Command } from '../command.ts'
-import { formatBytes, formatCounted } from '../text/format.ts'
 
 export const clean: Command<{ all?: boolean }> = {
   usage: 'clean',

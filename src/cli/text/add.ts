@@ -1,5 +1,5 @@
 import type { AddReport } from '../../floe.ts'
-import { formatCount, formatCounted, formatSeconds } from './format.ts'
+import { formatCount, formatCounted, formatSeconds } from '../../model/format.ts'
 import { renderTable, visible } from './table.ts'
 import { near } from './words.ts'
 
@@ -7,7 +7,8 @@ const SHOWN = 3
 
 export function renderAdd(report: AddReport): string {
   const read = report.files.map(
-    ({ path, jobs, seconds }) => `${visible(path)}: ${formatCounted(jobs, 'job')} read in ${formatSeconds(seconds)}\n`,
+    ({ path, jobs, elapsed_sec }) =>
+      `${visible(path)}: ${formatCounted(jobs, 'job')} read in ${formatSeconds(elapsed_sec)}\n`,
   )
   return [...read, `  ${counts(report)}\n`, rejects(report)].join('')
 }

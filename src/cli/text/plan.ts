@@ -1,6 +1,6 @@
 import type { PlanReport } from '../../floe.ts'
-import { formatBytes, formatCount, formatCounted, formatFactor, formatSeconds } from './format.ts'
-import { renderTable } from './table.ts'
+import { formatBytes, formatCount, formatCounted, formatFactor, formatSeconds } from '../../model/format.ts'
+import { renderTable, visible } from './table.ts'
 
 export function renderPlan(plan: PlanReport): string {
   if (plan.jobs === 0) return `Nothing waits for a plan.\n${missing(plan)}`
@@ -35,8 +35,8 @@ function work({ site, seconds }: PlanReport): string {
   return seconds === null ? '' : `\n  ${site}: about ${formatSeconds(seconds)} of work\n`
 }
 
-function missing({ missing }: PlanReport): string {
-  if (missing === 0) return ''
-  const what = missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`
-  return `\n  missing: ${what} (floe jobs --where missing)\n`
+function missing({ missing_inputs, missing_example: example }: PlanReport): string {
+  if (example === null) return ''
+  const some = `${visible(example.url)} of ${visible(example.job_id)}`
+  return `\n  missing: ${formatCounted(missing_inputs, 'input')} (floe jobs --where "missing"), e.g. ${some}\n`
 }

@@ -1,5 +1,5 @@
 import type { RequestReport } from '../../floe.ts'
-import { formatCount, formatCounted } from './format.ts'
+import { formatCount, formatCounted } from '../../model/format.ts'
 
 const DONE: Readonly<Record<RequestReport['action'], string>> = {
   retry: 'will be run again; `floe run` does it',

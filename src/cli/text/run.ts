@@ -1,5 +1,5 @@
 import type { RunProgress, RunReport } from '../../floe.ts'
-import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from './format.ts'
+import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from '../../model/format.ts'
 import { list, renderCounts } from './status.ts'
 
 const BAR = 28
@@ -28,6 +28,7 @@ export function renderProgress(progress: RunProgress, { columns, now }: { column
     retried > 0 ? `tried again ${formatCount(retried)}` : '',
     reused > 0 ? `answered from earlier results ${formatCount(reused)}` : '',
     progress.stopping === null ? '' : `stopping: ${progress.stopping}`,
+    progress.waiting === null || progress.stopping !== null ? '' : progress.waiting,
   ]
   const indent = ' '.repeat(site.length + 2)
   return [first.filter(Boolean).join('   '), indent + second.filter(Boolean).join(' · ')].map((line) =>
@@ -71,13 +72,13 @@ export function renderRun(report: RunReport): string {
 }
 
 function summary(report: RunReport, total: number): string {
-  const { decided, stopped, seconds } = report
+  const { decided, stopped, elapsed_sec } = report
   if (stopped === 'too many failures') {
     return `Stopped: ${formatCount(decided.failed)} of ${formatCounted(total, 'job')} failed, more than \`stop_when_failed\` in floe.yaml allows.\n`
   }
   if (total === 0 && stopped === null) return report.pending > 0 ? 'Nothing can be run now.\n' : 'Nothing to do.\n'
   const reused = decided.reused > 0 ? `, ${formatCount(decided.reused)} answered from earlier results` : ''
-  return `${formatCounted(total, 'job')} decided in ${formatSeconds(seconds)}${reused}.\n`
+  return `${formatCounted(total, 'job')} decided in ${formatSeconds(elapsed_sec)}${reused}.\n`
 }
 
 const counts = (report: RunReport): string => (report.jobs === 0 ? '' : renderCounts(report, report.classes))

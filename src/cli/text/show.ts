@@ -1,5 +1,5 @@
 import type { JobReport, JsonRow } from '../../floe.ts'
-import { formatBytes, formatCount, formatCounted, formatSeconds } from './format.ts'
+import { formatBytes, formatCount, formatCounted, formatSeconds } from '../../model/format.ts'
 import { padEnd, visible } from './table.ts'
 import { near, shellWord } from './words.ts'
 
@@ -14,7 +14,7 @@ export function renderShow(report: JobReport, from = process.cwd()): string {
   return [
     `${visible(name)}   ${headline(report)}\n`,
     ...facts(report).map(([label, value]) => line(label, value)),
-    ...attempts.map((attempt) => attemptText(attempt, from)),
+    ...attempts.map((attempt) => attemptText(attempt, { report, from })),
     hasLogs ? line('logs', `floe logs ${name.startsWith('-') ? '-- ' : ''}${shellWord(name)}`) : '',
   ].join('')
 }
@@ -38,11 +38,11 @@ function headline({ job, attempts, live }: JobReport): string {
 }
 
 function facts(report: JobReport): [string, string][] {
-  const { job, inputs, results, requests, batch, live } = report
+  const { job, inputs, requests, batch, live } = report
   const files = new Map(inputs.map((file) => [text(file.url), file]))
   const named = (key: 'inputs' | 'files') =>
     list((job[key] ?? []) as string[], (url) => fileText(url, files.get(url)), ', ')
-  const made = list(results, resultText, ', ')
+  const made = list(published(report), resultText, ', ')
   const wanted = list((job.outputs ?? []) as unknown as JsonRow[], ({ path }) => text(path), ', ')
   const told: [string, string][] = [
     ['inputs', named('inputs')],
@@ -55,6 +55,16 @@ function facts(report: JobReport): [string, string][] {
     ['now', liveText(live)],
   ]
   return told.filter(([, value]) => value !== '')
+}
+
+/** Rows of results of what the job is now: of its present revision, by its newest success. */
+function published({ job, attempts, results }: JobReport): readonly JsonRow[] {
+  const newest = attempts.find(
+    ({ verdict, superseded, revision }) => verdict === 'succeeded' && !superseded && revision === job.revision,
+  )
+  return newest === undefined
+    ? []
+    : results.filter(({ job_digest, revision }) => job_digest === newest.job_digest && revision === job.revision)
 }
 
 function fileText(url: string, file: JsonRow | undefined): string {
@@ -88,7 +98,27 @@ function liveText(live: JobReport['live']): string {
   return `${live.ended.verdict} in ${where}, not in the tables yet: ${live.ended.rule}`
 }
 
-function attemptText(attempt: JsonRow, from: string): string {
+type Made = { readonly path: string; readonly size_bytes: number | null; readonly published: boolean }
+const madeBy = ({ outputs }: JsonRow): readonly Made[] => (outputs ?? []) as unknown as readonly Made[]
+
+/** What a try made. Nothing when one try made all that is published, as its job's outputs say so already. */
+function madeText(attempt: JsonRow, { job, attempts }: JobReport): string {
+  const made = madeBy(attempt)
+  const tries = attempts.filter((one) => madeBy(one).length > 0)
+  if (tries.length < 2 && made.every(({ published }) => published)) return ''
+  const isOld = attempt.superseded || attempt.revision !== job.revision
+  const parts = [true, false].map((isPublished) => {
+    const some = made.filter((output) => (output.published && !isOld) === isPublished)
+    const said = isPublished ? '  ← published' : isOld ? ', not published' : ', replaced since'
+    return some.length === 0 ? '' : `${list(some, outputText, ', ')}${said}`
+  })
+  return parts.filter(Boolean).join('; ')
+}
+
+const outputText = ({ path, size_bytes }: Made): string =>
+  `${path}${size_bytes === null ? '' : ` (${formatBytes(size_bytes)})`}`
+
+function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; from: string }): string {
   const task = attempt.native_id ? `${text(attempt.native_id)}_${text(attempt.task)}` : ''
   const place = [
     text(attempt.site),
@@ -107,10 +137,12 @@ function attemptText(attempt: JsonRow, from: string): string {
   const told: [string, string][] = [
     [text(attempt.evidence), `${text(attempt.rule)}  ← decided: ${verdict}${next}`],
     ['took', took.filter(Boolean).join(', ')],
+    ['outputs', madeText(attempt, report)],
     ['from', text(attempt.reused_from)],
     ['sandbox', attempt.sandbox ? near(text(attempt.sandbox), from) : ''],
   ]
-  const head = [place.filter(Boolean).join(' '), time, late].filter(Boolean).join('   ')
+  const older = attempt.revision === report.job.revision ? '' : `of revision ${text(attempt.revision)}`
+  const head = [place.filter(Boolean).join(' '), time, older, late].filter(Boolean).join('   ')
   return [
     line(`try ${text(attempt.try)}`, head),
     ...told.filter(([, value]) => value !== '').map(([label, value]) => line(label, value, '    ')),

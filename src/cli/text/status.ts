@@ -1,6 +1,6 @@
 import type { StateCounts, StatusReport } from '../../floe.ts'
+import { formatCount, formatCounted, formatShare } from '../../model/format.ts'
 import { JOB_STATES } from '../../model/verdict.ts'
-import { formatCount, formatCounted, formatShare } from './format.ts'
 import { renderTable, visible } from './table.ts'
 
 export interface Named {

@@ -1,5 +1,5 @@
 import type { TryReport } from '../../floe.ts'
-import { formatBytes, formatSeconds } from './format.ts'
+import { formatBytes, formatSeconds } from '../../model/format.ts'
 import { renderTable, visible } from './table.ts'
 
 export function renderTry({ job_id, ended, sandbox, outputs }: TryReport): string {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Files } from '../files/files.ts'
-import { type Action, checkpointName, damaged, LOG, type LogState } from './log.ts'
+import { damaged } from './faults.ts'
+import { type Action, checkpointName, LOG, type LogState } from './log.ts'
 import { quotePath, quoteText } from './quote.ts'
 import type { Session } from './session.ts'
 
@@ -74,7 +75,7 @@ export async function readCheckpoint(session: Session, path: string): Promise<Ac
     )
     return rows.filter((row) => row.action !== null).map((row) => withoutNulls(JSON.parse(row.action!)) as Action)
   } catch (cause) {
-    throw damaged(path, 'the checkpoint cannot be read', cause)
+    throw damaged(path, 'the checkpoint cannot be read', { cause })
   }
 }
 

@@ -5,6 +5,7 @@ import type { Files } from '../files/files.ts'
 import { CHECKPOINT_EVERY, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { commitText, conflict, isPublished, publish, shapeFor } from './commit.ts'
 import { type Add, type Head, LOG, type LogState, readHead, readLog } from './log.ts'
+import { FIRST } from './lost-log.ts'
 import { writeParts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { Commit, Part, Snapshot } from './tables.ts'
@@ -63,16 +64,18 @@ async function commitTo(delta: Delta, asked: Asked): Promise<number | undefined>
   let state = await delta.refresh(table)
   if (isPublished(table, commit, state)) return undefined
   const id = delta.clock.uuid()
+  const first = state.version < 0 ? join(delta.folder(table), LOG, `${FIRST}${id}`) : undefined
+  if (first !== undefined) await beginFirst(delta, table, first)
   const adds = commit.select === undefined ? [] : await addsFor(delta, { ...asked, id, state })
   try {
     for (let tries = 0; tries < TRIES; tries++) {
       const now = delta.clock.now()
       const { metaData } = shapeFor(table, commit, state, { id, now })
       const text = commitText({ commit, state, adds, metaData, now, dataChange: asked.dataChange })
-      await delta.files.makeFolders(join(delta.folder(table), LOG))
       await commit.guard?.()
       const version = state.version + 1
       if (await publish(delta.files, delta.folder(table), { version, text })) {
+        if (first !== undefined) await delta.files.remove(first).catch(() => {})
         // The commit is made whatever becomes of the checkpoint; the next commit tries again.
         await checkpointIfDue(delta, table).catch(() => {})
         return version
@@ -88,6 +91,12 @@ async function commitTo(delta: Delta, asked: Asked): Promise<number | undefined>
     await dropUnlisted(delta, table, adds)
     throw cause
   }
+}
+
+/** Parts lie there before the first commit; with this file beside them nobody takes them for a table that lost its log. It stays if we fail. */
+async function beginFirst(delta: Delta, table: TableName, path: string): Promise<void> {
+  await delta.files.makeFolders(join(delta.folder(table), LOG))
+  await delta.files.create(path, '')
 }
 
 async function addsFor(delta: Delta, asked: Asked & { id: string; state: LogState }): Promise<Add[]> {

@@ -1,5 +1,4 @@
 import { FloeError } from '../../model/errors.ts'
-import { damaged } from './log.ts'
 
 /** DuckDB 1.5 tells these apart in words only. */
 const FULL = /no space left on device|disk quota exceeded|file too large|failed to offload|max_temp_directory_size/i
@@ -19,12 +18,12 @@ export function explainFault(cause: unknown, root: string): Error {
   if (FULL.test(text)) return new FloeError('DISK_FULL', `the disk is full: ${text}`, { cause })
   const missing = MISSING.exec(text)
   const path = missing?.[1] ?? missing?.[2]
-  if (path?.startsWith(root)) return damaged(path, 'the log lists this part, but it is missing', cause)
+  if (path?.startsWith(root)) return damaged(path, 'the log lists this part, but it is missing', { cause })
   if (REFUSED.test(text)) return new FloeError('NOT_WRITABLE', text, { cause })
   const part = partIn(text, root)
-  if (part && BROKEN.test(text)) return damaged(part, text, cause)
+  if (part && BROKEN.test(text)) return damaged(part, text, { cause })
   if (SPOILED.test(text))
-    return damaged(partIn(message, root) ?? folderIn(message, root), `a part in it is no Parquet: ${text}`, cause)
+    return damaged(partIn(message, root) ?? folderIn(message, root), `a part in it is no Parquet: ${text}`, { cause })
   return cause instanceof Error ? cause : new Error(message)
 }
 
@@ -39,4 +38,8 @@ function folderIn(text: string, root: string): string {
   const from = text.indexOf(`${root}/`)
   const table = from < 0 ? undefined : /^\w+/.exec(text.slice(from + root.length + 1))?.[0]
   return table ? `${root}/${table}` : root
+}
+
+export function damaged(path: string, what: string, more: { cause?: unknown; hint?: string } = {}): FloeError {
+  return new FloeError('TABLE_DAMAGED', `${path} is damaged: ${what}`, { details: { path }, ...more })
 }

@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import { FloeError } from '../../model/errors.ts'
 import type { Json } from '../../model/json.ts'
 import type { Files } from '../files/files.ts'
+import { damaged } from './faults.ts'
+import { refuseLostLog } from './lost-log.ts'
 
 /*
  * Delta log, reader version 1, writer version 2 (https://github.com/delta-io/delta/blob/master/PROTOCOL.md), as floe writes it.
@@ -14,6 +16,7 @@ import type { Files } from '../files/files.ts'
  *     {"remove":{path, deletionTimestamp, dataChange}} {"add":{path, partitionValues, size, modificationTime, dataChange, stats}}
  *   _delta_log/00000000000000000100.checkpoint.parquet  all that holds after commit 100, one action a row
  *   _delta_log/_last_checkpoint                       {"version":100,"size":rows}
+ *   _delta_log/.first-<uuid>                          empty; the first commit is being made: parts may lie there that no log lists yet
  *
  * `floe` holds the facts of the newest commit that stated some, carried on by each later one, `floeVersion` the version that stated
  * them, and `floeRows` the newest version by which rows came or went: the newest file alone tells the facts. `operationMetrics` count the add and
@@ -150,6 +153,7 @@ async function readOnce(source: LogSource, known: LogState | undefined): Promise
   if (newest < 0) {
     if (known && known.version >= 0) throw damaged(join(log, commitName(known.version)), 'it was there before')
     if (names.includes('_last_checkpoint')) throw damaged(join(log, '_last_checkpoint'), 'it stands without a log')
+    await refuseLostLog(source.files, source.folder, { log, names })
     return emptyState()
   }
   if (known && newest < known.version) throw damaged(join(log, commitName(known.version)), 'it was there before')
@@ -201,7 +205,7 @@ export function parseCommit(content: Buffer, path: string): Action[] {
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Action)
   } catch (cause) {
-    throw damaged(path, 'it is cut short or no NDJSON', cause)
+    throw damaged(path, 'it is cut short or no NDJSON', { cause })
   }
   if (actions.length === 0) throw damaged(path, 'it is empty')
   if (!actions.every(isAction)) throw damaged(path, 'a line of it is no action')
@@ -220,12 +224,22 @@ function isAction(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Newest version and its facts from one file, without the parts. */
+/** Newest version and its facts from one file, without the parts. Throws TABLE_DAMAGED like `readLog`. */
 export async function readHead(files: Files, folder: string): Promise<Head> {
+  try {
+    return await readHeadOnce(files, folder)
+  } catch (cause) {
+    if (!(cause instanceof FloeError && cause.code === 'TABLE_DAMAGED')) throw cause
+    return readHeadOnce(files, folder)
+  }
+}
+
+async function readHeadOnce(files: Files, folder: string): Promise<Head> {
   const log = join(folder, LOG)
   const names = await files.names(log)
   const newest = versionsIn(names, 'json').at(-1) ?? -1
   const version = Math.max(newest, versionsIn(names, 'checkpoint.parquet').at(-1) ?? -1)
+  if (version < 0) await refuseLostLog(files, folder, { log, names })
   const path = join(log, commitName(newest))
   const content = version >= 0 && newest === version ? await files.read(path) : undefined
   const state = emptyState()
@@ -278,8 +292,4 @@ function decodePath(path: string): string {
 
 function copyState(state: LogState): LogState {
   return { ...state, adds: new Map(state.adds), removes: new Map(state.removes), txns: new Map(state.txns) }
-}
-
-export function damaged(path: string, what: string, cause?: unknown): FloeError {
-  return new FloeError('TABLE_DAMAGED', `${path} is damaged: ${what}`, { details: { path }, cause })
 }

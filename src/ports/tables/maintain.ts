@@ -16,6 +16,8 @@ const ORDER: Partial<Record<TableName, string>> = { plan: 'plan_id, position' }
 
 export interface Upkeep {
   readonly keepSec: number
+  /** For what no version lists: it may be of a commit that is being made. */
+  readonly strayKeepSec: number
   /** Parts that views of this session read. */
   readonly inUse: ReadonlySet<string>
 }
@@ -25,9 +27,10 @@ export async function maintainTable(delta: Delta, table: TableName, upkeep: Upke
   const compacted = await compact(delta, table)
   const state = await delta.refresh(table)
   if (state.version < 0) return { compacted: 0, deleted: 0, freedBytes: 0 }
-  const keepFrom = delta.clock.now() - upkeep.keepSec * 1000
-  await trimLog(delta, table, { state, keepFrom })
-  return { compacted, ...(await vacuum(delta, table, { state, keepFrom, inUse: upkeep.inUse })) }
+  const now = delta.clock.now()
+  const kept = { state, keepFrom: now - upkeep.keepSec * 1000, strayKeepFrom: now - upkeep.strayKeepSec * 1000 }
+  await trimLog(delta, table, kept)
+  return { compacted, ...(await vacuum(delta, table, { ...kept, inUse: upkeep.inUse })) }
 }
 
 async function compact(delta: Delta, table: TableName): Promise<number> {
@@ -62,21 +65,23 @@ function smallParts(snapshot: Snapshot): Part[] {
 interface Kept {
   readonly state: LogState
   readonly keepFrom: number
+  readonly strayKeepFrom: number
 }
 
 /** Commit files behind a checkpoint go, oldest first, but the newest, which tells the facts. */
-async function trimLog(delta: Delta, table: TableName, { state, keepFrom }: Kept): Promise<void> {
+async function trimLog(delta: Delta, table: TableName, { state, keepFrom, strayKeepFrom }: Kept): Promise<void> {
   const log = join(delta.folder(table), LOG)
   const entries = await delta.files.list(log)
-  const old = new Set(entries.filter((entry) => entry.mtime / 1000 < keepFrom).map((entry) => entry.name))
+  const namesBefore = (time: number) => entries.filter((entry) => entry.mtime / 1000 < time).map((entry) => entry.name)
   const isBehind = (version: number) => version < state.checkpoint && version < state.version
-  const commits = versionsIn([...old], 'json').filter(isBehind)
+  const commits = versionsIn(namesBefore(keepFrom), 'json').filter(isBehind)
   // A writer may have died between its checkpoint and the file that points at it; without that file some readers begin at commit 0.
   if (commits.length > 0 && (await pointedAt(delta, log)) !== state.checkpoint) {
     await writeCheckpoint({ ...delta, folder: delta.folder(table), now: delta.clock.now() }, state)
   }
   for (const version of commits) await delta.files.remove(join(log, commitName(version)))
-  for (const name of old) if (name.startsWith('.')) await delta.files.remove(join(log, name))
+  const strays = namesBefore(strayKeepFrom).filter((name) => name.startsWith('.'))
+  for (const name of strays) await delta.files.remove(join(log, name))
 }
 
 async function pointedAt(delta: Delta, log: string): Promise<number | undefined> {
@@ -89,7 +94,7 @@ async function pointedAt(delta: Delta, log: string): Promise<number | undefined>
 }
 
 async function vacuum(delta: Delta, table: TableName, kept: Kept & { inUse: ReadonlySet<string> }) {
-  const { state, keepFrom } = kept
+  const { state } = kept
   const root = delta.folder(table)
   let deleted = 0
   let freedBytes = 0
@@ -102,8 +107,9 @@ async function vacuum(delta: Delta, table: TableName, kept: Kept & { inUse: Read
     for (const entry of entries) {
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`
       if (entry.kind !== 'file' || !/\.parquet/.test(entry.name) || state.adds.has(path)) continue
-      const removedAt = state.removes.get(path)?.deletionTimestamp ?? entry.mtime / 1000
-      if (removedAt >= keepFrom || entry.mtime / 1000 >= keepFrom || kept.inUse.has(join(root, path))) continue
+      const removedAt = state.removes.get(path)?.deletionTimestamp
+      const keepFrom = removedAt === undefined ? kept.strayKeepFrom : kept.keepFrom
+      if (Math.max(removedAt ?? 0, entry.mtime / 1000) >= keepFrom || kept.inUse.has(join(root, path))) continue
       await delta.files.remove(join(root, path))
       deleted += 1
       freedBytes += entry.sizeBytes

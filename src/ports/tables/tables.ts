@@ -8,7 +8,7 @@ import { explainFault } from './faults.ts'
 import { maintainTable } from './maintain.ts'
 import { quoteName } from './quote.ts'
 import { lazySession, type Session } from './session.ts'
-import { selectParts } from './view.ts'
+import { selectParts, selectPlaces } from './view.ts'
 
 export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
 
@@ -106,12 +106,17 @@ export interface Tables {
   head(table: TableName): Promise<Head>
   /** Makes (or makes anew) a temporary view over the snapshot, named as the table or as told; typed and empty when the table is not there. */
   view(table: TableName, snapshot?: Snapshot, name?: string): Promise<Snapshot>
+  /** The parts that have rows whose values in the columns `by` are in the relation `keys`: what has to be taken out to change those rows. */
+  holding(snapshot: Snapshot, keys: string, by: readonly string[]): Promise<readonly Part[]>
   /** Returns the new version, or undefined when `txn` was published before. Throws TABLE_CONFLICT. */
   commit(table: TableName, commit: Commit): Promise<number | undefined>
-  /** Joins small parts, writes a checkpoint when due, deletes parts that no version of the last `keepSec` lists. Returns what it did. */
+  /**
+   * Joins small parts, writes a checkpoint when due, deletes parts that no version of the last `keepSec` (an hour) lists. Parts and temporary
+   * files that no version lists are kept `strayKeepSec` (as `keepSec`): a commit may be being made of them. Returns what it did.
+   */
   maintain(
     table: TableName,
-    options?: { keepSec?: number },
+    options?: { keepSec?: number; strayKeepSec?: number },
   ): Promise<{ compacted: number; deleted: number; freedBytes: number }>
   /**
    * A session of its own for the SQL of others: `prepare` makes its views, then it can read the parts of this campaign and nothing else on
@@ -170,9 +175,20 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
     snapshot: async (table) => toSnapshot(table, await delta.refresh(table)),
     head: delta.head,
     view: viewIn(session),
+    async holding(snapshot, keys, by) {
+      if (snapshot.parts.length === 0) return []
+      const folder = delta.folder(snapshot.table)
+      const found = await session.rows<{ filename: string }>(
+        `SELECT DISTINCT filename FROM (${selectPlaces(folder, snapshot, by)}) SEMI JOIN ${keys} USING (${by.map(quoteName).join(', ')})`,
+      )
+      const paths = new Set(found.map(({ filename }) => filename))
+      return snapshot.parts.filter((part) => paths.has(join(folder, part.path)))
+    },
     commit: (table, commit) => delta.commit(table, commit),
-    maintain: (table, { keepSec = 3600 } = {}) =>
-      maintainTable(delta, table, { keepSec, inUse: new Set([...viewed.values()].flatMap((paths) => [...paths])) }),
+    maintain: (table, { keepSec = 3600, strayKeepSec = keepSec } = {}) => {
+      const inUse = new Set([...viewed.values()].flatMap((paths) => [...paths]))
+      return maintainTable(delta, table, { keepSec, strayKeepSec, inUse })
+    },
     async fence(prepare) {
       const inside = newSession()
       try {

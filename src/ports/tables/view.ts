@@ -25,6 +25,13 @@ export function selectParts(
   return `SELECT ${list.join(', ')} FROM read_parquet([${paths.join(', ')}], ${options})`
 }
 
+/** SELECT of `columns` with `filename`, the path of the part that a row lies in. */
+export function selectPlaces(folder: string, { parts, isEvolved }: Snapshot, columns: readonly string[]): string {
+  const paths = parts.map((part) => quotePath(join(folder, part.path)))
+  const options = `hive_partitioning = false, filename = true${isEvolved ? ', union_by_name = true' : ''}`
+  return `SELECT ${[...columns, 'filename'].map(quoteName).join(', ')} FROM read_parquet([${paths.join(', ')}], ${options})`
+}
+
 /** Columns of the shape in its order, then those of the table that this version of floe does not know. */
 function columnsOf(table: TableName, schema: readonly NamedType[]): NamedType[] {
   const shape: readonly Column[] = table === 'merged' ? [] : TABLES[table].columns

@@ -18,7 +18,14 @@ type Fault = readonly [number, string | null, RegExp, RegExp]
 interface Added {
   readonly added: number
   readonly rejected: number
-  readonly rejects: readonly { file: string; line: number; job: string | null; reason: string; hint: string }[]
+  readonly rejects: readonly {
+    file: string
+    line: number
+    job: string | null
+    value?: string | null
+    reason: string
+    hint: string
+  }[]
 }
 
 const nd = (...lines: (object | string)[]) =>
@@ -74,6 +81,65 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
     nd({ ...good('c1'), output: ['same.csv'] }),
     [],
     [[1, 'c1', /same\.csv is also written by o1 of the catalog/, /remove that job/]],
+  ],
+  [
+    'nested.ndjson',
+    nd(
+      { ...good('nest-n1'), output: ['zarr/1982/'] },
+      { ...good('nest-n2'), output: ['zarr/1982/u/0'] },
+      { ...good('nest-n3'), output: ['zarr/1983', 'zarr/1983x/a'] },
+      { ...good('nest-n4'), output: ['zarr/1983/b/c', 'zarr/n4'] },
+      { ...good('nest-n5'), output: ['deep/a/b/c'] },
+      { ...good('nest-n6'), output: ['deep/a/'] },
+      { ...good('nest-n7'), output: ['deep/a/b', 'zarr/n4/x'] },
+      { ...good('nest-n8'), output: ['own/', 'own/leaf.csv'] },
+      { ...good('nest-n9'), output: ['flat*'] },
+      { ...good('nest-n10'), output: ['flat*/x', 'zarr/198'] },
+    ),
+    ['nest-n1', 'nest-n3', 'nest-n5', 'nest-n8', 'nest-n9', 'nest-n10'],
+    [
+      [
+        2,
+        'nest-n2',
+        /^output zarr\/1982\/u\/0 lies below output zarr\/1982 of nest-n1, .*nested\.ndjson:1$/,
+        /a place of its own/,
+      ],
+      [4, 'nest-n4', /^output zarr\/1983\/b\/c lies below output zarr\/1983 of nest-n3, /, /a place of its own/],
+      [
+        6,
+        'nest-n6',
+        /^output deep\/a stands above output deep\/a\/b\/c of nest-n5, .*nested\.ndjson:5$/,
+        /a place of its own/,
+      ],
+      [7, 'nest-n7', /^output deep\/a\/b stands above output deep\/a\/b\/c of nest-n5, /, /a place of its own/],
+    ],
+  ],
+  [
+    'catalog-nested.ndjson',
+    nd(
+      { ...good('cn1'), output: ['zarr/1982/v'] },
+      { ...good('cn2'), output: ['deep/'] },
+      { ...good('cn3'), output: ['deeper'] },
+      { ...good('nest-n1'), output: ['deep/a'] },
+      { ...good('cn4'), output: ['zarr/1982/w'] },
+    ),
+    ['cn3'],
+    [
+      [
+        1,
+        'cn1',
+        /^output zarr\/1982\/v lies below output zarr\/1982 of nest-n1 of the catalog/,
+        /remove that job first/,
+      ],
+      [2, 'cn2', /^output deep stands above output deep\/a\/b\/c of nest-n5 of the catalog/, /remove that job/],
+      [4, 'nest-n1', /^output deep\/a lies below output deep of cn2, .*:2$/, /a place of its own/],
+      [
+        5,
+        'cn4',
+        /^output zarr\/1982\/w lies below output zarr\/1982 of nest-n1 of the catalog/,
+        /remove that job first/,
+      ],
+    ],
   ],
   [
     'outside.ndjson',
@@ -311,6 +377,18 @@ describe('large and odd', () => {
     ['long.ndjson', () => nd(good('ln1'), { ...good('ln'), arguments: [long] }, good('ln2')), 2],
     ['long.yaml', () => `ly1:\n  ${yes}\nly:\n  arguments: [${long}]\n  ${yes}\nly2:\n  ${yes}\n`, 3],
     ['long.csv', () => `id,executable,arguments\nlc1,true,\nlc,true,${long}\nlc2,true,\n`, 3],
+    [
+      'long.json',
+      () =>
+        `[\n${[good('lj1'), { ...good('lj'), arguments: [long] }, good('lj2')].map((job) => JSON.stringify(job)).join(',\n')}\n]`,
+      3,
+    ],
+    [
+      'long-map.json',
+      () =>
+        `{"lm1": ${JSON.stringify({ executable: 'true' })},\n"lm": ${JSON.stringify({ executable: 'true', arguments: [long] })},\n"lm2": {"executable": "true"}}`,
+      2,
+    ],
   ])('a line of 100 MB in %s: rejected with its line, what stands around it is taken', async (name, content, line) => {
     const path = scene.write(`long/${name}`, content())
     const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
@@ -321,6 +399,41 @@ describe('large and odd', () => {
       hint: expect.stringContaining('16 MB'),
     })
     writeFileSync(path, '')
+  })
+
+  test('a job of 15 MB is taken from JSON and NDJSON, whatever is escaped in it', async () => {
+    const job = (id: string) =>
+      JSON.stringify({ ...good(id), arguments: ['x'.repeat(12_000_000), '\\"7'.repeat(700_000), 8] })
+    const path = scene.write('long/large.json', `[${job('lo1')}]`)
+    expect(JSON.parse((await scene.floe('add', path, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
+    const lines = scene.write('long/large.ndjson', `${job('lo2')}\n{"id":"lo3"}\n`)
+    expect(JSON.parse((await scene.floe('add', lines, '--json')).stdout)).toMatchObject({ added: 1, rejected: 1 })
+    expect(
+      await scene.query(
+        "select len(arguments[1]) as l, len(arguments[2]) as m, arguments[3] as n from jobs where job_id in ('lo1', 'lo2')",
+      ),
+    ).toEqual(Array(2).fill({ l: 12_000_000, m: 2_100_000, n: '8' }))
+  })
+
+  test('a CSV as spreadsheets save it where the comma is a decimal sign: columns by `;`, lists in quotes', async () => {
+    const rows = ['id;executable;input;labels.n', 'se1;true;"in/a.nc;in/b.nc";1,5', 'se2;true;in/a.nc;in/b.nc;2', '']
+    const path = scene.write('semicolon.csv', `\ufeff${rows.join('\r\n')}`)
+    const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
+    expect(report).toMatchObject({
+      added: 1,
+      rejected: 1,
+      rejects: [{ line: 3, job: 'se2', reason: expect.stringContaining('5 cells') }],
+    })
+    expect(await scene.query("select len(inputs) as inputs, labels['n'] as n from jobs where job_id = 'se1'")).toEqual([
+      { inputs: 2, n: '1,5' },
+    ])
+    const wrong = await scene.floe('add', scene.write('wrong.csv', 'id;executable;ouput\na;true;b\n'))
+    expect(wrong.exit).toBe(2)
+    expect(wrong.stderr).toMatch(/wrong\.csv:1: unknown column `ouput`(.|\n)*did you mean `output`/)
+    const absent = await scene.floe('add', scene.path('absent.csv'))
+    expect(absent).toMatchObject({ exit: 2, stderr: expect.stringMatching(/absent\.csv is not there/) })
+    const tabs = scene.write('tabs.csv', '"id"\t"executable"\nse3\ttrue\n')
+    expect(JSON.parse((await scene.floe('add', tabs, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
   })
 
   test('a workbook: a formula is its saved value, a date is ISO text, a number is what was typed', async () => {
@@ -343,6 +456,51 @@ describe('large and odd', () => {
       { job_id: 'xl1', argument: 'ab', day: '1982-01-31', memory: 2e9 },
       { job_id: '7', argument: '1.5', day: '1982-01-31T06:00:00Z', memory: 2_000_000 },
     ])
+  })
+
+  test('a workbook as a script writes it: a formula without its value is named, not taken for an empty cell', async () => {
+    const rows = [
+      ['id', 'executable', 'arguments', 'labels.n'],
+      ['xf1', 'true', 'a', 1],
+      ['xf2', 'true', { formula: '"a"&B2', value: null }, { formula: 'D2+1', value: null }],
+      [{ formula: '"x"&1', value: null }],
+      ['xf4', 'true', { formula: '""', value: '' }, { formula: 'D2-1', value: 0 }],
+      [],
+      ['', '', '', { formula: 'SUM(D2:D5)', value: null }],
+    ] as const
+    const told = async (name: string, content: Buffer) =>
+      JSON.parse((await scene.floe('add', scene.write(name, content), '--json')).stdout) as Added
+    const report = await told('formulas.xlsx', workbook(rows))
+    expect(report).toMatchObject({ added: 2, rejected: 3 })
+    expect(report.rejects).toMatchObject([
+      {
+        line: 3,
+        job: 'xf2',
+        value: '="a"&B2',
+        reason: expect.stringMatching(/^cell C3 holds a formula .* without its value/),
+      },
+      { line: 4, job: null, reason: expect.stringContaining('cell A4') },
+      {
+        line: 7,
+        job: null,
+        reason: expect.stringContaining('cell D7'),
+        hint: expect.stringContaining('spreadsheet program'),
+      },
+    ])
+    const stale = await told(
+      'stale.xlsx',
+      workbook([rows[0], ['xs1', 'true', { formula: '1-1', value: 0 }], rows[4]], { stale: true }),
+    )
+    expect(stale.rejects).toMatchObject([
+      { line: 2, job: 'xs1' },
+      { line: 3, job: 'xf4', reason: expect.stringContaining('C3') },
+    ])
+    const { exit, stderr } = await scene.floe(
+      'add',
+      scene.write('head.xlsx', workbook([['id', { formula: 'A9', value: null }]])),
+    )
+    expect(exit).toBe(2)
+    expect(stderr).toMatch(/head\.xlsx:1: cell B1 holds a formula/)
   })
 
   test('an output through a link that stands in outputs/', async () => {

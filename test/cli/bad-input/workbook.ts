@@ -1,9 +1,16 @@
 import { crc32 } from 'node:zlib'
 
-type Cell = string | number | { readonly formula: string; readonly value: string | number } | { readonly date: string }
+type Cell =
+  | string
+  | number
+  | { readonly formula: string; readonly value: string | number | null }
+  | { readonly date: string }
 
-/** An XLSX file with one sheet, as Excel saves it: formulas with their last values, dates as numbers with a format. */
-export function workbook(rows: readonly (readonly Cell[])[]): Buffer {
+/**
+ * An XLSX file with one sheet, as Excel saves it: formulas with their last values (null: none, as scripts write them), dates as numbers with a
+ * format. `stale`: the file asks to be computed when it is opened.
+ */
+export function workbook(rows: readonly (readonly Cell[])[], { stale = false } = {}): Buffer {
   const sheet = rows.map(
     (cells, y) =>
       `<row r="${y + 1}">${cells.map((cell, x) => cellXml(cell, `${'ABCDEFG'[x]}${y + 1}`)).join('')}</row>`,
@@ -14,7 +21,7 @@ export function workbook(rows: readonly (readonly Cell[])[]): Buffer {
   return zip({
     '[Content_Types].xml': `<Types xmlns="${packages}/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>`,
     '_rels/.rels': `<Relationships xmlns="${packages}/relationships"><Relationship Id="rId1" Type="${relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>`,
-    'xl/workbook.xml': `<workbook xmlns="${main}" xmlns:r="${relations}"><sheets><sheet name="jobs" sheetId="1" r:id="rId1"/></sheets></workbook>`,
+    'xl/workbook.xml': `<workbook xmlns="${main}" xmlns:r="${relations}"><sheets><sheet name="jobs" sheetId="1" r:id="rId1"/></sheets>${stale ? '<calcPr fullCalcOnLoad="1"/>' : ''}</workbook>`,
     'xl/_rels/workbook.xml.rels': `<Relationships xmlns="${packages}/relationships"><Relationship Id="rId1" Type="${relations}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>`,
     'xl/styles.xml': `<styleSheet xmlns="${main}"><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>`,
     'xl/worksheets/sheet1.xml': `<worksheet xmlns="${main}"><sheetData>${sheet.join('')}</sheetData></worksheet>`,
@@ -31,6 +38,7 @@ function cellXml(cell: Cell, at: string): string {
       (Date.parse(cell.date.includes('T') ? `${cell.date}Z` : cell.date) - Date.UTC(1899, 11, 30)) / 86_400_000
     return `<c r="${at}" s="1"><v>${days}</v></c>`
   }
+  if (cell.value === null) return `<c r="${at}"><f>${escaped(cell.formula)}</f><v /></c>`
   const kind = typeof cell.value === 'string' ? ' t="str"' : ''
   return `<c r="${at}"${kind}><f>${escaped(cell.formula)}</f><v>${cell.value}</v></c>`
 }

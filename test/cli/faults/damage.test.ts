@@ -75,6 +75,23 @@ describe.each([
   })
 })
 
+test.each(['jobs', 'attempts'])('the log of %s is gone: no verb takes the table for an empty one', async (table) => {
+  const log = scene.path('tables', table, '_delta_log')
+  renameSync(log, join(scene.root, 'kept'))
+  const before = scene.ran()
+  const more = scene.write('again.ndjson', '{"id":"one","executable":"true"}\n')
+  for (const words of [['status'], ['run'], ['query', 'select * from jobs, attempts'], ['add', more], ['clean']]) {
+    if (table === 'attempts' && words[0] === 'add') continue
+    const { exit, stdout, stderr } = await scene.floe(...words)
+    expect({ words, exit, stdout }).toEqual({ words, exit: 1, stdout: '' })
+    expect(stderr).toMatch(/_delta_log is damaged: it has no commit, though parts .*part-.*\.parquet/)
+    expect(stderr).toMatch(/Restore this folder from a backup.* remove .*tables\/\w+ as a whole/)
+  }
+  expect(scene.ran()).toEqual(before)
+  expect(existsSync(log)).toBe(false)
+  renameSync(join(scene.root, 'kept'), log)
+})
+
 test('with the files back, run does what is left', async () => {
   expect(await scene.floe('run')).toMatchObject({ exit: 0 })
   expect(scene.ran()).toEqual({ one: 1, two: 1, three: 1 })

@@ -31,9 +31,15 @@ describe('inputs that are not there', () => {
   afterAll(() => scene?.end())
 
   test('missing at plan time: counted, selected by --where missing, named by show', async () => {
-    expect(await scene.json('plan')).toMatchObject({ jobs: 3, missing: 1 })
-    expect((await scene.floe('plan')).stdout).toMatch(/missing: 1 job lacks an input \(floe jobs --where missing\)/)
-    expect((await scene.floe('jobs', '--where', 'missing')).stdout).toMatch(/^absent /m)
+    const absent = { url: scene.path('in/absent.csv'), job_id: 'absent' }
+    const counted = { jobs: 3, missing: 1, missing_inputs: 1, missing_example: absent }
+    expect(await scene.json('plan')).toMatchObject(counted)
+    const { exit, stdout } = await scene.floe('plan')
+    expect(exit).toBe(3)
+    const [, command, example] = /missing: 1 input \(floe (.*?)\), e\.g\. (.*)$/m.exec(stdout)!
+    expect(example).toBe(`${absent.url} of absent`)
+    // As a shell would part its words.
+    expect((await scene.floe(...command!.replaceAll('"', '').split(' '))).stdout).toMatch(/^absent /m)
     expect((await scene.floe('show', 'absent')).stdout).toMatch(/inputs +.*in\/absent\.csv \(missing\)/)
   })
 

@@ -91,6 +91,52 @@ describe('publish: pack, publish: table, reuse', () => {
   })
 })
 
+describe('jobs that differ in the names of their outputs alone', () => {
+  beforeAll(async () => {
+    scene = await Scene.make()
+    for (const where of [scene, await scene.sibling('other', 'reuse: [../c]\nslots: 2\n')]) {
+      where.program('draw.sh', 'echo "$FLOE_JOB" >>"$RAN"\nhead -c 12 /dev/urandom | od -An -tx1 >"$1"')
+      where.program('copy.sh', 'echo "$FLOE_JOB" >>"$RAN"\ncat "$2" >"$1"')
+      where.write('in.txt', 'read\n')
+    }
+  }, 60_000)
+  afterAll(() => scene?.end())
+
+  const draw = (id: string) => ({ id, executable: './draw.sh', output: [`${id}.txt`], arguments: ['{output:1}'] })
+  const copy = (id: string) => ({
+    ...{ id, executable: './copy.sh', input: ['in.txt'], output: [`${id}.txt`] },
+    arguments: ['{output:1}', '{input:1}'],
+  })
+  const drawn = (where: Scene, ids: readonly string[]) => new Set(ids.map((id) => where.read(`outputs/${id}.txt`))).size
+
+  test('without inputs they are draws: each runs, also when others have run before', async () => {
+    await scene.add(['d1', 'd2'].map(draw))
+    await scene.floe('run')
+    await scene.add([...['d1', 'd2', 'd3', 'd4'].map(draw), copy('c1')])
+    expect(await scene.floe('run')).toMatchObject({ exit: 0 })
+    expect(scene.ran()).toEqual({ d1: 1, d2: 1, d3: 1, d4: 1, c1: 1 })
+    expect(drawn(scene, ['d1', 'd2', 'd3', 'd4'])).toBe(4)
+  })
+
+  test('with inputs they are one piece of work', async () => {
+    await scene.add([copy('c2')])
+    expect(await scene.json('run')).toMatchObject({ succeeded: 6, decided: { succeeded: 1, reused: 1 } })
+    expect(scene.ran().c2).toBeUndefined()
+    expect(scene.read('outputs/c2.txt')).toBe('read\n')
+  })
+
+  test('of another campaign each draw answers one job, under its own name if there is one', async () => {
+    const other = new Scene(scene.root, 'other')
+    await other.add(['e1', 'd2'].map(draw))
+    expect(await other.json('run')).toMatchObject({ decided: { succeeded: 2, reused: 2 } })
+    expect(other.read('outputs/d2.txt')).toBe(scene.read('outputs/d2.txt'))
+    const more = ['e1', 'e2', 'e3', 'e4', 'd2']
+    await other.add(more.map(draw))
+    expect(await other.json('run')).toMatchObject({ decided: { succeeded: 3, reused: 2 } })
+    expect(drawn(other, more)).toBe(5)
+  })
+})
+
 describe('a job that is changed and changed back', () => {
   afterAll(() => scene?.end())
 
@@ -114,7 +160,7 @@ describe('programs that cannot be started', () => {
   afterAll(() => scene?.end())
 
   test.each([
-    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\.\n +do +chmod \+x .*bare\.sh/],
+    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\..*\n +do +chmod \+x .*bare\.sh/],
     [
       'a wrong interpreter',
       './wrong.py',
@@ -141,7 +187,35 @@ describe('programs that cannot be started', () => {
     const { exit, stdout, stderr } = await scene.floe('run')
     expect({ exit, stdout }).toEqual({ exit: 2, stdout: '' })
     expect(stderr).toMatch(said)
+    expect(stderr).toContain('Job bad needs it.')
     expect(scene.has('outputs/good.txt')).toBe(false)
+  })
+
+  test('of several jobs one is named, and how many', async () => {
+    const bad = ['bad', 'bad-3', 'bad-2'].map((id) => ({ id, executable: './bare.sh', output: [`${id}.txt`] }))
+    await scene.add(bad, 'several.ndjson')
+    const { stderr } = await scene.floe('run', '--json')
+    expect(JSON.parse(stderr)).toMatchObject({
+      code: 'EXECUTABLE_INVALID',
+      message: expect.stringMatching(/bare\.sh has no run bit\. 3 jobs need it, among them bad\.$/),
+      hint: expect.stringContaining('chmod'),
+      details: { jobs: 3, job: 'bad', executable: expect.stringContaining('bare.sh') },
+    })
+    await scene.floe('remove', 'bad-2', 'bad-3')
+  })
+
+  test('a server that does not give an input: the job is named', async () => {
+    await scene.add([
+      {
+        id: 'bad',
+        executable: './good.sh',
+        input: [{ url: 'http://127.0.0.1:9/a.csv', size_bytes: 1, digest: '0'.repeat(64) }],
+        output: ['bad.txt'],
+      },
+    ])
+    const { exit, stderr } = await scene.floe('run')
+    expect(exit).toBe(1)
+    expect(stderr).toMatch(/Could not fetch http:\/\/127\.0\.0\.1:9\/a\.csv: .* Job bad needs it\./)
   })
 
   test('mended, it runs', async () => {

@@ -34,6 +34,56 @@ test('the output of a job that was replaced while it ran is that of its newer re
   expect(scene.ran()).toEqual({ old: 1, new: 1 })
 })
 
+const other = (id: string, word: string, output: string): JobLine => ({ ...saying(word), id, output: [output] })
+
+test('an output that another job took over stays that of the other, whatever the older revision still writes', async () => {
+  scene = await Scene.make()
+  // Ends in its own time, though it is told to.
+  scene.program('wait.sh', WAITING.replace('while', 'trap "" TERM\nwhile'))
+  scene.writeBeside('wait-old', '')
+  await scene.add([saying('old')])
+  const run = scene.start(['run'])
+  await begun('old')
+  expect(await scene.add([other('a', 'new', 'elsewhere.csv'), other('b', 'other', 'a.csv')])).toMatchObject({ exit: 0 })
+  await begun('other')
+  await scene.until('it is published', () => scene.has('outputs/a.csv'))
+  rmSync(`${scene.root}/wait-old`)
+  expect(await run.end).toMatchObject({ exit: 0 })
+  expect(scene.read('outputs/a.csv')).toBe('word\nother\n')
+  expect(await scene.query('select job_id, revision, output from results order by job_id')).toEqual([
+    { job_id: 'a', revision: 2, output: 'elsewhere.csv' },
+    { job_id: 'b', revision: 1, output: 'a.csv' },
+  ])
+  expect(await scene.query("select revision, verdict from attempts where job_id = 'a' order by 1")).toEqual([
+    { revision: 1, verdict: 'cancelled' },
+    { revision: 2, verdict: 'succeeded' },
+  ])
+})
+
+test('what a revision made before it was replaced is an attempt, and no result', async () => {
+  scene = await Scene.make()
+  scene.program('wait.sh', WAITING)
+  scene.writeBeside('wait-slow', '')
+  await scene.add([saying('old'), other('b', 'slow', 'b.csv')])
+  const run = scene.start(['run', '--jobs-per-batch', '1'])
+  await begun('slow')
+  await scene.until('old is done', async () => (await scene.json('status')).succeeded === 1)
+  await scene.add([other('a', 'new', 'elsewhere.csv')])
+  rmSync(`${scene.root}/wait-slow`)
+  expect(await run.end).toMatchObject({ exit: 0 })
+  expect(await scene.query("select revision, output from results where job_id = 'a'")).toEqual([
+    { revision: 2, output: 'elsewhere.csv' },
+  ])
+  expect(await scene.query("select revision, verdict from attempts where job_id = 'a' order by 1")).toEqual([
+    { revision: 1, verdict: 'succeeded' },
+    { revision: 2, verdict: 'succeeded' },
+  ])
+  expect(await scene.query('select job_id, word from merged order by 1')).toEqual([
+    { job_id: 'a', word: 'new' },
+    { job_id: 'b', word: 'slow' },
+  ])
+})
+
 test('a scratch that is purged under a run costs what was not published yet, and no more', async () => {
   scene = await Scene.make()
   scene.program('wait.sh', WAITING)

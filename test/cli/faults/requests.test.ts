@@ -37,8 +37,8 @@ const waiting = (made: Scene, id: string, priority = 0): JobLine => ({
 })
 const addOne = (made: Scene, id: string) => made.add([waiting(made, id)], `${id}.ndjson`)
 
-async function campaignOf(names: readonly string[]): Promise<Scene> {
-  const made = await Scene.make({ yaml: 'slots: 2\nstop_when_failed: 1\n' })
+async function campaignOf(names: readonly string[], yaml = ''): Promise<Scene> {
+  const made = await Scene.make({ yaml: `slots: 2\nstop_when_failed: 1\n${yaml}` })
   made.program('wait.sh', WAITING)
   expect(await made.add(names.map((id, at) => waiting(made, id, -at)))).toMatchObject({ exit: 0 })
   return made
@@ -167,6 +167,62 @@ describe('requests while a run works', () => {
     expect(await more.end).toMatchObject({ exit: 0 })
     expect(await scene.json('status')).toMatchObject({ succeeded: 7 })
     expect(scene.ran()).toEqual({ one: 2, two: 2, three: 1, four: 1, five: 1, six: 1, seven: 1 })
+  })
+})
+
+describe('verdicts that are in no table yet', () => {
+  afterAll(() => scene?.end())
+  const states = async () =>
+    Object.fromEntries(
+      (await scene.query<{ job_id: string; state: string }>('select job_id, state from jobs')).map((row) => [
+        row.job_id,
+        row.state,
+      ]),
+    )
+  const published = async () => (await scene.query('select job_id from attempts')).length
+
+  test('jobs, query and requests see them as status does', async () => {
+    scene = await campaignOf(['a', 'b', 'c'])
+    const run = scene.start(['run', '--jobs-per-batch', '1'])
+    await begun('a')
+    await begun('b')
+    go('a', 3)
+    await scene.until('status says failed', async () => (await scene.json('status')).failed === 1)
+    await begun('c')
+    expect(await states()).toEqual({ a: 'failed', b: 'running', c: 'running' })
+    expect((await scene.floe('jobs', '--state', 'failed')).stdout).toMatch(/^a +failed +app +1 /m)
+    expect((await scene.floe('jobs', '--where', 'tries = 1')).stdout).not.toMatch(/^b /m)
+    expect(await scene.floe('cancel', 'a')).toMatchObject({ exit: 4, stderr: expect.stringContaining('1 failed') })
+    // All this was known from the records alone; a request that is heeded publishes.
+    expect(await published()).toBe(0)
+    go('a')
+    expect(await scene.json('retry', '--state', 'failed')).toMatchObject({ jobs: 1, under_way: 0 })
+    go('b')
+    await scene.until('status says succeeded', async () => (await scene.json('status')).succeeded === 1)
+    expect(await scene.floe('hold', 'b')).toMatchObject({ exit: 4, stderr: expect.stringContaining('1 succeeded') })
+    go('c')
+    expect(await run.end).toMatchObject({ exit: 0 })
+    expect(await states()).toEqual({ a: 'succeeded', b: 'succeeded', c: 'succeeded' })
+    expect(scene.ran()).toEqual({ a: 2, b: 1, c: 1 })
+    scene.end()
+  })
+
+  test('a failure that the policy tries again can be cancelled, and one that it holds released', async () => {
+    scene = await campaignOf(['x', 'y', 'z'], 'retries: {app: {tries: 2}, check: {exhausted: hold}}\n')
+    await scene.add([{ ...waiting(scene, 'y'), check: 'false' }], 'y.ndjson')
+    const run = scene.start(['run', '--jobs-per-batch', '1'])
+    go('y')
+    go('x', 3)
+    await begun('z')
+    await scene.until('both failed', async () => (await scene.json('status')).failed === 2)
+    expect(await states()).toEqual({ x: 'pending', y: 'held', z: 'running' })
+    expect(await published()).toBe(0)
+    expect(await scene.json('cancel', 'x')).toMatchObject({ jobs: 1 })
+    expect(await scene.json('release', 'y')).toMatchObject({ jobs: 1 })
+    await scene.json('cancel', 'z')
+    expect(await run.end).toMatchObject({ exit: expect.any(Number) })
+    expect(scene.ran()).toMatchObject({ x: 1, y: 2, z: 1 })
+    expect(await states()).toMatchObject({ x: 'cancelled', z: 'cancelled' })
   })
 })
 

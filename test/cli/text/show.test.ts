@@ -129,6 +129,49 @@ describe('show', () => {
     `)
   })
 
+  test('each try says what it made, and which of that is published', () => {
+    const { job } = shown({})
+    const digest = (n: number) => `sha256:${n}`
+    const made = (revision: number, nth: number, outputs: object[], more = {}) =>
+      attempt({
+        ...{ revision, try: nth, verdict: 'succeeded', class: null, next: 'done', rule: 'exit 0' },
+        outputs,
+        ...more,
+      })
+    const output = (path: string, n: number, published: boolean) => ({
+      path,
+      size_bytes: n,
+      digest: digest(n),
+      published,
+    })
+    const text = renderShow(
+      shown({
+        job: { ...job, revision: 2, state: 'succeeded', class: null, tries: 2 },
+        attempts: [
+          made(2, 2, [output('a.csv', 20, true), output('b.csv', 7, true)], { job_digest: 'd2' }),
+          made(2, 1, [output('a.csv', 10, false), output('b.csv', 7, true)], { job_digest: 'd2' }),
+          made(1, 1, [output('a.csv', 5, true)], { job_digest: 'd1' }),
+        ],
+        results: [
+          { output: 'a.csv', size_bytes: 20, revision: 2, job_digest: 'd2' },
+          { output: 'b.csv', size_bytes: 7, revision: 2, job_digest: 'd2' },
+          { output: 'a.csv', size_bytes: 5, revision: 1, job_digest: 'd1' },
+        ],
+        live: null,
+      }),
+    )
+    const lines = text.split('\n').filter((line) => /^ +(outputs|try \d)/.test(line))
+    expect(lines.map((line) => line.replace(/(try \d).*?(of revision.*)?$/, '$1 $2').trim())).toEqual([
+      'outputs    a.csv (20 B), b.csv (7 B)',
+      'try 2',
+      'outputs    a.csv (20 B), b.csv (7 B)  ← published',
+      'try 1',
+      'outputs    b.csv (7 B)  ← published; a.csv (10 B), replaced since',
+      'try 1 of revision 1',
+      'outputs    a.csv (5 B), not published',
+    ])
+  })
+
   test('many inputs are counted', () => {
     const { job } = shown({})
     const inputs = Array.from({ length: 3000 }, (_, n) => `/d/${n}.nc`)
@@ -193,7 +236,9 @@ describe('plan', () => {
     bytes_catalog_order: 41e12,
     bytes_naive: 141e12,
     seconds: 7_409_520,
-    missing: 2,
+    missing: 5,
+    missing_inputs: 2,
+    missing_example: { url: 'era5:1991/13.nc', job_id: 'job773002' },
   }
   test('of many jobs', () => {
     expect(renderPlan(plan)).toMatchInlineSnapshot(`
@@ -206,14 +251,14 @@ describe('plan', () => {
 
         frost: about 85 d 18 h of work
 
-        missing: 2 jobs lack an input (floe jobs --where missing)
+        missing: 2 inputs (floe jobs --where "missing"), e.g. era5:1991/13.nc of job773002
       "
     `)
   })
   test('of one job without inputs', () => {
     const one = { jobs: 1, batches: 1, arrays: 1, tasks: 1, files: 0, files_to_nodes: 0, files_naive: 0 }
     const bytes = { bytes_to_nodes: 0, bytes_lower_bound: 0, bytes_catalog_order: 0, bytes_naive: 0 }
-    expect(renderPlan({ ...plan, ...one, ...bytes, seconds: null, missing: 0 })).toMatchInlineSnapshot(`
+    expect(renderPlan({ ...plan, ...one, ...bytes, seconds: null, missing_example: null })).toMatchInlineSnapshot(`
       "1 job → 1 batch → 1 array
 
                       files  bytes
@@ -224,10 +269,10 @@ describe('plan', () => {
     `)
   })
   test('of none', () => {
-    expect(renderPlan({ ...plan, jobs: 0, missing: 1 })).toMatchInlineSnapshot(`
+    expect(renderPlan({ ...plan, jobs: 0, missing_inputs: 1 })).toMatchInlineSnapshot(`
       "Nothing waits for a plan.
 
-        missing: 1 job lacks an input (floe jobs --where missing)
+        missing: 1 input (floe jobs --where "missing"), e.g. era5:1991/13.nc of job773002
       "
     `)
   })
@@ -247,7 +292,7 @@ test('add shows the first rejects of many', () => {
     unchanged: 1,
     replaced: 2,
     rejected: 12,
-    files: [{ path: 'jobs.yaml', jobs: 1_500_000, seconds: 18 }],
+    files: [{ path: 'jobs.yaml', jobs: 1_500_000, elapsed_sec: 18 }],
     rejects_file: '/nowhere/rejects.ndjson',
     rejects,
   })

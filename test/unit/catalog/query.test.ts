@@ -92,8 +92,8 @@ it('leaves the session of the campaign as it is', async () => {
 })
 
 it('knows what is running, and takes further views', async () => {
-  const running = [{ job_key: 1, revision: 1 }]
-  expect((await query("SELECT state FROM jobs WHERE job_id = 'j1'", { running })).rows).toEqual([{ state: 'running' }])
+  const live = { running: [{ job_key: 1, revision: 1 }], ended: [] }
+  expect((await query("SELECT state FROM jobs WHERE job_id = 'j1'", { live })).rows).toEqual([{ state: 'running' }])
   let calls = 0
   const prepare: QueryOptions['prepare'] = async ({ sql }) => {
     calls += 1

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../src/ports/clock.ts'
@@ -70,6 +70,45 @@ it('names the first commit when it is gone, and a commit that was there before',
   await expect(tables.snapshot('attempts')).rejects.toEqual(refused(log(2)))
   rmSync(log(0))
   await expect((await open()).snapshot('attempts')).rejects.toEqual(refused(log(0)))
+})
+
+it.each(['read before', 'opened anew'])(
+  'does not take a table whose log was deleted for an empty one, %s',
+  async (when) => {
+    const filled = await fill(3)
+    const tables = when === 'read before' ? filled : await open()
+    for (const path of [join(folder, '_delta_log'), join(place.root, 'tables/jobs/_delta_log')]) {
+      const table = path.includes('jobs') ? 'jobs' : 'attempts'
+      if (table === 'jobs') await filled.commit('jobs', { select: rowsOf('jobs', { bucket: '1' }), operation: 'x' })
+      rmSync(path, { recursive: true })
+      const gone = { code: 'TABLE_DAMAGED', details: { path }, message: expect.stringContaining('part-') }
+      const cure = { hint: expect.stringMatching(new RegExp(`backup.*remove .*tables/${table}`)) }
+      await expect(tables.head(table)).rejects.toMatchObject({ ...gone, ...cure })
+      await expect(tables.snapshot(table)).rejects.toMatchObject({ code: 'TABLE_DAMAGED' })
+      await expect((await open()).snapshot(table)).rejects.toMatchObject({ ...gone, ...cure })
+      const commit = { select: rowsOf(table, table === 'jobs' ? { bucket: '1' } : {}), operation: 'x' }
+      await expect(tables.commit(table, commit)).rejects.toMatchObject({ code: 'TABLE_DAMAGED' })
+      expect(existsSync(path)).toBe(false)
+    }
+    rmSync(folder, { recursive: true })
+    expect(await (await open()).snapshot('attempts')).toMatchObject({ version: -1, parts: [] })
+  },
+)
+
+it('takes parts of a first commit that is under way, or was killed, for no table', async () => {
+  const tables = await fill(1)
+  const [name] = readdirSync(folder).filter((one) => one.endsWith('.parquet'))
+  rmSync(log(0))
+  writeFileSync(join(folder, '_delta_log', '.first-7'), '')
+  expect(await (await open()).head('attempts')).toMatchObject({ version: -1 })
+  const after = await open()
+  await after.commit('attempts', { select: attempts(1), operation: 'x' })
+  expect(await after.snapshot('attempts')).toMatchObject({
+    version: 0,
+    parts: [{ path: expect.not.stringMatching(name!) }],
+  })
+  expect(readdirSync(join(folder, '_delta_log'))).toEqual([`${'0'.repeat(20)}.json`, '.first-7'].sort())
+  await tables.close()
 })
 
 it('names a checkpoint that cannot be read', async () => {

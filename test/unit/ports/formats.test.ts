@@ -10,7 +10,8 @@ const PURPOSE: Readonly<Record<FixedTable, string>> = {
   plan: 'The map phase: one row a job, its position in the affinity order.',
   batches: 'Ranges of that order, as cut for a site.',
   attempts: 'What happened: one row a job and try. It only grows.',
-  results: 'What came out: one row a job digest and output. It only grows.',
+  results:
+    'What came out: one row a job digest and output, with what was published last. It grows; a row may be replaced.',
   requests: 'What people asked for: one row a job and command. It only grows.',
 }
 

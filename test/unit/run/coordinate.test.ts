@@ -1,10 +1,12 @@
 import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Connector } from '../../../connectors/connector.ts'
+import { request } from '../../../src/catalog/catalog.ts'
 import { sitePaths } from '../../../src/model/campaign.ts'
 import type { RunContext } from '../../../src/run/run.ts'
 import { planCampaign, runCampaign } from '../../../src/run/run.ts'
-import { madeCampaign, runContext } from '../../fakes/campaign.ts'
+import { connectedBy, madeCampaign, runContext } from '../../fakes/campaign.ts'
 import { type Fate, scriptedConnector } from '../../fakes/scripted-connector.ts'
 
 const grid = (count: number) =>
@@ -99,6 +101,11 @@ describe('a campaign', () => {
   test('jobs with missing inputs wait, the others run', async () => {
     const context = await madeCampaign(grid(9), scriptedConnector())
     rmSync(join(context.data, 'a0.csv'))
+    rmSync(join(context.data, 'b1.csv'))
+    const { missing, missingInputs } = await planCampaign(context)
+    const example = { url: join(context.data, 'a0.csv'), jobId: 'job0000' }
+    expect({ missing, missingInputs }).toEqual({ missing: 4, missingInputs: { inputs: 2, example } })
+    writeFileSync(join(context.data, 'b1.csv'), 'back\n')
     const report = await runCampaign(context)
     expect(report.missing).toBe(2)
     expect(report.counts).toMatchObject({ succeeded: 7, pending: 2 })
@@ -145,7 +152,7 @@ describe('a campaign', () => {
     const connector = scriptedConnector()
     const context = await madeCampaign(grid(6), connector)
     const connect = () => Promise.reject(new Error('killed'))
-    await expect(runCampaign({ ...context, connect })).rejects.toThrow('killed')
+    await expect(runCampaign(connectedBy(context, connect))).rejects.toThrow('killed')
     expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 6 })
     expect(connector.submitted).toMatchObject([expect.stringContaining('a000002')])
     for (const [job, count] of connector.runs) expect(count, job).toBe(1)
@@ -156,7 +163,7 @@ describe('a campaign', () => {
     const connector = scriptedConnector()
     const context = await madeCampaign(grid(6), connector)
     const submit = () => Promise.reject(new Error('killed'))
-    const mortal = { ...context, connect: async () => ({ ...connector, submit }) }
+    const mortal = connectedBy(context, async () => ({ ...connector, submit }))
     await expect(runCampaign(mortal)).rejects.toThrow('killed')
     const manifest = join(sitePaths(context.paths.scratch, context.campaignId).arrays, 'a000001', 'manifest')
     const { ino } = statSync(manifest)
@@ -196,7 +203,7 @@ describe('killed at any step and run again', () => {
       if (survived) break
     }
     expect(step).toBeGreaterThan(12)
-  })
+  }, 180_000)
 
   test('tells of a lost job once', async () => {
     for (let step = 5; ; step += 2) {
@@ -216,6 +223,27 @@ describe('killed at any step and run again', () => {
     }
   }, 180_000)
 
+  test('has the new content of a job that was asked for again, once', async () => {
+    for (let step = 1; ; step++) {
+      const said = ({ job, try: nth }: { job: string; try: number }): Fate => ({
+        outputs: [{ path: `out/${Number(job.slice(3))}.csv`, size_bytes: nth, digest: `sha256:0${nth}` }],
+      })
+      const context = await madeCampaign(grid(4), scriptedConnector(said))
+      await runCampaign(context)
+      const retry = { action: 'retry', selection: { jobs: ['job0001', 'job0003'] }, who: 'tester@host' } as const
+      await request(context.tables, retry, { nowMs: 1, uuid: `retry-${step}` })
+      const survived = await runUntil(context, step)
+      expect((await runCampaign(context)).counts, `stopped at step ${step}`).toMatchObject({ succeeded: 4 })
+      await context.tables.view('results')
+      const rows = await context.tables.sql.rows('select job_id, size_bytes, digest from results order by job_id')
+      const row = (job_id: string, nth: number) => ({ job_id, size_bytes: nth, digest: `sha256:0${nth}` })
+      const wanted = [row('job0000', 1), row('job0001', 2), row('job0002', 1), row('job0003', 2)]
+      expect(rows, `stopped at step ${step}`).toEqual(wanted)
+      await context.tables.close()
+      if (survived) break
+    }
+  }, 180_000)
+
   /** Runs until it dies just before (odd) or after (even) a commit or submission; true: there is no such step any more. */
   async function runUntil(context: RunContext, last: number): Promise<boolean> {
     let steps = 0
@@ -225,11 +253,11 @@ describe('killed at any step and run again', () => {
       if (++steps === last) throw new Error('killed')
       return value
     }
-    const connector = await context.connect()
+    const connector = await context.site.connector()
+    const submit: Connector['submit'] = (array) => step(() => connector.submit(array))
     const mortal: RunContext = {
-      ...context,
+      ...connectedBy(context, async () => ({ ...connector, submit })),
       tables: { ...context.tables, commit: (table, commit) => step(() => context.tables.commit(table, commit)) },
-      connect: async () => ({ ...connector, submit: (array) => step(() => connector.submit(array)) }),
     }
     return runCampaign(mortal).then(
       () => true,

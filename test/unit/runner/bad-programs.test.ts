@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { JobEnded } from '../../../src/model/record.ts'
@@ -203,6 +203,19 @@ describe('bad programs', () => {
     expect(ran.seal).toBe('drained')
     expect([...ran.ended.keys()]).toEqual(['done'])
     expect(existsSync(join(runner.scratch, 'started'))).toBe(false)
+  })
+
+  it('publishes nothing of a job that was cancelled before it ended, however late', async () => {
+    const array = join(runner.scratch, 'arrays', 'a1')
+    const outputs = ['small', 'large'].map((path) => ({ path, optional: false }))
+    const late = `head -c 6000000 /dev/zero >large; echo x >small; echo '"late"' >'${array}/cancel'`
+    const ran = await runner.run([
+      fakeJob('late', { ...script(late), outputs }),
+      fakeJob('after', { ...script('echo x >after'), outputs: [{ path: 'after', optional: false }] }),
+    ])
+    expect(ran.ended.get('late')).toMatchObject({ verdict: 'cancelled', class: 'cancelled', outputs: [] })
+    expect(ran.ended.get('after')).toMatchObject({ verdict: 'succeeded' })
+    expect(readdirSync(ran.outputs)).toEqual(['after'])
   })
 
   it('cancels one job or all on request', async () => {

@@ -24,7 +24,7 @@ describe('runners on the local site', () => {
       ...{ cpus: 1, memoryBytes: null, walltimeSec: null, gpus: 0, queue: null, account: null },
     })
     async function untilEnded(id: string): Promise<void> {
-      while ((await connector.status([id])).some(({ state }) => state !== 'ended')) await wait(30)
+      while ((await connector.status(new Map([[id, 1]]))).some(({ state }) => state !== 'ended')) await wait(30)
     }
     return { connector, directory, spec, untilEnded }
   }

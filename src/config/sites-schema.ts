@@ -1,0 +1,87 @@
+import * as z from 'zod'
+import { count, seconds, text } from './schema.ts'
+
+/*
+ * ~/.config/floe/sites.yaml, version 1: the clusters of a person. It names hosts, keys and accounts, so it stays out of campaigns and is
+ * for its owner only. This schema is the one place for its options; docs/config.md and data/schemas/sites.schema.json are made from it.
+ */
+
+const absolute = z.string().regex(/^\/[^\n\0]*$/, 'must be an absolute path')
+const word = z.string().regex(/^[^\s\0]+$/, 'must be one word')
+
+const ssh = z.union([
+  word.meta(text('user@host, or a name of ~/.ssh/config.')),
+  z.strictObject({
+    to: word.meta(text('user@host, or a name of ~/.ssh/config.')),
+    port: z.number().int().min(1).max(65_535).optional().meta(text('Port of the SSH server.')),
+    identity: z.string().min(1).optional().meta(text('File of the private key.')),
+    jump: word.optional().meta(text('Hosts on the way, as of ProxyJump: user@host:port, parted by commas.')),
+    agent: z.string().min(1).optional().meta(text('Socket of an SSH agent; `none`: no agent.')),
+    known_hosts: z.string().min(1).optional().meta(text('A file of known hosts besides those of SSH.')),
+    channels: count(1).optional().meta(text('Channels at once on the one connection; some sites allow 1.', 'channels')),
+  }),
+])
+
+const site = z.strictObject({
+  connector: z
+    .enum(['slurm', 'pbs', 'sge'])
+    .meta(text('The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine).')),
+  ssh: ssh
+    .optional()
+    .meta(
+      text('Where its commands are run: user@host, a name of ~/.ssh/config, or a mapping. Absent: on this machine.'),
+    ),
+  scratch: absolute.meta(text('A directory of yours that login and compute nodes share; floe keeps to `floe/` in it.')),
+  roots: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]+$/, 'must be a word of two or more letters'), absolute)
+    .default({})
+    .meta(
+      text('Directories of the site that are read in place: with `era5: /gpfs/era5` a job may say `era5:1982/01.nc`.'),
+    ),
+  queue: word.nullable().default(null).meta(text("The queue (Slurm's partition); absent: the site's default.")),
+  account: word.nullable().default(null).meta(text('The account or project that pays.')),
+  limits: z
+    .strictObject({
+      queued: count(1)
+        .nullable()
+        .default(null)
+        .meta(text('Tasks of floe at the site, waiting or running, at most.', 'tasks')),
+      array: count(1).nullable().default(null).meta(text('Tasks of one array at most.', 'tasks')),
+    })
+    .prefault({})
+    .meta(text('Below what the site itself allows.')),
+  task: z
+    .strictObject({
+      cpus: count(1).default(1).meta(text('Cores of a task; it runs as many jobs side by side as fit.', 'cores')),
+      walltime: seconds.prefault('1h').meta(text('Walltime of a task; it stops starting jobs before that.', 'seconds')),
+    })
+    .prefault({})
+    .meta(text('What one task asks for.')),
+  node: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .meta(
+      text('A Node of the site: an absolute path, or a line such as `module load nodejs`. Absent: floe brings one.'),
+    ),
+  pe: word.nullable().default(null).meta(text('Grid Engine: the parallel environment for tasks of several cores.')),
+  memory: word
+    .nullable()
+    .default(null)
+    .meta(text('Grid Engine: the resource that limits memory, such as h_vmem or mem_free.')),
+  gpu: word.nullable().default(null).meta(text('Grid Engine: the resource that gives GPUs.')),
+  setup: z
+    .array(z.string().min(1))
+    .default([])
+    .meta(text('Lines of sh that put the commands of the scheduler on PATH.')),
+  options: z.array(word).default([]).meta(text('More words for the submit command, such as `--constraint=avx2`.')),
+  interval: seconds.prefault('10s').meta(text('Between two looks at the site.', 'seconds')),
+})
+
+export const sitesSchema = z
+  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), site).prefault({}) })
+  .meta({ title: 'sites.yaml', description: 'The clusters of a person.' })
+
+export type ParsedSites = z.output<typeof sitesSchema>
+export type ParsedSite = ParsedSites['sites'][string]

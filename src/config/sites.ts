@@ -1,0 +1,97 @@
+import { readFileSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { FloeError } from '../model/errors.ts'
+import { nearest } from '../model/nearest.ts'
+import { parseSites } from './parse.ts'
+import type { ParsedSite } from './sites-schema.ts'
+
+/** How a site is reached. */
+export interface SshSetting {
+  /** user@host, or a name of ~/.ssh/config. */
+  readonly target: string
+  readonly port?: number
+  readonly identity?: string
+  readonly jump?: string
+  /** A socket; `none`. */
+  readonly agent?: string
+  readonly knownHosts?: string
+  readonly channels?: number
+}
+
+/** A cluster as sites.yaml names it: units resolved, defaults filled in. */
+export interface SiteSetting {
+  readonly name: string
+  readonly connector: 'slurm' | 'pbs' | 'sge'
+  /** Null: commands run on this machine. */
+  readonly ssh: SshSetting | null
+  readonly scratch: string
+  readonly roots: Readonly<Record<string, string>>
+  readonly queue: string | null
+  readonly account: string | null
+  readonly limits: { readonly queued: number | null; readonly array: number | null }
+  readonly task: { readonly cpus: number; readonly walltimeSec: number }
+  readonly node: string | null
+  /** Words of Grid Engine that differ by site; null: the usual ones. */
+  readonly pe: string | null
+  readonly memory: string | null
+  readonly gpu: string | null
+  readonly setup: readonly string[]
+  readonly options: readonly string[]
+  readonly intervalSec: number
+}
+
+/** `$XDG_CONFIG_HOME/floe/sites.yaml`, usually ~/.config/floe/sites.yaml. */
+export const sitesFile = (environment: NodeJS.ProcessEnv): string =>
+  join(environment.XDG_CONFIG_HOME || join(homedir(), '.config'), 'floe', 'sites.yaml')
+
+/**
+ * Reads sites.yaml; without the file there are none. Throws CONFIG_INVALID with file, line and what is wrong, also when others may write the
+ * file: it says where commands are sent and what they are.
+ */
+export function openSites(path: string): readonly SiteSetting[] {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw new FloeError('CONFIG_INVALID', `${path} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  if ((statSync(path).mode & 0o022) !== 0) {
+    throw new FloeError('CONFIG_INVALID', `${path} may be written by others than you.`, { hint: `chmod 600 ${path}` })
+  }
+  return Object.entries(parseSites(text, path).sites).map(([name, site]) => toSetting(name, site, path))
+}
+
+/** The site of that name. Throws SITE_UNKNOWN. */
+export function siteNamed(sites: readonly SiteSetting[], name: string, path: string): SiteSetting {
+  const found = sites.find((site) => site.name === name)
+  if (found) return found
+  const names = ['local', ...sites.map((site) => site.name)]
+  const meant = nearest(name, names)
+  throw new FloeError('SITE_UNKNOWN', `There is no site ${name} in ${path}.`, {
+    hint: `${meant === undefined ? '' : `Did you mean ${meant}? `}Sites are ${names.join(', ')}.`,
+    details: { site: name, file: path },
+  })
+}
+
+function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
+  if (name === 'local') {
+    throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
+  }
+  const { ssh, task, interval, ...rest } = site
+  return {
+    ...rest,
+    name,
+    ssh: ssh === undefined ? null : toSsh(ssh),
+    task: { cpus: task.cpus, walltimeSec: task.walltime },
+    intervalSec: interval,
+  }
+}
+
+function toSsh(ssh: NonNullable<ParsedSite['ssh']>): SshSetting {
+  if (typeof ssh === 'string') return { target: ssh }
+  const { to: target, known_hosts: knownHosts, ...rest } = ssh
+  const given = Object.entries({ target, ...rest, knownHosts }).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given) as unknown as SshSetting
+}

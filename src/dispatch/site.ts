@@ -1,0 +1,202 @@
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
+import type { SitePaths } from '../model/campaign.ts'
+import { translated } from './translate.ts'
+
+/** What the jobs of an array have in common; numbers of one job. */
+export interface ArrayTerms {
+  readonly cpus: number
+  readonly memory_bytes: number | null
+  readonly walltime_sec: number | null
+  readonly gpus: number
+}
+
+/** A file as it lies somewhere. Times are UTC microseconds. */
+export interface SeenFile {
+  readonly sizeBytes: number
+  readonly mtimeUs: number
+}
+
+/** What is known of the submission of an array. */
+export interface Submission {
+  /** `gone`: the site has no directory of this array any more. */
+  readonly state: 'submitted' | 'tried' | 'not tried' | 'gone'
+  readonly nativeId: NativeId | undefined
+}
+
+/** How often a site is looked at, milliseconds. */
+export interface Rhythm {
+  /** Between two turns of the loop. */
+  readonly turnMs: number
+  /** Between two looks at record files. */
+  readonly pullMs: number
+  /** Between two questions to the scheduler. */
+  readonly watchMs: number
+  /** After the scheduler said that a task ended, its record may still be on the way for so long. */
+  readonly graceMs: number
+}
+
+/** Counts of tasks. */
+export interface TaskLimits {
+  /** Jobs that wait are planned when fewer are open. */
+  readonly planBelow: number
+  /** Another array is made when fewer are open. */
+  readonly refillBelow: number
+  readonly openMax: number
+  readonly arrayMax: number
+}
+
+/**
+ * Where arrays run: a scheduler and a scratch directory. What the site keeps of an array is shown here by its mirror, a directory on this
+ * machine with the same files: the directory itself where this machine is the site, else a copy that `pull` brings up to date and that may
+ * be deleted. Paths in `paths`, `outputs` and `roots` are the site's. All calls may be repeated.
+ */
+export interface Site {
+  readonly name: string
+  readonly paths: SitePaths
+  readonly outputs: string
+  readonly roots: Readonly<Record<string, string>>
+  readonly rhythm: Rhythm
+  limits(): Promise<TaskLimits>
+  /** Jobs that run at once, for choosing the length of batches. */
+  readonly slots: number
+  connector(): Promise<Connector>
+  /** argv of the runner on the site, without array and task; it is put there first where it is not. */
+  runner(): Promise<readonly string[]>
+  /** What the scheduler is asked for, for each task. */
+  shape(terms: ArrayTerms): Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'>
+  /** False when the directory was there: whoever makes it may submit the array. */
+  makeArray(id: string): Promise<boolean>
+  /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
+  place(file: { readonly path: string; readonly digest: string }): string
+  /** Files that only the site sees; undefined: this machine sees them all. */
+  readonly elsewhere: Elsewhere | undefined
+  /** What a shell on the site says of a program: undefined when it is found, else its words. */
+  readonly probe: ((program: string, setup: string | null) => Promise<string | undefined>) | undefined
+  /** Brings the mirror of a staged array, and all that was placed, to the site. */
+  send(id: string): Promise<void>
+  submission(id: string): Promise<Submission>
+  /** Submits exactly once, whoever calls and however often. */
+  submit(array: ArraySpec): Promise<NativeId>
+  /** Brings new record lines into the mirrors. Answers the arrays whose directory is gone. */
+  pull(ids: readonly string[]): Promise<ReadonlySet<string>>
+  /** Tells runners what was written into the mirror's file `cancel`. */
+  sendCancel(id: string): Promise<void>
+  /** At most `bytes` of a file of an array from `offset`; undefined: it is not there. */
+  readPart(
+    id: string,
+    file: string,
+    range: { readonly offset: number; readonly bytes: number },
+  ): Promise<Buffer | undefined>
+  /** Brings files of the site here. */
+  fetch(files: readonly { readonly here: string; readonly there: string; readonly digest?: string }[]): Promise<void>
+  /** Takes away directories of arrays, and with `cache` all that was carried. */
+  remove(ids: readonly string[], options: { readonly cache: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Elsewhere {
+  /** Whether a path is one of the site's own. */
+  has(path: string): boolean
+  /** One question for all paths; a trailing slash asks for a folder. */
+  see(paths: readonly string[]): Promise<readonly (SeenFile | undefined)[]>
+  /** `sha256:…` of the contents of files. */
+  digests(paths: readonly string[]): Promise<readonly (string | undefined)[]>
+}
+
+export interface LocalSiteOptions {
+  readonly paths: SitePaths
+  readonly outputs: string
+  readonly roots: Readonly<Record<string, string>>
+  readonly slots: number
+  readonly connect: () => Promise<Connector>
+  readonly runner: readonly string[]
+}
+
+/** Tasks of an array, and of the queue of this machine. */
+const LOCAL_ARRAY_MAX = 1000
+
+/** This machine: its mirrors are the directories themselves, and nothing has to be carried. */
+export function localSite({ paths, outputs, roots, slots, connect, runner }: LocalSiteOptions): Site {
+  let connector: Promise<Connector> | undefined
+  const connected = () => {
+    connector ??= connect()
+    return connector
+  }
+  const directory = (id: string) => join(paths.arrays, id)
+  return {
+    name: 'local',
+    paths,
+    outputs,
+    roots,
+    slots,
+    rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0 },
+    limits: async () => ({
+      ...{ planBelow: slots, refillBelow: slots * 4, openMax: Number.POSITIVE_INFINITY, arrayMax: LOCAL_ARRAY_MAX },
+    }),
+    connector: connected,
+    runner: async () => runner,
+    shape: ({ cpus, memory_bytes }) => ({
+      ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
+    }),
+    async makeArray(id) {
+      mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
+      try {
+        mkdirSync(directory(id), { mode: 0o700 })
+        return true
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+        return false
+      }
+    },
+    place: ({ path }) => path,
+    elsewhere: undefined,
+    probe: undefined,
+    send: async () => {},
+    submission: async (id) => submissionHere(directory(id)),
+    submit: async (array) => submitHere(await connected(), array),
+    pull: async () => new Set(),
+    sendCancel: async () => {},
+    readPart: async () => undefined,
+    fetch: async () => {},
+    async remove(ids, { cache }) {
+      for (const id of ids) rmSync(directory(id), { recursive: true, force: true })
+      if (cache) rmSync(paths.cache, { recursive: true, force: true })
+    },
+    close: async () => {},
+  }
+}
+
+function submissionHere(directory: string): Submission {
+  if (!existsSync(directory)) return { state: 'gone', nativeId: undefined }
+  const nativeId = nativeIdOf(directory)
+  if (nativeId !== undefined) return { state: 'submitted', nativeId }
+  return { state: existsSync(join(directory, 'tried')) ? 'tried' : 'not tried', nativeId }
+}
+
+/**
+ * An `id` file beside the manifest means done; else `tried` is written before the scheduler is asked, and `id` is published by link, first
+ * wins. The local connector's `submit` is idempotent on the name.
+ */
+async function submitHere(connector: Connector, array: ArraySpec): Promise<NativeId> {
+  const known = nativeIdOf(array.directory)
+  if (known !== undefined) return known
+  writeFileSync(join(array.directory, 'tried'), `${array.name}\n`, { mode: 0o600 })
+  const id = await translated(`submit ${array.name}`, () => connector.submit(array))
+  const aside = join(array.directory, `id.${process.pid}`)
+  writeFileSync(aside, `${id}\n`, { mode: 0o600 })
+  try {
+    linkSync(aside, join(array.directory, 'id'))
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+  } finally {
+    rmSync(aside, { force: true })
+  }
+  return nativeIdOf(array.directory)!
+}
+
+function nativeIdOf(directory: string): NativeId | undefined {
+  const path = join(directory, 'id')
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined
+}

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { lenient } from '../dispatch/dispatch.ts'
+import type { BringOutputs } from '../results/results.ts'
+import type { RunContext } from './context.ts'
+
+/**
+ * Brings outputs of other sites here, for the merged table: each file once, into the given folder. What its site has no more, or a site that
+ * does not answer, is left out; a later merge tries again.
+ */
+export const bringOutputs =
+  ({ openSite }: Pick<RunContext, 'openSite'>): BringOutputs =>
+  async (files, folder) => {
+    const brought = new Map<string, string>()
+    const wanted = [...new Map(files.map((file) => [`${file.site}:${file.path}`, file])).values()]
+    for (const name of new Set(wanted.map(({ site }) => site))) {
+      const site = await openSite(name)
+      const carried = wanted
+        .filter((file) => file.site === name)
+        .map(({ path, digest }, at) => ({
+          ...{ there: path, here: join(folder, name, String(at)) },
+          ...(digest !== undefined && { digest }),
+        }))
+      try {
+        await lenient(() => site.fetch(carried))
+      } catch {
+        // One of them is gone or is another by now: the others are still wanted.
+        for (const one of carried) await site.fetch([one]).catch(() => undefined)
+      }
+      for (const { there, here } of carried) if (existsSync(here)) brought.set(there, here)
+    }
+    return brought
+  }

@@ -1,0 +1,4 @@
+import { clusterOf } from '../fakes/clusters.ts'
+import { clusterConformance } from './cluster.ts'
+
+clusterConformance(clusterOf('slurm'))

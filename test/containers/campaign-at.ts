@@ -1,0 +1,63 @@
+import type { ChildProcess } from 'node:child_process'
+import { ended, openPlace, type Place, type Told } from '../cli/place.ts'
+import type { Site } from './site.ts'
+
+export interface CampaignAt {
+  readonly place: Place
+  /** floe as a real process, in the campaign. */
+  run(...args: string[]): Promise<Told>
+  start(...args: string[]): ChildProcess
+  /** `run --site frost` beside the test. */
+  follow(): { readonly child: ChildProcess; readonly told: Promise<Told> }
+  query<Row = Record<string, unknown>>(sql: string): Promise<Row[]>
+  /** Tells sites.yaml the port of the login machine, which changes when it is started or plugged in again. */
+  locate(): Promise<void>
+}
+
+/**
+ * A new campaign on this machine and the way to a cluster in containers, named `frost`: over SSH as alice, with scratch on the volume that
+ * its machines share and nothing installed there. `more` are lines of the site.
+ */
+export async function openCampaignAt(
+  site: Site,
+  { connector, more = '', settings = '' }: { connector: 'slurm' | 'sge'; more?: string; settings?: string },
+): Promise<CampaignAt> {
+  const place = openPlace()
+  const env = { XDG_CONFIG_HOME: place.path('config') }
+  const locate = async (): Promise<void> => {
+    const { host, port, user, identityFile, knownHostsFile } = await site.ssh()
+    place.file(
+      'config/floe/sites.yaml',
+      `sites:
+  frost:
+    connector: ${connector}
+    ssh: {to: ${user}@${host}, port: ${port}, identity: ${identityFile}, known_hosts: ${knownHostsFile}, agent: none}
+    scratch: /scratch/alice
+    interval: 2s
+${more}`,
+      0o600,
+    )
+  }
+  await locate()
+  await place.run(['init', 'c'], { env })
+  if (settings !== '') place.file('c/floe.yaml', settings)
+  const start = (...args: string[]) => place.start(['-C', place.path('c'), ...args], { env })
+  return {
+    place,
+    locate,
+    start,
+    run: (...args) => ended(start(...args)),
+    follow() {
+      const child = start('run', '--site', 'frost', '--json')
+      return { child, told: ended(child) }
+    },
+    async query<Row>(sql: string) {
+      const { stdout, stderr, status } = await ended(start('query', sql, '--json'))
+      if (status !== 0) throw new Error(stderr)
+      return stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as Row)
+    },
+  }
+}
