@@ -41,7 +41,7 @@ ours() {
 others() {
   local pid
   for pid in $(pgrep -x dockerd || true); do
-    [[ $(readlink "/proc/$pid/ns/net") == $(readlink /proc/self/ns/net) ]] && echo "$pid" && return
+    [[ $(readlink "/proc/$pid/ns/net") == "$(readlink /proc/self/ns/net)" ]] && echo "$pid" && return
   done
   return 1
 }

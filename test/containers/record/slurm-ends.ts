@@ -55,7 +55,7 @@ const EXITS = [
 async function recordExits(ground: SlurmGround): Promise<void> {
   const id = await ground.sbatch("--array=0-7 --comment='floe:abc|123'", EXITS.replaceAll("'", ''))
   await recordEnd(ground, {
-    ...{ name: 'exits', id, count: 8, until: /_7\.batch\|COMPLETED/ },
+    ...{ name: 'exits', id, count: 8, until: /_7\|COMPLETED/ },
     about:
       '0 fine; 1 exit 1; 2 exit 255; 3 killed itself by KILL, 4 by TERM; 5 exit 137; 6 no such program; 7 used 200 MB.',
   })
