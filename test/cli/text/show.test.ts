@@ -184,6 +184,8 @@ test('status with two sites and a run going on', () => {
       failed            41  < 0.1 %  memory 38, app 3
       at frost  succeeded 361,000, failed 41
       at local  succeeded 361
+      frost: running 198 tasks · queued 802 (limit 1,000) · next look in 40 s
+      waiting: your group has as much running as is allowed at once
       A run is going on: process 4711 on login1.
     "
   `)
