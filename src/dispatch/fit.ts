@@ -36,20 +36,22 @@ export function taskLimits({ limits: own, queue }: TaskWishes, site: SiteLimits)
   return { planBelow: refillBelow, refillBelow, openMax, arrayMax }
 }
 
-/** As many jobs side by side as fit into the task that the site's settings ask for; at least one. */
+/** As many jobs side by side as fit into the task that the site's settings ask for, and into a node of its queue; at least one. */
 export function taskShape(
   { task, queue, account, options }: TaskWishes,
   { cpus, memory_bytes, walltime_sec, gpus }: ArrayTerms,
   site: SiteLimits,
 ): Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'> {
-  const slots = Math.max(1, Math.floor(task.cpus / cpus))
+  const { walltimeMaxSec, cpusMax, memoryMaxBytes } = queueOf(site, queue) ?? {}
+  const byCpus = Math.floor(Math.min(task.cpus, cpusMax ?? task.cpus) / cpus)
+  const byMemory = memory_bytes ? Math.floor(((memoryMaxBytes ?? Infinity) - RUNNER_BYTES) / memory_bytes) : byCpus
+  const slots = Math.max(1, Math.min(byCpus, byMemory))
   const longest = walltime_sec === null ? 0 : walltime_sec + MARGIN_SEC
-  const allowed = queueOf(site, queue)?.walltimeMaxSec ?? Number.POSITIVE_INFINITY
   return {
     cpus: slots * cpus,
     memoryBytes: memory_bytes === null ? null : memory_bytes * slots + RUNNER_BYTES,
     // What a task is given beyond the needs of its jobs is a wish, and the queue may give less.
-    walltimeSec: Math.max(longest, Math.min(task.walltimeSec, allowed)),
+    walltimeSec: Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
     gpus: gpus * slots,
     queue,
     account,
@@ -68,8 +70,9 @@ export function misfitOf(wishes: TaskWishes, terms: ArrayTerms, site: SiteLimits
     return `a walltime of ${lengthOf(terms.walltime_sec!)}: ${gives} ${lengthOf(queue.walltimeMaxSec)}, of which ${lengthOf(Math.max(0, room))} are for a job`
   }
   if (queue.cpusMax !== null && terms.cpus > queue.cpusMax) return `${terms.cpus} cpus: ${gives} ${queue.cpusMax}`
-  if (queue.memoryMaxBytes !== null && (terms.memory_bytes ?? 0) > queue.memoryMaxBytes) {
-    return `${gigabytesOf(terms.memory_bytes!)} of memory: ${gives} ${gigabytesOf(queue.memoryMaxBytes)}`
+  if (queue.memoryMaxBytes !== null && (terms.memory_bytes ?? 0) > queue.memoryMaxBytes - RUNNER_BYTES) {
+    const room = gigabytesOf(queue.memoryMaxBytes - RUNNER_BYTES)
+    return `${gigabytesOf(terms.memory_bytes!)} of memory: ${gives} ${gigabytesOf(queue.memoryMaxBytes)}, of which ${room} are for a job`
   }
   return undefined
 }
@@ -85,7 +88,10 @@ export function clampedTo<T extends ArrayTerms>({ queue: name }: TaskWishes, ter
   return {
     ...terms,
     walltime_sec: least(terms.walltime_sec, room),
-    memory_bytes: least(terms.memory_bytes, memoryMaxBytes),
+    memory_bytes: least(
+      terms.memory_bytes,
+      memoryMaxBytes === null ? null : Math.max(1, memoryMaxBytes - RUNNER_BYTES),
+    ),
   }
 }
 

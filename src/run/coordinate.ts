@@ -2,7 +2,7 @@ import { countStates, stateFacts } from '../catalog/catalog.ts'
 import { cancelTasks, lenient, type Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
-import { type Elsewhere, endArrays, liveArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
+import { type Elsewhere, endArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
 import { countTasks, tellAtWork } from './at-work.ts'
 import { bringOutputs } from './bring.ts'
 import { Cancels } from './cancels.ts'
@@ -14,6 +14,7 @@ import { harvestedFacts, harvestedOf } from './live-status.ts'
 import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { RequestWatch } from './requests.ts'
+import { takeUp } from './take-up.ts'
 import { Watch } from './watch.ts'
 
 export interface Progress {
@@ -151,34 +152,15 @@ class Coordinator {
     return this.#arrays.size === 0 && (this.#stopping !== null || (this.#feed.cut === 0 && !this.#unplanned))
   }
 
-  /**
-   * Arrays that an earlier coordinator left; their records are read from the start. One that may have been submitted is submitted as it was
-   * staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
-   */
   async #takeUp(): Promise<void> {
-    this.#elsewhere = await liveElsewhere(this.#context)
+    const context = this.#context
+    this.#elsewhere = await liveElsewhere(context)
     const others = this.#elsewhere.flatMap(({ arrays }) => arrays)
-    this.#harvestedElsewhere = await harvestedOf(this.#context.tables, others)
-    const { arrays, cut, cutJobs } = await liveArrays(this.#context)
-    await this.#site.pull(arrays.map(({ array }) => array.id))
+    this.#harvestedElsewhere = await harvestedOf(context.tables, others)
+    const parts = { arrays: this.#arrays, feed: this.#feed, watch: this.#watch, publisher: this.#publisher }
+    const { cut, jobs } = await takeUp(context, parts)
     this.#feed.cut = cut
-    this.#total += cutJobs
-    for (const { array, committed } of arrays) {
-      this.#arrays.set(array.id, array)
-      const { state, nativeId } = await this.#site.submission(array.id)
-      array.nativeId = nativeId
-      if (state === 'tried') await this.#feed.submit(array)
-      if (state === 'not tried') await this.#letGo(array)
-      this.#publisher.addDecided(array, array.harvest(committed))
-      if (state === 'gone') this.#watch.giveUpPurged(array)
-      this.#total += array.undecidedJobs
-    }
-  }
-
-  /** A submission of it that is still under way on the login node, though nobody waits for it, finds nothing to submit then. */
-  async #letGo(array: LiveArray): Promise<void> {
-    for (const { task } of array.batches) array.markGone(task)
-    await this.#site.remove([array.id], { cache: false })
+    this.#total += jobs
   }
 
   async #plan(): Promise<void> {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Place } from '../place.ts'
-import { began, open, openScene, type Scene, until, withWaits } from './scene.ts'
+import { began, close, open, openScene, type Scene, until, withWaits } from './scene.ts'
 
 const campaignOf = ({ place }: Scene): string => {
   const campaigns = place.path('scratch/floe/campaigns')
@@ -46,7 +46,7 @@ describe('fetch', () => {
     expect(here(place, 'x/b.txt')).toBeUndefined()
     const told = await run(['fetch', '--site', 'frost'])
     expect(told).toMatchObject({ status: 0, stderr: '' })
-    expect(told.stdout).toBe('Fetched 4 outputs, 40 bytes.\n  here already: 1\n')
+    expect(told.stdout).toBe('Fetched 4 outputs, 40 B.\n  here already: 1\n')
     expect(here(place, 'x/b.txt')).toBe('file of b\n')
     expect([here(place, 'd/1'), here(place, 'd/sub/2')]).toEqual(['one\n', 'two\n'])
     expect([here(place, 'p/1.txt'), here(place, 'p/2.txt')]).toEqual(['file of p1\n', 'file of p2\n'])
@@ -72,7 +72,7 @@ describe('fetch', () => {
     const told = await run(['fetch', '--json'])
     expect(told.status).toBe(3)
     expect(JSON.parse(told.stdout)).toEqual({
-      ...{ fetched: 2, bytes: 18, skipped: 0, missing: 3 },
+      ...{ fetched: 2, bytes: 19, skipped: 0, missing: 3 },
       missing_outputs: expect.arrayContaining(['x/a.txt', 'x/b.txt', 'p/1.txt']),
     })
     expect([here(place, 'x/a.txt'), here(place, 'x/b.txt'), here(place, 'p/1.txt')]).toEqual([
@@ -97,7 +97,8 @@ describe('fetch', () => {
 test('clean frees the scratch of a site, and leaves what is live', async () => {
   const scene = await openScene('slurm', { slots: 2 })
   const { place, json, run } = scene
-  withWaits(place, { jobs: 2, waits: false })
+  withWaits(place, { jobs: 2 })
+  open(place)
   await run(['add', place.path('jobs.ndjson')])
   await run(['run', '--site', 'frost'])
   const arrays = `${campaignOf(scene)}/arrays`
@@ -107,7 +108,8 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   expect(readdirSync(arrays)).toEqual(['a000001'])
   expect(existsSync(place.path('scratch/floe/cache'))).toBe(false)
   rmSync(place.path('ran'))
-  withWaits(place, { jobs: 1, arguments: ['again'] })
+  close(place)
+  withWaits(place, { jobs: 1, id: 'late', data: { output: ['o/late.txt'] } })
   await run(['add', place.path('jobs.ndjson')])
   const atWork = scene.start(['run', '--site', 'frost'])
   await until('it began', () => Object.keys(began(place)).length === 1)
@@ -125,11 +127,11 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   expect(all.sites).toMatchObject([{ site: 'local' }, { site: 'frost', arrays: 1, kept: null }])
   expect(all.sites[1]!.freed_bytes).toBeGreaterThan(10_000)
   expect(readdirSync(arrays)).toEqual([])
-  expect(readdirSync(`${campaignOf(scene)}/outputs/o`)).toEqual(['0.txt', '1.txt'])
+  expect(readdirSync(`${campaignOf(scene)}/outputs/o`)).toEqual(['0.txt', '1.txt', 'late.txt'])
   rmSync(place.path('scratch'), { recursive: true })
   const away = await run(['clean'])
   expect(away).toMatchObject({ status: 0 })
-  expect(away.stdout).toContain('at frost: 0 bytes; left as it is: ')
+  expect(away.stdout).toContain('at frost: 0 B; left as it is: ')
 })
 
 test('a cache that other campaigns use stays', async () => {
@@ -164,12 +166,12 @@ test('status says what holds the campaign back, and run too', async () => {
   expect(await json('status')).toMatchObject({
     at_work: {
       ...{ site: 'frost', tasks_running: 1, tasks_queued: 1, tasks_max: 2 },
-      waiting: 'your group has as much running as is allowed at once',
+      waiting: 'you or your group have as much running as is allowed at once',
     },
   })
   const { stdout } = await run(['status'])
   expect(stdout).toMatch(/^ {2}frost: running 1 task · queued 1 \(limit 2\) · next look in /m)
-  expect(stdout).toContain('  waiting: your group has as much running as is allowed at once\n')
+  expect(stdout).toContain('  waiting: you or your group have as much running as is allowed at once\n')
   atWork.signal('SIGINT')
   await atWork.end
   expect(await json('status')).toMatchObject({ runner: null, at_work: null })
