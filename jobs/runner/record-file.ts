@@ -46,6 +46,21 @@ export class RecordFile {
 
 export const jobName = (job: string, revision: number): string => `${revision} ${job}`
 
+/**
+ * Whether an attempt of the task has sealed its record. Whoever reads it takes the task for over and plans anew what was left, so that
+ * another attempt, as after a requeue, would do it twice.
+ */
+export function isSealed(directory: string, task: number): boolean {
+  const folder = join(directory, 'records')
+  return attemptsOf(folder, task).some((attempt) => {
+    const last = readFileSync(join(folder, `${task}.${attempt}`), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .at(-1)!
+    return decodeRecord(last)?.event === 'task ended'
+  })
+}
+
 /** Names of the jobs that other attempts of a task decided: what was done before a node died does not run again. */
 export function decidedJobs(directory: string, task: number, before: number): Set<string> {
   const folder = join(directory, 'records')

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import type { ManifestTask } from '../../src/model/manifest.ts'
 import { nowUs } from './finish.ts'
 import { readTask } from './manifest-range.ts'
-import { decidedJobs, RecordFile } from './record-file.ts'
+import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
 import { Task, type TaskEnding } from './task.ts'
 
 export interface RunnerOptions {
@@ -31,6 +31,8 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   const { header, jobs } = readTask(array, options.task)
   // Empty folders are purged before the files beside them.
   for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
+  if (isSealed(array, options.task))
+    return { reason: 'done', message: 'an earlier attempt sealed this task; what it left is planned anew', jobs: 0 }
   const record = new RecordFile(array, options.task)
   const { attempt } = record
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))

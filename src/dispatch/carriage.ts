@@ -136,7 +136,7 @@ export class Carriage {
   }
 
   async #run(script: string): Promise<Output> {
-    const output = await this.#transport.run(script)
+    const output = await this.#transport.run(script, { timeoutMs: 120_000 })
     if (output.exit === 0) return output
     throw new ConnectorError(
       'refused',

@@ -11,6 +11,8 @@ interface Grown {
   readonly bytes: number
 }
 
+/** A file system that hangs must not hold everything else. */
+const TIMEOUT_MS = 120_000
 /** Bytes and files of one answer. */
 const ANSWER_MAX_BYTES = 64 * 2 ** 20
 const ANSWER_MAX_FILES = 2000
@@ -52,6 +54,7 @@ async function listing(
        elif ! [ -e "$id" ]; then printf '!%s\\n' "$id"; fi
      done
      cd ${quote(scratch)}`,
+    { timeoutMs: TIMEOUT_MS },
   )
   if (exit !== 0) {
     throw new ConnectorError(
@@ -99,18 +102,29 @@ async function bring(
   const pieces = some.map(
     ({ name, from, bytes }, at) => `printf '\\n@%s\\n' ${at}; ${piece(quote(`${name}`), from, bytes)}`,
   )
-  const { stdout } = await transport.runBytes(`cd ${quote(there)} || exit 3\n${pieces.join('\n')}`)
+  const { stdout } = await transport.runBytes(`cd ${quote(there)} || exit 3\n${pieces.join('\n')}`, {
+    timeoutMs: TIMEOUT_MS,
+  })
   let at = 0
   for (const [number, { name, from, bytes }] of some.entries()) {
     const mark = Buffer.from(`\n@${number}\n`)
     const start = stdout.indexOf(mark, at)
-    if (start < 0) return
+    if (start < 0) throw cutShort(there, transport)
     const content = stdout.subarray(start + mark.length, start + mark.length + bytes)
     at = start + mark.length + content.length
     const isWhole = at === stdout.length || stdout.indexOf(`\n@${number + 1}\n`, at) === at
-    if (content.length === bytes && isWhole) append(join(here, name), from, content)
+    if (content.length !== bytes || !isWhole) throw cutShort(there, transport)
+    append(join(here, name), from, content)
   }
 }
+
+/** What was not read must not be taken for what was not written. */
+const cutShort = (there: string, { where }: Transport): ConnectorError =>
+  new ConnectorError(
+    'unreachable',
+    `the records below ${there} at ${where} could not be read to their end`,
+    'Nothing was concluded from it; floe looks again.',
+  )
 
 /** `tail` counts from 1. */
 const piece = (file: string, from: number, bytes: number): string =>

@@ -43,7 +43,7 @@ export async function stageRunner(
     return { argv: [...argv, runner], files: [ownFile] }
   }
   const hint = `Say \`node:\` for ${site} in sites.yaml: the path of a Node 20.19 or newer there, or a line such as \`module load nodejs\`.`
-  const { stdout } = await transport.run('uname -sm')
+  const { stdout } = await transport.run('uname -sm', { timeoutMs: 60_000 })
   if (stdout.trim() !== node.system) {
     throw new FloeError(
       'STAGE_FAILED',
@@ -63,7 +63,7 @@ async function prove(
   argv: readonly string[],
   { site, hint }: { site: string; hint: string },
 ): Promise<void> {
-  const { exit, stdout, stderr } = await transport.run(`${argv.map(quote).join(' ')} --version`)
+  const { exit, stdout, stderr } = await transport.run(`${argv.map(quote).join(' ')} --version`, { timeoutMs: 60_000 })
   const [, major, minor] = /^v(\d+)\.(\d+)\./.exec(stdout) ?? []
   const isNew = Number(major) > 20 || (Number(major) === 20 && Number(minor) >= 19)
   if (exit === 0 && isNew) return

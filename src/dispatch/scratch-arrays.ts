@@ -5,7 +5,7 @@ import { quote } from '../../connectors/quote.ts'
 import type { Output, Transport } from '../../connectors/transport/transport.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { pullRecords } from './pull-records.ts'
-import type { SiteUsage, Submission } from './site.ts'
+import type { Seal, SiteUsage, Submission } from './site.ts'
 
 export interface ScratchPlace {
   /** For messages. */
@@ -17,6 +17,8 @@ export interface ScratchPlace {
   readonly mirror: SitePaths
 }
 
+/** A file system that hangs must not hold everything else; `du` and `rm` of many files take their time. */
+const TIMEOUT_MS = 900_000
 /** Exit of a script that found no scratch directory at all, and of one that found an array there already. */
 const NO_SCRATCH = 71
 const IS_THERE = 79
@@ -61,8 +63,10 @@ export class ScratchArrays {
     const { stdout } = await this.#run(
       `[ -e ${directory} ] || { echo gone; exit 0; }
        cd ${directory} || exit 1
-       if [ -s id ]; then echo submitted; cat id || exit 1
-       elif [ -e tried ] || [ -e owner ]; then echo tried
+       # Two submissions may have reached the scheduler: the one whose task was first to start runs, whatever the file id says.
+       if [ -s owner ]; then echo submitted; sed -n '1s/ [^ ]*$//p' owner || exit 1
+       elif [ -s id ]; then echo submitted; cat id || exit 1
+       elif [ -e tried ]; then echo tried
        else echo not tried; fi`,
       { tried: `look into ${this.#there(id)}` },
     )
@@ -87,6 +91,26 @@ export class ScratchArrays {
   pull(ids: readonly string[]): Promise<ReadonlySet<string>> {
     const { scratch, paths, mirror } = this.#place
     return pullRecords(this.#transport, { scratch, there: paths.arrays, here: mirror.arrays, ids })
+  }
+
+  /**
+   * Seals tasks that are given up, by a record of their next attempt: one that starts all the same finds it and leaves. Answers those that
+   * could not be sealed, since a runner has just taken that attempt.
+   */
+  async seal(id: string, seals: readonly Seal[]): Promise<ReadonlySet<number>> {
+    const { stdout } = await this.#run(
+      `cd ${quote(this.#there(id))}/records || exit 1
+       umask 077
+       seal() { ( set -C; printf '%s' "$2" >"$1" ) 2>/dev/null || printf '%s\\n' "$1"; }
+       ${seals.map(({ task, attempt, line }) => `seal ${task}.${attempt} ${quote(line)}`).join('\n')}`,
+      { tried: `seal tasks of ${id}` },
+    )
+    return new Set(
+      stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((name) => Number.parseInt(name, 10)),
+    )
   }
 
   async sendCancel(id: string): Promise<void> {
@@ -159,6 +183,7 @@ export class ScratchArrays {
     const { scratch, site } = this.#place
     const output = await this.#transport.run(
       `LC_ALL=C; export LC_ALL\n[ -d ${quote(scratch)} ] || exit ${NO_SCRATCH}\n${script}`,
+      { timeoutMs: TIMEOUT_MS },
     )
     const { exit, stderr } = output
     if (exit === 0 || answers.includes(exit)) return output

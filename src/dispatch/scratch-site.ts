@@ -24,6 +24,7 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
 /** Tasks that may run side by side, for the length of batches of unknown jobs. */
 const TASKS_GUESSED = 16
 const PROBE_MS = 120_000
+const LIMITS_AGAIN_MS = 60_000
 
 /**
  * A cluster: a scheduler, and a scratch directory that its nodes see, reached by a transport. Arrays are staged in a mirror on this machine
@@ -71,6 +72,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
         async (hint) => namedIn(hint, name, await limits().catch(() => undefined)),
       ),
     pull: (ids) => tell('read the records', () => arrays.pull(ids)),
+    seal: (id, seals) => tell(`seal tasks of ${id}`, () => arrays.seal(id, seals)),
     sendCancel: (id) => tell(`cancel jobs of ${id}`, () => arrays.sendCancel(id)),
     list: (folder) => tell(`list ${folder}`, () => arrays.list(folder)),
     usage: () => tell('see how full the scratch is', () => arrays.usage()),
@@ -87,9 +89,10 @@ const rhythmOf = (intervalMs: number): Rhythm => ({
   turnMs: Math.min(1000, intervalMs),
   pullMs: intervalMs,
   watchMs: intervalMs,
-  // Shared file systems show a new line to other machines after some seconds.
-  graceMs: Math.max(3 * intervalMs, 5000),
+  // NFS clients keep what they know of a file for up to a minute.
+  graceMs: Math.max(8 * intervalMs, 5000),
   absentMs: 60 * intervalMs,
+  blankMs: 600 * intervalMs,
 })
 
 class ScratchSite {
@@ -104,10 +107,13 @@ class ScratchSite {
     this.carriage = new Carriage(transport, { there: paths.cache, here: mirror.cache, roots })
   }
 
-  /** Read once; a question that failed is asked again by the next call, and answered by what was known before. */
+  /** Read once; a question that failed is asked again after a while, and answered by what was known before. */
   limits(): Promise<SiteLimits> {
     this.#limits ??= this.#options.connector.siteLimits().catch((error: unknown) => {
-      this.#limits = undefined
+      // Busy schedulers are not asked again and again.
+      setTimeout(() => {
+        this.#limits = undefined
+      }, LIMITS_AGAIN_MS).unref()
       if (this.#options.knownLimits) return this.#options.knownLimits
       throw error
     })

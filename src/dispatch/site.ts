@@ -50,6 +50,15 @@ export interface Rhythm {
   readonly graceMs: number
   /** A task that is listed no more, and of which nothing else is known, is gone after so long. */
   readonly absentMs: number
+  /** The same where nothing at all is listed: that may be the scheduler's trouble, not the tasks'. */
+  readonly blankMs: number
+}
+
+/** A record line that ends a task which is given up, as the attempt that would come next. */
+export interface Seal {
+  readonly task: number
+  readonly attempt: number
+  readonly line: string
 }
 
 /** Counts of tasks. */
@@ -104,6 +113,8 @@ export interface Site {
   submit(array: ArraySpec): Promise<NativeId>
   /** Brings new record lines into the mirrors. Answers the arrays whose directory is gone. */
   pull(ids: readonly string[]): Promise<ReadonlySet<string>>
+  /** Seals tasks that are given up, so that none of them starts later; answers those that have just started. */
+  seal(id: string, seals: readonly Seal[]): Promise<ReadonlySet<number>>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
   /** Files below a folder of the site; undefined: it is not there. */
@@ -167,7 +178,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     outputs,
     roots,
     slots,
-    rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0, absentMs: 30_000 },
+    rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0, absentMs: 30_000, blankMs: 30_000 },
     limits: async () => ({
       ...{ planBelow: slots, refillBelow: slots * 4, openMax: Number.POSITIVE_INFINITY, arrayMax: LOCAL_ARRAY_MAX },
     }),
@@ -199,6 +210,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
+    seal: async () => new Set(),
     sendCancel: async () => {},
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},

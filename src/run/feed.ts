@@ -81,7 +81,8 @@ export class Feed {
 
   /** Arrays that the site did not take are offered again. */
   async offerAgain(): Promise<void> {
-    for (const array of this.#arrays.values()) if (array.nativeId === undefined && !array.over) await this.submit(array)
+    for (const array of this.#arrays.values())
+      if (array.nativeId === undefined && array.goneSince === undefined && !array.over) await this.submit(array)
   }
 
   async #stage(array: LiveArray): Promise<void> {

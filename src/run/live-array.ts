@@ -30,8 +30,8 @@ export class LiveArray {
   nativeId: string | undefined
   /** False while what was staged here has not been carried to the site. */
   isSent = true
-  /** Looks in a row that found no directory of it on the site. */
-  goneLooks = 0
+  /** Since when the site has no directory of it, by the monotonic clock. */
+  goneSince: number | undefined
   damagedLines = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
@@ -133,6 +133,12 @@ export class LiveArray {
 
   isMissing(task: number): boolean {
     return this.#missingSince.has(task)
+  }
+
+  /** The attempt that the task would begin next. */
+  nextAttempt(task: number): number {
+    const prefix = `${task}.`
+    return [...this.#started.keys()].filter((name) => name.startsWith(prefix)).length + 1
   }
 
   /** The scheduler has the task, as again after a requeue. */

@@ -36,7 +36,9 @@ export async function takeUp(
     if (state === 'tried') await feed.submit(array)
     if (state === 'not tried') await letGo(context, array)
     publisher.addDecided(array, array.harvest(committed))
-    if (state === 'gone') watch.giveUpPurged(array)
+    // A mount may be away for a moment: a site that looks on decides later.
+    if (state === 'gone' && site.rhythm.graceMs === 0) watch.giveUpPurged(array)
+    else if (state === 'gone') array.goneSince = context.clock.ticks()
     jobs += array.undecidedJobs
   }
   return { cut: left.cut, jobs }

@@ -8,6 +8,7 @@ import {
   watchTasks,
 } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
+import { encodeRecord } from '../model/record.ts'
 import type { FailureClass, Verdict } from '../model/verdict.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
@@ -48,8 +49,8 @@ const PURGED: InferredVerdict = {
   evidence: 'absence',
 }
 
-/** Looks in a row that find no directory of an array: a mount that comes and goes shows an empty place for a moment. */
-const GONE_LOOKS = 2
+/** Longest time between two questions to accounting about the same missing tasks. */
+const EXPLAIN_MAX_MS = 300_000
 /** What a site said last of its tasks. */
 export interface SiteNews {
   /** Why the first task that waits does so, in words; null: none waits, or it was not said. */
@@ -60,8 +61,9 @@ export interface SiteNews {
 
 /**
  * Looks at a site in its rhythm: record lines first, then the scheduler, whose word only says that nothing more will come; accounting then
- * explains what the record does not. A scheduler that does not answer, or that lists nothing at all, ends no task. Costs one pull and one
- * status call an interval, and one question to accounting while tasks are missing.
+ * explains what the record does not. Records that cannot be read and a scheduler that does not answer end no task; tasks that are not listed
+ * any more are given up after long, and fenced. Costs one pull and one status call an interval; while tasks are missing a second pull, and
+ * questions to accounting that become rarer.
  */
 export class Watch {
   readonly #context: RunContext
@@ -72,6 +74,9 @@ export class Watch {
   /** Since when nothing that the scheduler says can be read, by the monotonic clock. */
   #unreadableSince: number | undefined
   #waiting: string | null = null
+  /** When accounting was asked last, by the monotonic clock, and how long until it is asked again with nothing new to ask. */
+  #explainedAt = Number.NEGATIVE_INFINITY
+  #explainEveryMs = 0
 
   constructor(context: RunContext, publisher: Publisher, read: (array: LiveArray) => void) {
     this.#context = context
@@ -91,7 +96,8 @@ export class Watch {
     if (clock.ticks() - this.#watchedAt >= site.rhythm.watchMs) await this.#watch(open)
   }
 
-  async #pull(open: readonly LiveArray[]): Promise<void> {
+  /** False: the records could not be read, so nothing may be concluded from what they do not say. */
+  async #pull(open: readonly LiveArray[]): Promise<boolean> {
     const { clock, site } = this.#context
     this.#pulledAt = clock.ticks()
     // What was not carried yet is not missing there.
@@ -99,11 +105,13 @@ export class Watch {
     const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
     for (const array of open) {
       this.#read(array)
-      if (gone) array.goneLooks = gone.has(array.id) ? array.goneLooks + 1 : 0
-      if (array.goneLooks < GONE_LOOKS) continue
+      if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
+      // A mount that comes and goes shows an empty place for a while.
+      if (array.goneSince === undefined || clock.ticks() - array.goneSince < site.rhythm.graceMs) continue
       await this.#takeAway(array)
       this.giveUpPurged(array)
     }
+    return gone !== undefined
   }
 
   /** Tasks of an array without a directory would run for nobody, and their jobs are about to run elsewhere. */
@@ -119,14 +127,67 @@ export class Watch {
     if (due.length === 0) return
     const reports = await this.#ask(due)
     if (!reports) return
-    // Read once more: the seal may have come between the last reading and the scheduler's answer.
-    await this.#pull(due)
-    const missing: LiveArray[] = []
-    for (const array of due) {
-      const listed = new Map(reports.filter(({ id }) => id === array.nativeId).map((report) => [report.index, report]))
-      if (this.#compare(array, listed)) missing.push(array)
+    const listed = due.map((array) => ({ array, states: statesOf(reports, array) }))
+    if (!listed.some(({ array, states }) => array.openTasks.some((task) => !isOpen(states.get(task))))) {
+      for (const { array } of listed) for (const task of array.openTasks) array.isBack(task)
+      this.#explainEveryMs = 0
+      return
     }
-    if (missing.length > 0) await this.#explain(missing)
+    // Read once more: the seal may have come between the last reading and the scheduler's answer.
+    if (!(await this.#pull(due))) return
+    const missing: Missing[] = []
+    for (const { array, states } of listed) {
+      const found = this.#compare(array, { states, isBlank: reports.length === 0 })
+      if (found.tasks.length > 0 && (await this.#isOwner(array))) missing.push(found)
+    }
+    await this.#conclude(missing)
+  }
+
+  /** Two submissions may have reached the scheduler; the one whose task was first to start is the array from then on. */
+  async #isOwner(array: LiveArray): Promise<boolean> {
+    const known = await lenient(() => this.#context.site.submission(array.id))
+    if (known?.nativeId === undefined || known.nativeId === array.nativeId) return known !== undefined
+    array.nativeId = known.nativeId
+    for (const task of array.openTasks) array.isBack(task)
+    return false
+  }
+
+  async #conclude(missing: readonly Missing[]): Promise<void> {
+    const { clock } = this.#context
+    const isNews = missing.some(({ ended, absent }) => ended.length + absent.length > 0)
+    if (missing.length === 0 || (!isNews && clock.ticks() - this.#explainedAt < this.#explainEveryMs)) return
+    this.#explainedAt = clock.ticks()
+    this.#explainEveryMs = Math.min(
+      EXPLAIN_MAX_MS,
+      Math.max(this.#context.site.rhythm.watchMs, this.#explainEveryMs * 2),
+    )
+    for (const { array, ended, absent } of missing) {
+      for (const task of ended) array.markGone(task)
+      for (const task of await this.#sealed(array, absent)) array.markGone(task)
+    }
+    await this.#explain(missing.map(({ array }) => array))
+  }
+
+  /** Tasks that are not listed may start all the same: they are cancelled, and sealed on the site, so that none does. */
+  async #sealed(array: LiveArray, tasks: readonly number[]): Promise<readonly number[]> {
+    if (tasks.length === 0) return []
+    const { clock, site } = this.#context
+    const at = Math.round(clock.now() * 1000)
+    const ended = {
+      v: 1,
+      at,
+      event: 'task ended',
+      reason: 'drained',
+      message: 'given up: not listed any more',
+      jobs: 0,
+    } as const
+    const seals = tasks.map((task) => ({ task, attempt: array.nextAttempt(task), line: encodeRecord(ended) }))
+    const connector = await site.connector()
+    const begun = await lenient(async () => {
+      await cancelTasks(connector, array.nativeId!, tasks)
+      return site.seal(array.id, seals)
+    })
+    return begun ? tasks.filter((task) => !begun.has(task)) : []
   }
 
   async #ask(due: readonly LiveArray[]): Promise<TaskReport[] | undefined> {
@@ -146,23 +207,24 @@ export class Watch {
     }
   }
 
-  /** Notes what the scheduler says of the open tasks; true when accounting should be asked about some. */
-  #compare(array: LiveArray, listed: ReadonlyMap<number, TaskReport>): boolean {
+  /** Notes what the scheduler says of the open tasks, and which of them it has not had for long enough. */
+  #compare(array: LiveArray, { states, isBlank }: { states: States; isBlank: boolean }): Missing {
     const { clock, site } = this.#context
-    const { graceMs, absentMs } = site.rhythm
-    let isMissing = false
+    const { graceMs, absentMs, blankMs } = site.rhythm
+    const found: Missing = { array, tasks: [], ended: [], absent: [] }
     for (const task of array.openTasks) {
-      const state = listed.get(task)?.state
-      if (state !== undefined && state !== 'ended') {
+      const state = states.get(task)
+      if (isOpen(state)) {
         array.isBack(task)
         continue
       }
       const forMs = array.missingFor(task, state === undefined ? 'absent' : 'ended', clock.ticks())
       if (forMs < graceMs) continue
-      isMissing = true
-      if (state === 'ended' || forMs >= absentMs) array.markGone(task)
+      found.tasks.push(task)
+      if (state === 'ended') found.ended.push(task)
+      else if (forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
     }
-    return isMissing
+    return found
   }
 
   async #explain(arrays: readonly LiveArray[]): Promise<void> {
@@ -206,6 +268,21 @@ export class Watch {
     for (const task of array.takeRecalled()) this.#publisher.addInferred(array, undecidedJobs(array, task, 1), RECALLED)
   }
 }
+
+/** Open tasks that the scheduler has not had for a while; those of which that is believed. */
+interface Missing {
+  readonly array: LiveArray
+  readonly tasks: number[]
+  readonly ended: number[]
+  readonly absent: number[]
+}
+
+type States = ReadonlyMap<number, TaskReport['state']>
+
+const statesOf = (reports: readonly TaskReport[], { nativeId }: LiveArray): States =>
+  new Map(reports.filter(({ id }) => id === nativeId).map(({ index, state }) => [index, state]))
+
+const isOpen = (state: TaskReport['state'] | undefined): boolean => state !== undefined && state !== 'ended'
 
 /** What keeps tasks waiting, the worst first: what never clears, then what needs a person. */
 function waitingIn(reports: readonly TaskReport[], connector: Connector): string | null {
