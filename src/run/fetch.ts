@@ -66,44 +66,52 @@ const PIECE_BYTES = 1 << 20
  * where they were made. Cut anywhere, the next call goes on. Outputs that are kept in the merged table alone are no files, and not fetched.
  */
 export async function fetchOutputs(context: RunContext, wishes: FetchWishes): Promise<FetchReport> {
+  // A name that is in no sites.yaml is a mistake, not a site without outputs.
+  if (wishes.site !== undefined) await context.openSite(wishes.site)
   const fetching = new Fetching(context)
-  const wanted = await chosen(context, wishes)
-  for (const group of groupsOf(wanted)) {
+  const total = await choose(context, wishes)
+  const rows = context.tables.sql.stream<Wanted>('select * from fetch_wanted order by no')
+  for await (const group of groupsOf(rows)) {
     if (wishes.signal?.aborted) throw new FloeError('INTERRUPTED', 'Stopped while outputs were being fetched.')
     await fetching.bring(group)
     const { fetched, skipped, missing, bytes } = fetching.report
-    const done = fetched + skipped + missing
-    wishes.onProgress?.({ site: group[0]!.site, done, total: wanted.length, bytes })
+    wishes.onProgress?.({ site: group[0]!.site, done: fetched + skipped + missing, total, bytes })
   }
+  await context.tables.sql.run('drop table fetch_wanted')
   return fetching.report
 }
 
-/** The newest result of each output. Memory: a row an output that lies elsewhere. */
-async function chosen({ tables }: RunContext, { site, selection }: FetchWishes): Promise<Wanted[]> {
+/** Makes the temporary table `fetch_wanted`: the newest result of each output, numbered so that what comes together stands together. */
+async function choose({ tables }: RunContext, { site, selection }: FetchWishes): Promise<number> {
   await openViews(tables)
   const { from, where } = await selectionSql(tables, selection)
-  return tables.sql.rows<Wanted>(
-    `select output, site, url, pack, offset_bytes::double as offset_bytes, size_bytes::double as size_bytes, digest
+  await tables.sql.run(
+    `create or replace temp table fetch_wanted as
+     select row_number() over (order by site, pack nulls first, digest is null, output) as no, output, site, url, pack,
+       offset_bytes::double as offset_bytes, size_bytes::double as size_bytes, digest
      from (from results semi join (select job_key from ${from} where ${where}) using (job_key)
        qualify row_number() over (partition by output order by published_at desc, revision desc) = 1)
-     where site <> 'local' and site = coalesce($1, site) and (url is not null or contains(pack, '/.packs/'))
-     order by site, pack nulls first, digest is null, output`,
+     where site <> 'local' and site = coalesce($1, site) and (url is not null or contains(pack, '/.packs/'))`,
     [site ?? null],
   )
+  const [count] = await tables.sql.rows<{ n: number }>('select count(*)::integer as n from fetch_wanted')
+  return count!.n
 }
 
 /** Files of a site some at a time, each directory alone, and each pack with all that is wanted of it. */
-function* groupsOf(wanted: readonly Wanted[]): Generator<readonly Wanted[]> {
+async function* groupsOf(chunks: AsyncIterable<readonly Wanted[]>): AsyncGenerator<readonly Wanted[]> {
   const kindOf = ({ site, pack, digest, output }: Wanted): string =>
     `${site} ${pack ?? ''} ${digest === null ? output : ''}`
   let group: Wanted[] = []
-  for (const one of wanted) {
-    const isFull = one.pack === null && group.length >= GROUP_MAX
-    if (group.length > 0 && (isFull || kindOf(group[0]!) !== kindOf(one))) {
-      yield group
-      group = []
+  for await (const chunk of chunks) {
+    for (const one of chunk) {
+      const isFull = one.pack === null && group.length >= GROUP_MAX
+      if (group.length > 0 && (isFull || kindOf(group[0]!) !== kindOf(one))) {
+        yield group
+        group = []
+      }
+      group.push(one)
     }
-    group.push(one)
   }
   if (group.length > 0) yield group
 }

@@ -57,9 +57,9 @@ function endOf({ total, done, reused, elapsed_sec }: RunProgress, now: Date): st
 
 /** One line now and then, where nothing can be drawn over. */
 export const renderProgressLine = (progress: RunProgress): string => {
-  const { site, done, total, elapsed_sec, failed, reused } = progress
+  const { site, done, total, elapsed_sec, failed, reused, waiting } = progress
   const fault = failed > 0 ? `, ${formatCount(failed)} failed` : ''
-  return `${site}: ${formatCount(done)} of ${formatCounted(total, 'job')} after ${formatSeconds(elapsed_sec)}, ${formatRate(done - reused, elapsed_sec)}${fault}\n`
+  return `${site}: ${formatCount(done)} of ${formatCounted(total, 'job')} after ${formatSeconds(elapsed_sec)}, ${formatRate(done - reused, elapsed_sec)}${fault}${waiting === null ? '' : `; ${waiting}`}\n`
 }
 
 /** The last words of a run. */

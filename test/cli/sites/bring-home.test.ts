@@ -89,7 +89,10 @@ describe('fetch', () => {
   test('of nothing says so; of an unknown job or site too', async () => {
     const scene = await openScene('slurm')
     expect((await scene.run(['fetch'])).stdout).toContain('Nothing to fetch')
-    expect((await scene.run(['fetch', '--site', 'frots'])).stdout).toContain('Nothing to fetch')
+    expect(await scene.run(['fetch', '--site', 'frots'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('There is no site frots'),
+    })
     expect(await scene.run(['fetch', '--all', 'a'])).toMatchObject({ status: 2 })
   })
 })

@@ -18,7 +18,7 @@ test('a wrong account is said in the words of the scheduler, with those that the
       tried     sbatch --parsable --job-name=floe-ID-a000001 --array=0-1 --chdir=/ --output=/dev/null --error=/dev/null --export=NONE --requeue --nodes=1 --ntasks=1 --cpus-per-task=1 --time=60 --account=fire on this machine
       answered  exit 1
                 sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified
-      do        Set \`account:\` to one of yours: \`sacctmgr show assoc user=$USER\`. Yours: ice.
+      do        Set \`account:\` of frost in sites.yaml to one of yours: \`sacctmgr show assoc user=$USER\`. Yours: ice.
     "
   `)
   expect(fake.jobs).toHaveLength(0)
@@ -35,7 +35,7 @@ test('a wrong queue too', async () => {
       answered  exit 1
                 sbatch: error: invalid partition specified: fast
                 sbatch: error: Batch job submission failed: Invalid partition name specified
-      do        Set \`queue:\` to one that is open to you: \`sinfo -s\`. Queues: main.
+      do        Set \`queue:\` of frost in sites.yaml to one that is open to you: \`sinfo -s\`. Queues: main.
     "
   `)
   site('    queue: main\n')
@@ -49,7 +49,7 @@ test('and those of PBS', async () => {
       tried     qsub -N floe-ID-a000001 -J 0-1 -S /bin/sh -j oe -o localhost:/dev/null -m n -l 'select=1:ncpus=1' -l 'walltime=01:00:00' -q fast on this machine
       answered  exit 170
                 qsub: Unknown queue
-      do        Set \`queue:\` to one that is open to you: \`qstat -Q\`. Queues: workq.
+      do        Set \`queue:\` of frost in sites.yaml to one that is open to you: \`qstat -Q\`. Queues: workq.
     "
   `)
   const account = await refusedBy('pbs', '    account: fire\n')
@@ -59,7 +59,7 @@ test('and those of PBS', async () => {
       tried     qsub -N floe-ID-a000001 -J 0-1 -S /bin/sh -j oe -o localhost:/dev/null -m n -l 'select=1:ncpus=1' -l 'walltime=01:00:00' -A fire on this machine
       answered  exit 21
                 qsub: Invalid Account
-      do        Set \`account:\`; where projects are billed, add \`-P\` and its name to \`options:\`.
+      do        Set \`account:\` of frost in sites.yaml; where projects are billed, add \`-P\` and its name to \`options:\`.
     "
   `)
 })
