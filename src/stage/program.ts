@@ -123,7 +123,9 @@ export function probeSiteProgram(
       'EXECUTABLE_INVALID',
       `${subject}${subject.startsWith('The program') && !subject.includes('asks') ? ' was not found, or may not be run' : ', which is not on PATH'}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
       {
-        hint: 'Install it, correct PATH or `setup:`, or name a path with a slash to have your own file staged.',
+        hint: /\s/.test(executable)
+          ? 'The program is one name or path; write what follows it as a list: `arguments: [-s, …]`.'
+          : 'Install it, correct PATH or `setup:`, or name a path with a slash (./prg.sh) to have your own file staged.',
         details: { executable },
         cause,
       },
