@@ -48,13 +48,7 @@ const WRONG_TOKENS = (
   lambda token: NOT list_contains(${valid(outputs)}, token))`
 /** Whole arguments of other tools, which nothing would replace here: no shell sees the arguments. */
 const FOREIGN = `[${['input', 'output']
-  .flatMap((kind) => [
-    `{${kind}}`,
-    `{${kind}s}`,
-    `\${${kind}}`,
-    `$FLOE_${kind.toUpperCase()}_1`,
-    `\${FLOE_${kind.toUpperCase()}_1}`,
-  ])
+  .flatMap((kind) => [`{${kind}}`, `\${${kind}}`, `$FLOE_${kind.toUpperCase()}_1`, `\${FLOE_${kind.toUpperCase()}_1}`])
   .map(text)
   .join(', ')}]`
 const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
@@ -159,7 +153,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
   },
   {
-    when: `coalesce(list_has_any(arguments, ${FOREIGN}), false)`,
+    when: `CASE WHEN contains(${JOINED}, 'put}') OR contains(${JOINED}, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
     needs: ['arguments'],
     value: `list_intersect(arguments, ${FOREIGN})[1]`,
     reason: `'argument ' || list_intersect(arguments, ${FOREIGN})[1] || ' would reach the program as it is'`,
