@@ -46,6 +46,11 @@ const WRONG_TOKENS = (
   outputs = 'outputs',
 ): string => `list_filter(regexp_extract_all(regexp_replace(${JOINED}, '\\{${TOKEN}\\}', chr(1), 'g'), '${TOKEN}'),
   lambda token: NOT list_contains(${valid(outputs)}, token))`
+/** Whole arguments of other tools, which nothing would replace here: no shell sees the arguments. */
+const FOREIGN = `[${['input', 'output']
+  .flatMap((kind) => [`{${kind}}`, `\${${kind}}`, `$FLOE_${kind.toUpperCase()}_1`, `\${FLOE_${kind.toUpperCase()}_1}`])
+  .map(text)
+  .join(', ')}]`
 const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
 
 const FREE =
@@ -146,6 +151,13 @@ const PROBLEMS: readonly Problem[] = [
     reason: `'argument ' || ${WRONG_TOKENS()}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
       coalesce(len(outputs), 0) || ' outputs and ' || coalesce(cardinality(labels), 0) || ' labels'`,
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
+  },
+  {
+    when: `CASE WHEN contains(${JOINED}, 'put}') OR contains(${JOINED}, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
+    needs: ['arguments'],
+    value: `list_intersect(arguments, ${FOREIGN})[1]`,
+    reason: `'argument ' || list_intersect(arguments, ${FOREIGN})[1] || ' would reach the program as it is'`,
+    hint: text('write {input:1} or {output:1}, and so on'),
   },
   {
     when: 'stdin IS NOT NULL AND NOT coalesce(list_contains(input_names, stdin), false)',

@@ -70,7 +70,9 @@ function published({ job, attempts, results }: JobReport): readonly JsonRow[] {
 }
 
 function fileText(url: string, file: JsonRow | undefined): string {
-  if (file?.missing) return `${url} (missing)`
+  // A person who writes a pattern does not see what is missing; a name may well hold these signs.
+  if (file?.missing)
+    return `${url} (missing${/[*?]/.test(url) ? '; an input is a file or folder, never a pattern' : ''})`
   return file?.size_bytes == null ? url : `${url} (${formatBytes(Number(file.size_bytes))})`
 }
 

@@ -195,6 +195,8 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
       { ...good('v7'), executable: ['true'] },
       { ...good('v8'), environment: { 'not a name': 'x' } },
       { ...good('v9'), stdin: 'nothing.txt' },
+      { ...good('v10'), input: ['a'], arguments: ['-s', '{input}', '{output}'] },
+      { ...good('v11'), input: ['a'], arguments: ['$FLOE_INPUT_1'] },
     ),
     [],
     [
@@ -208,6 +210,8 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
       [8, 'v7', /`executable` is a list/, /write a text/],
       [9, 'v8', /no shell takes/, /letters, digits and _/],
       [10, 'v9', /`stdin` names nothing\.txt, which is no input/, /one of the inputs/],
+      [11, 'v10', /argument \{input\} would reach the program as it is/, /write \{input:1\}/],
+      [12, 'v11', /argument \$FLOE_INPUT_1 would reach/, /write \{input:1\}/],
     ],
   ],
   [
@@ -311,9 +315,9 @@ describe('the good rows are taken, each other one is named', () => {
   test('a person is told file and line of the first ones, and where the rest is', async () => {
     const { exit, stdout } = await scene.floe('add', scene.path('jobs/values.ndjson'))
     expect(exit).toBe(3)
-    expect(stdout).toMatch(/rejected 10 → .*rejects\.ndjson/)
+    expect(stdout).toMatch(/rejected 12 → .*rejects\.ndjson/)
     expect(stdout).toMatch(
-      /rejected, first 3 of 10:\n +.*values\.ndjson:1 +v0 +`memory: 2 gigs` cannot be read +write a size/,
+      /rejected, first 3 of 12:\n +.*values\.ndjson:1 +v0 +`memory: 2 gigs` cannot be read +write a size/,
     )
   })
 
@@ -335,6 +339,7 @@ describe('files that cannot be read as a whole: exit 2, nothing changed', () => 
       /unknown\.csv:1: unknown column `ouput`/,
       /did you mean `output`/,
     ],
+    ['index.csv', ',id,executable\n0,a,true\n', /index\.csv:1: column 1 has no name/, /index=False/],
     ['twice.csv', 'id,executable,job_id\na,true,b\n', /twice\.csv:1: two columns mean `id`/, /Keep one/],
     [
       'torn.json',

@@ -177,6 +177,14 @@ describe('programs that cannot be started', () => {
     ],
     ['Windows line ends', './dos.sh', '#!/bin/sh\r\necho\r\n', 0o755, /dos\.sh ends in a carriage return(.|\n)*sed -i/],
     ['not on PATH', 'no-such-program', '', 0, /program no-such-program was not found/],
+    [
+      'options behind the name',
+      'cdo -s fldmean',
+      '',
+      0,
+      /program cdo -s fldmean was not found.*\n +do +.*`arguments: \[/,
+    ],
+    ['a script without a slash', 'good.sh', '', 0, /program good\.sh was not found.*\n +do +.*\.\/prg\.sh/],
     ['an absolute path that is not there', '/no/such/program', '', 0, /program \/no\/such\/program was not found/],
   ])('%s: named before anything runs, with what to do', async (_what, executable, text, mode, said) => {
     if (text !== '') scene.program(executable, text, mode)
