@@ -118,7 +118,6 @@ describe('looking', () => {
         failed     1  13 %  app 1"
     `)
     expect(await json('status')).toEqual({
-      at_work: null,
       jobs: 8,
       pending: 0,
       held: 0,
