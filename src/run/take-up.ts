@@ -14,7 +14,8 @@ export interface TakenUp {
 
 /**
  * Puts the arrays that an earlier coordinator left into `arrays`; their records are read from the start. One that may have been submitted
- * is submitted as it was staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
+ * stays as it was staged, since its tasks may be reading the manifest, and is to be offered again; one that never was is let go, and its
+ * jobs wait for a plan.
  */
 export async function takeUp(
   context: RunContext,
@@ -33,12 +34,12 @@ export async function takeUp(
     arrays.set(array.id, array)
     const { state, nativeId } = await site.submission(array.id)
     array.nativeId = nativeId
-    if (state === 'tried') await feed.submit(array)
     if (state === 'not tried') await letGo(context, array)
     publisher.addDecided(array, array.harvest(committed))
     if (state === 'gone') watch.giveUpPurged(array)
     jobs += array.undecidedJobs
   }
+  if (left.arrays.length > 0) feed.patience.heard()
   return { cut: left.cut, jobs }
 }
 
