@@ -90,7 +90,7 @@ export interface Connector {
   submit(array: ArraySpec, options?: { readonly verify?: boolean }): Promise<NativeId>
   /** One query for all arrays, given with their counts of tasks. A task that is not listed is left out, never guessed. */
   status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]>
-  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array. */
+  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): Promise<void>
   /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
   endings(ids: readonly NativeId[]): Promise<TaskEnding[]>

@@ -53,6 +53,12 @@ export async function submitted<T>(
   }
 }
 
+/** The scheduler itself answered a submission with no: nothing was submitted, and the same again would be refused again. */
+export function isRefusal(error: unknown): boolean {
+  if (!(error instanceof FloeError) || error.code !== 'SUBMIT_REFUSED') return false
+  return error.cause instanceof ConnectorError && error.cause.command !== undefined
+}
+
 function detailed({ command }: ConnectorError): { details?: { tried: string; answered: string } } {
   if (!command) return {}
   const said = command.said === '' ? '' : `\n${command.said}`

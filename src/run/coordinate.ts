@@ -1,6 +1,6 @@
 import { countStates, stateFacts } from '../catalog/catalog.ts'
-import { cancelTasks, lenient, type Site } from '../dispatch/dispatch.ts'
-import { FloeError } from '../model/errors.ts'
+import { lenient, type Site } from '../dispatch/dispatch.ts'
+import { type Code, FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
 import { type Elsewhere, endArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
 import { countTasks, tellAtWork } from './at-work.ts'
@@ -56,6 +56,8 @@ const HEED_EVERY_MS = 500
 const TELL_EVERY_MS = 1000
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
+/** Trouble of some jobs, or of one array, which others need not share. */
+const OF_SOME: readonly Code[] = ['SUBMIT_REFUSED', 'SUBMIT_UNREADABLE', 'EXECUTABLE_INVALID', 'STAGE_FAILED']
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -87,12 +89,18 @@ class Coordinator {
   #missing = 0
   #total = 0
   #verdictsAtPlan = -1
+  /** Arrays that ended since the last plan. */
+  #ended = 0
   #fruitless = 0
   #stopping: Outcome['stopped'] = null
   /** Verdicts when the share of failures was last looked at. */
   #judged = 0
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
   #unplanned = true
+  /** Jobs came whose files nobody looked at yet. */
+  #unseen = false
+  /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
+  #trouble: FloeError | undefined
 
   constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
@@ -119,9 +127,7 @@ class Coordinator {
     this.#publishedAt = started
     await this.#takeUp()
     for (;;) {
-      await this.#plan()
-      await this.#feed.offerAgain()
-      if (this.#stopping === null) await this.#feed.fill()
+      if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
       await this.#heedRequests()
       await this.#cancels.passOn()
@@ -138,6 +144,7 @@ class Coordinator {
       await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
     await this.#publish()
+    if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
     return {
       tally: this.#publisher.tally,
@@ -149,7 +156,32 @@ class Coordinator {
   }
 
   #finished(): boolean {
-    return this.#arrays.size === 0 && (this.#stopping !== null || (this.#feed.cut === 0 && !this.#unplanned))
+    if (this.#arrays.size > this.#idle) return false
+    if (this.#stopping !== null || this.#trouble) return true
+    return this.#feed.cut === 0 && !this.#unplanned && !this.#unseen
+  }
+
+  /** Arrays that this run does not offer to the site any more: the next one takes them up. */
+  get #idle(): number {
+    let idle = 0
+    for (const array of this.#arrays.values())
+      if (array.nativeId === undefined && !array.over && (this.#stopping !== null || this.#feed.isStuck(array))) idle++
+    return idle
+  }
+
+  async #feedSite(): Promise<void> {
+    await this.#sparing(() => this.#feed.offerAgain())
+    if (!this.#trouble) await this.#sparing(() => this.#plan())
+    if (!this.#trouble) await this.#sparing(() => this.#feed.fill())
+  }
+
+  async #sparing(act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      if (!(error instanceof FloeError) || !OF_SOME.includes(error.code) || this.#arrays.size === 0) throw error
+      this.#trouble ??= error
+    }
   }
 
   async #takeUp(): Promise<void> {
@@ -164,7 +196,11 @@ class Coordinator {
   }
 
   async #plan(): Promise<void> {
-    if (!this.#unplanned || this.#feed.cut > 0 || this.#stopping !== null) return
+    if (!this.#unplanned || this.#unseen || this.#feed.cut > 0) return
+    if (!(await this.#feed.patience.tries(() => this.#planNow()))) this.#unplanned = true
+  }
+
+  async #planNow(): Promise<void> {
     if (this.#feed.openTasks >= (await this.#feed.limits()).planBelow) return
     await this.#publish()
     this.#unplanned = false
@@ -178,8 +214,10 @@ class Coordinator {
     this.#missing = missing
     if (jobs === 0) return
     const verdicts = this.#done() + this.#publisher.tally.retried
-    this.#fruitless = verdicts === this.#verdictsAtPlan ? this.#fruitless + 1 : 0
+    if (verdicts !== this.#verdictsAtPlan) this.#fruitless = 0
+    else if (this.#ended > 0) this.#fruitless++
     this.#verdictsAtPlan = verdicts
+    this.#ended = 0
     if (this.#fruitless > FRUITLESS_MAX) {
       throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
         hint: this.#site.hints.fruitless,
@@ -213,14 +251,22 @@ class Coordinator {
 
   async #heedRequests(): Promise<void> {
     if (this.#context.clock.ticks() - this.#heededAt < HEED_EVERY_MS) return
+    const isFirst = this.#heededAt === Number.NEGATIVE_INFINITY
     this.#heededAt = this.#context.clock.ticks()
     const news = await this.#requests.news()
-    if (news.jobs) {
-      await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
-      this.#unplanned = true
+    if (news.jobs) this.#unseen = true
+    if (news.requests || news.jobs) this.#unplanned = true
+    // A person did something: that may have been what was to be mended.
+    if (news.jobs || (news.requests && !isFirst)) {
+      this.#trouble = undefined
+      this.#feed.unstick()
     }
-    if (news.requests) this.#unplanned = true
+    if (this.#unseen) this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
     if (news.requests || news.jobs) await this.#cancels.heed()
+  }
+
+  async #lookAtFiles(): Promise<void> {
+    await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
   }
 
   /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
@@ -236,10 +282,9 @@ class Coordinator {
     await this.#publish()
     if (!isTooMuch()) return
     this.#stopping = 'too many failures'
-    for (const array of this.#arrays.values()) {
-      if (array.nativeId !== undefined)
-        await cancelTasks(await this.#site.connector(), array.nativeId, array.unstartedTasks)
-    }
+    await this.#feed.withdraw()
+    this.#cancels.takeBack()
+    await this.#cancels.passOn()
   }
 
   /** Publishes when due, then lets go of arrays that are over. */
@@ -248,11 +293,12 @@ class Coordinator {
     const due =
       this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS || this.#publisher.waiting > WAITING_MAX
     if (over.length === 0 && !due) return
-    if (over.length > 0 && (due || this.#arrays.size === over.length || over.length > 8)) {
+    if (over.length > 0 && (due || this.#arrays.size - this.#idle === over.length || over.length > 8)) {
       await this.#publish()
       await endArrays(this.#context, over, () => this.#lease.guard())
       for (const array of over) {
         this.#arrays.delete(array.id)
+        if (!this.#feed.isLetGo(array)) this.#ended++
       }
       this.#unplanned = true
     } else if (due) await this.#publish()
@@ -293,7 +339,7 @@ class Coordinator {
   }
 
   get #waiting(): string | null {
-    return this.#feed.blocked ?? this.#watch.news.waiting
+    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#watch.news.waiting
   }
 
   #progress(elapsedSec: number): Progress {

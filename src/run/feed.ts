@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { TaskLimits } from '../dispatch/dispatch.ts'
+import { isRefusal, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import { stageArray } from '../stage/stage.ts'
@@ -8,17 +8,14 @@ import { assignArray } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
+import { Patience } from './patience.ts'
 import { rootsOf } from './planning.ts'
 import type { Publisher } from './publisher.ts'
 
-/** Pauses before a site is asked again to take an array, and how often in a row it may not answer. */
-const PAUSE_MS = 1000
-const PAUSE_MAX_MS = 300_000
-const SILENCES_MAX = 8
-
 /**
  * Keeps a site fed: makes arrays of batches that are cut, stages, carries and submits them. A site that is full, or does not answer, is
- * asked again later; the array stays as it is staged. Throws what a person has to mend, and SITE_UNREACHABLE after several tries.
+ * asked again later; the array stays as it is staged. One that the scheduler refuses is let go. Throws what a person has to mend, and
+ * SITE_UNREACHABLE when patience ends.
  */
 export class Feed {
   /** Batches that are cut and in no array yet. */
@@ -27,23 +24,35 @@ export class Feed {
   readonly #lease: Lease
   readonly #publisher: Publisher
   readonly #arrays: Map<string, LiveArray>
-  /** Until when nothing is asked of the site, by the monotonic clock; how often in a row it did not do it, and what it said. */
-  #pausedUntil = Number.NEGATIVE_INFINITY
-  #refusals = 0
-  #blocked: string | null = null
-  /** A site that never did anything for this run is more likely misnamed than away. */
-  #hasAnswered = false
+  readonly patience: Patience
+  /** Arrays that stand as they are until a person has mended something. */
+  readonly #stuck = new Set<LiveArray>()
+  /** Arrays to which the scheduler said that there is no room: it has nothing of them. */
+  readonly #putOff = new Set<LiveArray>()
+  readonly #letGone = new Set<string>()
+  /** Tasks of the next array; fewer than the site names where it turned out to take fewer. */
+  #tasksMax = Number.POSITIVE_INFINITY
 
   constructor(context: RunContext, lease: Lease, publisher: Publisher, arrays: Map<string, LiveArray>) {
     this.#context = context
     this.#lease = lease
     this.#publisher = publisher
     this.#arrays = arrays
+    this.patience = new Patience(context.clock)
   }
 
-  /** Why the site takes nothing now. */
-  get blocked(): string | null {
-    return this.#blocked
+  isStuck(array: LiveArray): boolean {
+    return this.#stuck.has(array)
+  }
+
+  /** The array is over without having been at the site. */
+  isLetGo({ id }: LiveArray): boolean {
+    return this.#letGone.has(id)
+  }
+
+  /** Something changed that may have been in the way. */
+  unstick(): void {
+    this.#stuck.clear()
   }
 
   limits(): Promise<TaskLimits> {
@@ -58,31 +67,52 @@ export class Feed {
 
   /** A new array whenever fewer tasks wait than could start soon. */
   async fill(): Promise<void> {
-    await this.#patiently(async () => {
+    await this.patience.tries(async () => {
       if (this.cut === 0) return
       const { refillBelow, openMax, arrayMax } = await this.limits()
-      while (this.cut > 0 && this.openTasks < refillBelow && !this.#isPaused) {
+      while (this.cut > 0 && this.openTasks < refillBelow && !this.patience.isPaused) {
         const array = await assignArray(this.#context, {
           first: this.#arrays.size === 0,
-          tasks: Math.min(arrayMax, openMax - this.openTasks),
+          tasks: Math.min(arrayMax, openMax - this.openTasks, this.#tasksMax),
           guard: () => this.#lease.guard(),
         })
-        this.#hasAnswered = true
+        this.patience.heard()
         if (!array) {
           this.cut = 0
           return
         }
         this.cut -= array.batches.length
         this.#arrays.set(array.id, array)
-        await this.#stage(array)
+        await this.#orStuck(array, () => this.#stage(array))
       }
     })
   }
 
   /** Arrays that the site did not take are offered again. */
   async offerAgain(): Promise<void> {
-    for (const array of this.#arrays.values())
-      if (array.nativeId === undefined && array.goneSince === undefined && !array.over) await this.submit(array)
+    for (const array of this.#untaken)
+      if (!this.#stuck.has(array)) await this.#orStuck(array, () => this.#submit(array))
+  }
+
+  /** Lets go of all arrays of which the site surely has nothing. */
+  async withdraw(): Promise<void> {
+    for (const array of this.#untaken)
+      if (!array.isSent || this.#putOff.has(array)) await lenient(() => this.#letGo(array))
+  }
+
+  get #untaken(): LiveArray[] {
+    return [...this.#arrays.values()].filter(
+      ({ nativeId, goneSince, over }) => nativeId === undefined && goneSince === undefined && !over,
+    )
+  }
+
+  async #orStuck(array: LiveArray, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.#stuck.add(array)
+      throw error
+    }
   }
 
   async #stage(array: LiveArray): Promise<void> {
@@ -114,46 +144,61 @@ export class Feed {
       return
     }
     array.isSent = false
-    await this.submit(array)
+    await this.#submit(array)
   }
 
   /** Carries the array over, when it was staged by this process and is not there yet, and submits it. */
-  async submit(array: LiveArray): Promise<void> {
+  async #submit(array: LiveArray): Promise<void> {
     const { campaignId, site } = this.#context
     const directory = join(site.paths.arrays, array.id)
-    await this.#patiently(async () => {
-      if (!array.isSent) await site.send(array.id)
+    await this.patience.tries(async () => {
+      if (!array.isSent) {
+        await this.#lease.guard()
+        await site.send(array.id)
+      }
       array.isSent = true
-      array.nativeId = await site.submit({
+      const spec = {
         name: `floe-${campaignId.slice(0, 8)}-${array.id}`,
         directory,
         count: array.batches.length,
         command: [...(await site.runner()), '--array', directory],
         ...(await site.shape(array.terms)),
-      })
-      this.#hasAnswered = true
-      this.#refusals = 0
-      this.#blocked = null
+      }
+      await this.#lease.guard()
+      this.#putOff.delete(array)
+      try {
+        array.nativeId = await site.submit(spec)
+      } catch (error) {
+        await this.#heedRefusal(array, error)
+        throw error
+      }
+      this.#tasksMax *= 2
+      this.patience.done()
     })
   }
 
-  get #isPaused(): boolean {
-    return this.#context.clock.ticks() < this.#pausedUntil
+  /** An array that is refused would be refused again, whatever a person does about its jobs; one that finds no room in an empty site is too large. */
+  async #heedRefusal(array: LiveArray, error: unknown): Promise<void> {
+    if (error instanceof FloeError && error.code === 'SITE_FULL') {
+      this.#putOff.add(array)
+      const { length } = array.batches
+      if (length === 1 || this.#isWaitingForOthers) return
+      this.#tasksMax = Math.ceil(length / 2)
+      // What is asked next is another thing, so it needs no long pause.
+      this.patience.done()
+    } else if (!isRefusal(error)) return
+    await this.#letGo(array)
   }
 
-  async #patiently(act: () => Promise<void>): Promise<void> {
-    if (this.#isPaused) return
-    try {
-      await act()
-    } catch (error) {
-      if (!(error instanceof FloeError) || (error.code !== 'SITE_FULL' && error.code !== 'SITE_UNREACHABLE'))
-        throw error
-      const isSilent = error.code === 'SITE_UNREACHABLE'
-      if (isSilent && (!this.#hasAnswered || this.#refusals >= SILENCES_MAX)) throw error
-      this.#refusals++
-      const pauseMs = Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** Math.min(this.#refusals, 8))
-      this.#pausedUntil = this.#context.clock.ticks() + pauseMs
-      this.#blocked = error.message
-    }
+  get #isWaitingForOthers(): boolean {
+    return [...this.#arrays.values()].some((array) => array.nativeId !== undefined && !array.over)
+  }
+
+  /** The directory goes first: a task that came to life in spite of all would find nothing to do. */
+  async #letGo(array: LiveArray): Promise<void> {
+    await this.#lease.guard()
+    await this.#context.site.remove([array.id], { cache: false })
+    this.#letGone.add(array.id)
+    for (const { task } of array.batches) array.markGone(task)
   }
 }

@@ -14,7 +14,8 @@ export interface TakenUp {
 
 /**
  * Puts the arrays that an earlier coordinator left into `arrays`; their records are read from the start. One that may have been submitted
- * is submitted as it was staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
+ * stays as it was staged, since its tasks may be reading the manifest, and is to be offered again; one that never was is let go, and its
+ * jobs wait for a plan.
  */
 export async function takeUp(
   context: RunContext,
@@ -33,7 +34,6 @@ export async function takeUp(
     arrays.set(array.id, array)
     const { state, nativeId } = await site.submission(array.id)
     array.nativeId = nativeId
-    if (state === 'tried') await feed.submit(array)
     if (state === 'not tried') await letGo(context, array)
     publisher.addDecided(array, array.harvest(committed))
     // A mount may be away for a moment: a site that looks on decides later.
@@ -41,6 +41,7 @@ export async function takeUp(
     else if (state === 'gone') array.goneSince = context.clock.ticks()
     jobs += array.undecidedJobs
   }
+  if (left.arrays.length > 0) feed.patience.heard()
   return { cut: left.cut, jobs }
 }
 
