@@ -2,7 +2,7 @@ import { jobKeySql } from '../model/job-key.ts'
 import { quoteName, quoteText } from '../ports/tables/tables.ts'
 import { bytesSql, countSql, secondsSql } from './amounts.ts'
 import { GIVEN, type GivenColumn, type GivenSql } from './given.ts'
-import { nameOf, outputOf, urlOf } from './paths.ts'
+import { arePlainOutputs, arePlainUrls, linesOf, nameOf, outputOf, urlOf } from './paths.ts'
 import { problemSql } from './problems.ts'
 
 /** What holds for every job that does not say otherwise: `jobs:` of floe.yaml. */
@@ -88,7 +88,7 @@ export const ROWS: Readonly<Record<string, string>> = {
  * problem. One pass over the rows; a column that the source has not costs nothing.
  */
 export function resolveSql(given: GivenSql, place: Place): string {
-  const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${given.select})`
+  const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${flaggedSql(given)})`
   const spelled = `SELECT *, ${specSql(given.columns)} AS spec, ${sortedInputs(given.columns.has('inputs'))} AS input_text FROM (${told})`
   const digested = `SELECT *, sha256(spec) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
   const extra = {
@@ -104,6 +104,16 @@ export function resolveSql(given: GivenSql, place: Place): string {
   return `SELECT ${selectList(columns)} FROM (${digested})`
 }
 
+/** Says of each row whether its lists need no look at each path. */
+function flaggedSql({ columns, select }: GivenSql): string {
+  const lists = (['inputs', 'outputs'] as const).filter((name) => columns.has(name))
+  const lines = lists.map((name) => `, ${linesOf(name)} AS ${name.slice(0, -1)}_lines`)
+  const flags = lists.map((name) => `, ${PLAIN[name](name, `${name.slice(0, -1)}_lines`)} AS plain_${name}`)
+  return `SELECT *${flags.join('')} FROM (SELECT *${lines.join('')} FROM (${select}))`
+}
+
+const PLAIN = { inputs: arePlainUrls, outputs: arePlainOutputs }
+
 const selectList = (columns: readonly (readonly [string, string])[]): string =>
   columns.map(([name, sql]) => `${sql} AS ${quoteName(name)}`).join(', ')
 
@@ -115,6 +125,9 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
   const directory = quoteText(base)
   const each = (name: GivenColumn, sql: (path: string) => string): string =>
     has(name) ? `list_transform(${name}, lambda path: ${sql('path')})` : `CAST(NULL AS VARCHAR[])`
+  const prefixed = `list_transform(inputs, lambda path: ${directory} || path)`
+  const plainOr = (name: 'inputs' | 'outputs', plain: string, sql: string): string =>
+    has(name) ? `CASE WHEN plain_${name} THEN ${plain} ELSE ${sql} END` : sql
   const isProgram = has('executable')
     ? "coalesce(contains(executable, '/') AND NOT starts_with(executable, '/'), false)"
     : 'false'
@@ -130,14 +143,27 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ],
     ['is_program', isProgram],
     ['arguments', given('arguments')],
-    ['inputs', each('inputs', (path) => urlOf(path, directory))],
-    ['input_names', each('inputs', nameOf)],
+    [
+      'inputs',
+      plainOr(
+        'inputs',
+        prefixed,
+        each('inputs', (path) => urlOf(path, directory)),
+      ),
+    ],
+    ['input_names', plainOr('inputs', 'inputs', each('inputs', nameOf))],
     ['input_sizes', given('input_sizes')],
     ['input_digests', given('input_digests')],
     [
       'output_paths',
-      has('outputs') ? each('outputs', (path) => `coalesce(${outputOf(path)}, ${path})`) : given('outputs'),
+      plainOr(
+        'outputs',
+        'outputs',
+        each('outputs', (path) => `coalesce(${outputOf(path)}, ${path})`),
+      ),
     ],
+    ['plain_inputs', has('inputs') ? 'plain_inputs' : 'false'],
+    ['plain_outputs', has('outputs') ? 'plain_outputs' : 'false'],
     ['optionals', given('optionals')],
     ['files', each('files', (path) => urlOf(path, directory))],
     ['file_names', each('files', nameOf)],
@@ -247,14 +273,15 @@ function wrongColumns(has: Has): [string, string][] {
 /*
  * spec_digest, version 1: SHA-256 of the concatenation, in this order, of a letter and the text of each value that is not null, not empty,
  * and not what every job has: one core, no limits, no GPU, one node; cache true; publish files; priority 0. Lists
- * and maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it: the name is an end of the url. What floe.yaml fills in counts as written: two formats that say the
+ * and maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it, as the name is an end of the
+ * url: how many bytes of the url come before it when that is the same for all, else `=` and the lengths of the names. What floe.yaml fills in counts as written: two formats that say the
  * same job give the same digest, and a changed default makes new revisions. Hashing is most of the cost of a row, so the text is short.
  */
 const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
   { letter: 'e', sql: 'executable', from: 'executable' },
   { letter: 'a', sql: 'CAST(to_json(arguments) AS VARCHAR)', from: 'arguments' },
   { letter: 'i', sql: pathsSql('inputs'), from: 'inputs' },
-  { letter: 'n', sql: lengthsSql('input_names'), from: 'inputs' },
+  { letter: 'n', sql: lengthsSql('inputs', 'input_names', 'plain_inputs'), from: 'inputs' },
   { letter: 'o', sql: pathsSql('output_paths'), from: 'outputs' },
   {
     letter: 'm',
@@ -262,7 +289,7 @@ const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
     from: 'optionals',
   },
   { letter: 'f', sql: pathsSql('files'), from: 'files' },
-  { letter: 'g', sql: lengthsSql('file_names'), from: 'files' },
+  { letter: 'g', sql: lengthsSql('files', 'file_names', 'false'), from: 'files' },
   { letter: 'v', sql: entriesSql('environment') },
   { letter: 's', sql: 'setup' },
   { letter: 'd', sql: 'stdin', from: 'stdin' },
@@ -281,10 +308,12 @@ function pathsSql(paths: string): string {
   return `CASE WHEN len(${paths}) > 0 THEN CAST(to_json(${paths}) AS VARCHAR) END`
 }
 
-function lengthsSql(names: string): string {
-  return `CASE WHEN len(${names}) = 1 THEN CAST(strlen(${names}[1]) AS VARCHAR)
-    WHEN len(${names}) = 2 THEN strlen(${names}[1]) || ',' || strlen(${names}[2])
-    WHEN len(${names}) > 2 THEN array_to_string(list_transform(${names}, lambda name: strlen(name)), ',') END`
+/** `plain`: whether the names are known to be ends behind one base. */
+function lengthsSql(urls: string, names: string, plain: string): string {
+  const before = `list_transform(list_zip(${urls}, ${names}), lambda pair: strlen(pair[1]) - strlen(pair[2]))`
+  return `CASE WHEN len(${names}) = 1 OR ${plain} OR len(list_distinct(${before})) = 1
+      THEN CAST(strlen(${urls}[1]) - strlen(${names}[1]) AS VARCHAR)
+    WHEN len(${names}) > 0 THEN '=' || array_to_string(list_transform(${names}, lambda name: strlen(name)), ',') END`
 }
 
 function entriesSql(map: string): string {
