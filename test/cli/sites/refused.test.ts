@@ -11,17 +11,19 @@ const refusedBy = async (scheduler: string, site: string) => {
 }
 
 test('a wrong account is said in the words of the scheduler, with those that there are', async () => {
-  const { status, text, fake, site, json } = await refusedBy('slurm', '    account: fire\n')
+  const { status, text, fake, site, json, rows } = await refusedBy('slurm', '    account: fire\n')
   expect(status).toBe(2)
   expect(text).toMatchInlineSnapshot(`
     "floe: frost refused the array: Invalid account or account/partition combination specified
       tried     sbatch --parsable --job-name=floe-ID-a000001 --array=0-1 --chdir=/ --output=/dev/null --error=/dev/null --export=NONE --requeue --nodes=1 --ntasks=1 --cpus-per-task=1 --time=60 --account=fire on this machine
       answered  exit 1
                 sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified
-      do        Set \`account:\` to one of yours: \`sacctmgr show assoc user=$USER\`. Yours: ice.
+      do        Set \`account:\` of frost in sites.yaml to one of yours: \`sacctmgr show assoc user=$USER\`. Yours: ice.
     "
   `)
   expect(fake.jobs).toHaveLength(0)
+  expect((await rows('select array_id, state from batches')).split('\n')[1]).toBe('a000001,ended')
+  expect(await json('status')).toMatchObject({ pending: 2, queued: 0 })
   site('    account: ice\n')
   expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
 })
