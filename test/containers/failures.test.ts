@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { CampaignAt } from './campaign-at.ts'
+import { openCampaignAt } from './campaign-at.ts'
+import { type SlurmSite, startSlurm } from './clusters.ts'
+import { describeSite } from './engine.ts'
+import { until } from './machine.ts'
+
+/* What befalls jobs on a real Slurm, through `floe run` over SSH. Jobs note each start in a file, so that what ran twice is seen. */
+
+const STARTS = '/scratch/alice/starts'
+interface Wish {
+  readonly id: string
+  readonly script: string
+  readonly memory?: string
+  readonly output?: string
+}
+/** Jobs of sh that note their start. */
+const jobsOf = (wishes: readonly Wish[]): object[] =>
+  wishes.map(({ id, script, memory, output }) => ({
+    id,
+    executable: '/bin/sh',
+    arguments: ['-c', `echo "$FLOE_JOB $$" >>${STARTS}; ${script}`],
+    data: { output: output === undefined ? [] : [output] },
+    ...(memory === undefined ? {} : { resources: { memory } }),
+  }))
+const many = (name: string, count: number, script: string): Wish[] =>
+  Array.from({ length: count }, (_, at) => ({ id: `${name}${String(at).padStart(2, '0')}`, script }))
+
+interface Attempt {
+  readonly job_id: string
+  readonly try: number
+  readonly verdict: string
+  readonly class: string | null
+  readonly rule: string
+  readonly evidence: string
+  readonly node: string | null
+  readonly native_id: string
+}
+
+describeSite('failures on Slurm', { timeout: 300_000 }, () => {
+  let site: SlurmSite
+  beforeAll(async () => {
+    site = await startSlurm({
+      nodes: 3,
+      config: { MinJobAge: '5', SlurmdTimeout: '8', AuthInfo: 'cred_expire=10', UnkillableStepTimeout: '10' },
+    })
+  })
+  afterAll(() => site?.stop())
+
+  const alice = (script: string) => site.login.ask(script, 'alice')
+
+  async function open(wishes: readonly Wish[], { settings = '', more = '' } = {}): Promise<CampaignAt> {
+    const campaign = await openCampaignAt(site, { connector: 'slurm', settings, more })
+    campaign.place.jobs('jobs.ndjson', jobsOf(wishes))
+    await campaign.run('add', campaign.place.path('jobs.ndjson'))
+    return campaign
+  }
+  const attempts = (campaign: CampaignAt) =>
+    campaign.query<Attempt>('select * from attempts where not superseded order by job_id, try')
+  const show = async (campaign: CampaignAt, job: string) => (await campaign.run('show', job)).stdout
+  /** Starts of each job that has one. */
+  async function starts(name: string): Promise<Map<string, number>> {
+    const counts = new Map<string, number>()
+    for (const [, job] of (await alice(`cat ${STARTS} 2>/dev/null; :`)).matchAll(/^(\S+) \d+$/gm))
+      if (job!.startsWith(name)) counts.set(job!, (counts.get(job!) ?? 0) + 1)
+    return counts
+  }
+  const running = (name: string, count: number) =>
+    until(async () => (await starts(name)).size >= count, { what: `${count} jobs of ${name} run`, waitMs: 90_000 })
+  const tasks = async (): Promise<{ id: string; state: string; node: string }[]> =>
+    (await alice("squeue -h -r --me -o '%F_%K|%T|%N'"))
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => {
+        const [id = '', state = '', node = ''] = line.split('|')
+        return { id, state, node }
+      })
+
+  it('over its memory: ended by the runner, class memory', async () => {
+    const grows = 'exec awk \'BEGIN { s = "ice of the arctic"; while (1) s = s s }\''
+    const campaign = await open([{ id: 'grows', script: grows, memory: '64MB' }, ...many('small', 3, 'sleep 0.1')], {
+      settings: 'retries: {memory: {tries: 1}}\nstop_when_failed: 1\n',
+    })
+    const { stdout } = await campaign.follow().told
+    expect(JSON.parse(stdout)).toMatchObject({ succeeded: 3, failed: 1 })
+    const [grown] = await attempts(campaign)
+    expect(grown).toMatchObject({ job_id: 'grows', verdict: 'failed', class: 'memory', evidence: 'record' })
+    expect(await show(campaign, 'grows')).toMatch(/class memory[\s\S]*64/)
+  })
+
+  it('its node gone: what had a verdict does not run again', async () => {
+    const campaign = await open(many('gone', 12, 'sleep 2'), {
+      settings: 'batch: {jobs: 4}\n',
+      more: '    options: [--no-requeue]\n',
+    })
+    const { told } = campaign.follow()
+    await running('gone', 6)
+    const node = (await tasks()).find(({ state }) => state === 'RUNNING')!.node
+    await site.machine(node).kill()
+    const { stdout, stderr } = await told
+    await site.machine(node).start()
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 12 })
+    const all = await attempts(campaign)
+    const lost = all.filter(({ class: why }) => why === 'node')
+    expect(lost.length).toBeGreaterThan(0)
+    for (const { verdict, rule, evidence } of lost) {
+      expect({ verdict, evidence }).toEqual({ verdict: 'lost', evidence: 'accounting' })
+      expect(rule).toMatch(/^its node failed \(NODE_FAIL/)
+    }
+    expect(await show(campaign, lost[0]!.job_id)).toMatch(/class node[\s\S]*its node failed \(NODE_FAIL/)
+    await onceEach(campaign, { but: lost.map(({ job_id }) => job_id) })
+    // Some had ended on the node that died.
+    expect(all.filter((one) => one.verdict === 'succeeded' && one.node === node).length).toBeGreaterThan(0)
+  })
+
+  it('killed with its machine and queued again by Slurm: the same, with no verdict lost', async () => {
+    const campaign = await open(many('again', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('again', 4)
+    const [task] = await tasks()
+    await site.login.ask(`scontrol requeue ${task!.id}`)
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 8 })
+    console.log([...(await starts('again'))], await attempts(campaign))
+  })
+
+  it('cancelled by hand: one task, then the array', async () => {
+    const campaign = await open(many('cancel', 16, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('cancel', 4)
+    const [task] = await tasks()
+    await alice(`scancel ${task!.id}`)
+    await running('cancel', 8)
+    await alice(`scancel ${task!.id.replace(/_.*/, '')}`)
+    const { stdout, stderr } = await told
+    console.log(stdout, stderr, [...(await starts('cancel'))], await attempts(campaign))
+    console.log(await alice('sacct -X -P -n -o JobID,State | tail -20'))
+  })
+
+  it('the controller restarted while floe asks it', async () => {
+    const campaign = await open(many('restart', 12, 'sleep 4'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('restart', 3)
+    // Younger jobs would be forgotten.
+    await site.controller.ask('sleep 6')
+    await site.controller.kill()
+    await site.controller.start()
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 12 })
+    await onceEach(campaign)
+  })
+
+  /** Each job started once; those of `but` once more for each try that was lost. */
+  async function onceEach(campaign: CampaignAt, { but = [] }: { but?: readonly string[] } = {}): Promise<void> {
+    const jobs = await campaign.query<{ job_id: string }>('select job_id from jobs order by 1')
+    const counts = await starts(jobs[0]!.job_id.replace(/\d+$/, ''))
+    const expected = jobs.map(({ job_id }) => [job_id, 1 + but.filter((one) => one === job_id).length])
+    expect([...counts].sort()).toEqual(expected)
+  }
+})
