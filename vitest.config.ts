@@ -15,8 +15,8 @@ export default defineConfig({
           globalSetup: 'test/containers/setup.ts',
           // Its own image cannot be pulled everywhere; owner.ts sweeps instead.
           env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
           // After the others: clusters and a build side by side are slow, and slowness looks like faults.
           sequence: { groupOrder: 1 },
         },

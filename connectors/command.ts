@@ -10,6 +10,7 @@ import {
   type TaskReport,
 } from './connector.ts'
 import type { Argv, Dialect } from './dialect.ts'
+import { quoteWords } from './quote.ts'
 import { asking, firstLines, nameOf, repliesIn, type Surroundings, saidIn, scriptOf } from './replies.ts'
 import { answering, parseSaid, type Said, type Step, searching, submitLines } from './submit-script.ts'
 import type { Output, Transport } from './transport/transport.ts'
@@ -29,6 +30,9 @@ export interface CommandOptions {
 }
 
 const TIMEOUT_MS = 60_000
+/** Characters of a command, and of its answer, that an error shows. */
+const TRIED_MAX = 300
+const SAID_MAX = 1000
 const LOOKS_MS = [1000, 2000, 4000]
 /** HUP, INT, QUIT, ABRT, KILL, SEGV, PIPE, TERM, XCPU. Others are no signs of a killed command: PBS has exits of its own up to 255. */
 const KILLING = [1, 2, 3, 6, 9, 11, 13, 15, 24]
@@ -56,6 +60,8 @@ export function openCommandConnector(options: CommandOptions): Connector {
 /** The name by which a scheduler knows an array: each has its own idea of blanks, slashes and lengths, and all take these. */
 export const nativeName = (name: string): string =>
   /^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(name) ? name : `f${createHash('sha256').update(name).digest('hex').slice(0, 14)}`
+
+const shortened = (text: string): string => (text.length > TRIED_MAX ? `${text.slice(0, TRIED_MAX - 2)} …` : text)
 
 class CommandSite {
   readonly #options: CommandOptions
@@ -236,7 +242,12 @@ class CommandSite {
     const { answer, hint } = this.#dialect.refusal(output)
     const kind = { again: 'unreachable', wait: 'wait', 'needs you': 'refused', never: 'never' } as const
     const message = `${nameOf(words)} at ${this.#where} ended with exit ${output.exit}: ${firstLines(output)}`
-    return new ConnectorError(kind[answer], message, hint)
+    const command = {
+      tried: `${shortened(quoteWords(words))} on ${this.#where}`,
+      exit: output.exit,
+      said: (output.stderr.trim() || output.stdout.trim()).slice(0, SAID_MAX),
+    }
+    return new ConnectorError(kind[answer], message, hint, undefined, command)
   }
 
   get #where(): string {

@@ -90,7 +90,7 @@ export interface Connector {
   submit(array: ArraySpec, options?: { readonly verify?: boolean }): Promise<NativeId>
   /** One query for all arrays, given with their counts of tasks. A task that is not listed is left out, never guessed. */
   status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]>
-  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array. */
+  /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): Promise<void>
   /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
   endings(ids: readonly NativeId[]): Promise<TaskEnding[]>
@@ -108,11 +108,23 @@ export interface Connector {
 export class ConnectorError extends Error {
   readonly kind: 'unreachable' | 'wait' | 'refused' | 'never' | 'unreadable' | 'unknown state'
   readonly hint: string
+  /** The command that was refused, where a scheduler refused one. */
+  readonly command: RefusedCommand | undefined
 
-  constructor(kind: ConnectorError['kind'], message: string, hint: string, cause?: unknown) {
+  constructor(kind: ConnectorError['kind'], message: string, hint: string, cause?: unknown, command?: RefusedCommand) {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'ConnectorError'
     this.kind = kind
     this.hint = hint
+    this.command = command
   }
+}
+
+/** What was tried and what came back, for a person. */
+export interface RefusedCommand {
+  /** The command as one line, cut where it is long. */
+  readonly tried: string
+  readonly exit: number
+  /** The scheduler's own words, whole lines. */
+  readonly said: string
 }

@@ -53,7 +53,7 @@ export interface Dialect {
   /** Absent: this scheduler keeps no accounts. */
   accounting?(ids: readonly NativeId[]): Argv
   parseAccounting?(output: Output): readonly TaskEnding[]
-  /** Without indices: the whole array. */
+  /** Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): readonly Argv[]
   /** True when a failed cancel says that there is nothing left to cancel. */
   isGone(output: Output): boolean

@@ -17,8 +17,7 @@ const options = {
   outdir: 'dist',
   bundle: true,
   // DuckDB's API is 150 files: in one bundle it loads in a third of the time. Native parts stay where npm put them.
-  // ssh2 asks for parts that are compiled at install, and does without them: they are not built here.
-  // ssh2 is CommonJS with a WebAssembly module that looks for `__dirname`.
+  // ssh2 is CommonJS whose parts look for `__dirname` and for what is compiled at install, where it is.
   external: ['@duckdb/node-bindings-*', 'ssh2'],
   mainFields: ['module', 'main'],
   // CommonJS packages in an ESM bundle call `require` for Node's own modules.

@@ -11,7 +11,10 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly directory=${FLOE_ENGINE_DIR:-/var/lib/floe-engine}
+default=/var/lib/floe-engine
+# Who is not root starts nothing, but may look, and pull an image.
+((EUID == 0)) || default=${TMPDIR:-/tmp}/floe-engine-$EUID
+readonly directory=${FLOE_ENGINE_DIR:-$default}
 readonly pid_file=$directory/dockerd.pid log=$directory/dockerd.log
 readonly suite=bookworm image=debian:bookworm-slim
 readonly packages=(docker.io iptables ca-certificates debootstrap)
@@ -38,7 +41,7 @@ ours() {
 others() {
   local pid
   for pid in $(pgrep -x dockerd || true); do
-    [[ $(readlink "/proc/$pid/ns/net") == $(readlink /proc/self/ns/net) ]] && echo "$pid" && return
+    [[ $(readlink "/proc/$pid/ns/net") == "$(readlink /proc/self/ns/net)" ]] && echo "$pid" && return
   done
   return 1
 }
@@ -110,11 +113,20 @@ wait_for() {
 
 answers_or_died() { version || ! ours; }
 
+# detached COMMAND…: without the descriptors that this script was given: an engine that keeps its caller's lock keeps it for ever.
+detached() {
+  local descriptor
+  for descriptor in /proc/$BASHPID/fd/*; do
+    descriptor=${descriptor##*/}
+    ((descriptor <= 2)) || eval "exec $descriptor>&-"
+  done
+  exec setsid "$@"
+}
+
 start_dockerd() {
   clear_remains
-  # The lock's descriptor must not outlive this script in the engine.
-  setsid dockerd --pidfile "$pid_file" --data-root "$directory/data" --exec-root "$directory/run" --group root \
-    --host unix:///var/run/docker.sock --log-level warn > "$log" 2>&1 < /dev/null 9>&- &
+  detached dockerd --pidfile "$pid_file" --data-root "$directory/data" --exec-root "$directory/run" --group root \
+    --host unix:///var/run/docker.sock --log-level warn > "$log" 2>&1 < /dev/null &
   local pid=$!
   wait_for 50 test -s "$pid_file" || true
   wait_for 600 answers_or_died || true

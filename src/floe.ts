@@ -12,10 +12,12 @@ import {
   OpenedCampaign,
   readPlace,
 } from './campaign/campaign.ts'
+import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
 import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
+import type { SitesReport } from './sites.ts'
 
 export type {
   AddOptions,
@@ -23,6 +25,8 @@ export type {
   Campaign,
   CleanReport,
   Columns,
+  FetchOptions,
+  FetchReport,
   InitReport,
   JobReport,
   JobsOptions,
@@ -45,15 +49,52 @@ export type {
   TryOptions,
   TryReport,
 } from './campaign/campaign.ts'
+export type { DoctorReport, Finding, FindingLevel, FindingSubject, LimitsReport, Measured } from './doctor/doctor.ts'
 export { CODES, type Code, FloeError } from './model/errors.ts'
 export { JOB_STATES, type JobState, VERDICTS, type Verdict } from './model/verdict.ts'
+export type { SiteRow, SitesReport } from './sites.ts'
 
 /**
  * Opens a campaign: the one in `directory`, else the one around the current directory. Reads campaign.json and nothing else. Throws
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
-export async function openCampaign(directory?: string): Promise<Campaign> {
-  return new OpenedCampaign(findCampaign({ named: directory, from: process.cwd() }), means())
+export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
+  return new OpenedCampaign(findCampaign({ named: directory, from: process.cwd() }), means(options))
+}
+
+/** Asks the person at the terminal: `echo` false for secrets. Rejects when the answer is refused. */
+export type Ask = (prompt: string, options: { echo: boolean }) => Promise<string>
+
+export interface OpenOptions {
+  /** For passphrases and one-time passwords of sites over SSH; absent: a site that asks is refused. */
+  readonly ask?: Ask
+}
+
+/** `local`, and the sites that sites.yaml names, with the date of their last `doctor`. Reads files of this machine only. Throws CONFIG_INVALID. */
+export async function listSites(): Promise<SitesReport> {
+  return (await import('./sites.ts')).sitesReport(process.env)
+}
+
+export interface DoctorOptions extends ExamineOptions, OpenOptions {}
+
+/**
+ * Looks what a site is and can do, and keeps that as its profile; see `examine`. Throws SITE_UNKNOWN and CONFIG_INVALID; what the site itself
+ * does wrong is a finding.
+ */
+export async function doctor(name: string, options: DoctorOptions = {}): Promise<DoctorReport> {
+  const { examine, examineThisMachine, writeProfile } = await import('./doctor/doctor.ts')
+  if (name === 'local') return examineThisMachine(systemClock)
+  const { openSiteAtHand } = await import('./sites.ts')
+  const { ask, ...wishes } = options
+  const { hand, profile, close } = await openSiteAtHand(name, { program, clock: systemClock, ...(ask && { ask }) })
+  try {
+    const report = await examine(hand, wishes)
+    // Of a site that could not be reached nothing new is known.
+    if (report.version !== null) writeProfile(profile, report)
+    return report
+  } finally {
+    await close()
+  }
 }
 
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */
@@ -99,13 +140,14 @@ async function relocate(directory: string, action: 'forked' | 'adopted'): Promis
 }
 
 /** The implementations that this main chooses. */
-function means(): Means {
+function means({ ask }: OpenOptions): Means {
   return {
     clock: systemClock,
     user: `${userName()}@${hostname()}`,
     cores: availableParallelism(),
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
-    openSite: async (name, ground) => (await import('./sites.ts')).openSite(name, ground, program),
+    openSite: async (name, ground) =>
+      (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
     runner: [process.execPath, program('runner')],
   }
 }

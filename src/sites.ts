@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openCommandConnector } from '../connectors/command.ts'
 import type { Dialect } from '../connectors/dialect.ts'
 import { openLocalConnector } from '../connectors/local/local.ts'
@@ -6,10 +9,13 @@ import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
+import type { Ask } from '../connectors/transport/ssh/keys.ts'
 import { localQueue, type SiteGround } from './campaign/campaign.ts'
 import { openSites, type SiteSetting, siteNamed, sitesFile } from './config/config.ts'
-import { localSite, openScratchSite, type Site } from './dispatch/dispatch.ts'
+import { localSite, openScratchSite, type ScratchSiteOptions, type Site } from './dispatch/dispatch.ts'
+import { intervalFor, profileFile, readProfile, type SiteAtHand, toSiteLimits } from './doctor/doctor.ts'
 import { sitePaths } from './model/campaign.ts'
+import type { Clock } from './ports/clock.ts'
 
 const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting) => Dialect>> = {
   slurm: () => slurm,
@@ -18,14 +24,62 @@ const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting)
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),
 }
 
-/** Chooses what a site is made of, by its name: `local`, or one of sites.yaml. `program` gives the path of a bundled program. */
-export async function openSite(name: string, ground: SiteGround, program: (name: string) => string): Promise<Site> {
-  if (name === 'local') return thisMachine(ground, program)
-  const path = sitesFile(process.env)
-  return cluster(siteNamed(openSites(path), name, path), ground, program('runner'))
+/** What the mains give besides the name of a site. */
+export interface SiteMeans {
+  /** Path of a bundled program. */
+  readonly program: (name: string) => string
+  /** Asks the person for passphrases and one-time passwords; absent: nobody can be asked. */
+  readonly ask?: Ask
 }
 
-function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: (name: string) => string): Site {
+/** Chooses what a site is made of, by its name: `local`, or one of sites.yaml. */
+export async function openSite(name: string, ground: SiteGround, means: SiteMeans): Promise<Site> {
+  if (name === 'local') return thisMachine(ground, means.program)
+  const path = sitesFile(process.env)
+  const setting = siteNamed(openSites(path), name, path)
+  const profile = readProfile(profileFile(path, name))
+  const parts = await partsOf(setting, means)
+  const { paths, campaignId } = ground
+  return openScratchSite({
+    ...parts,
+    paths: sitePaths(setting.scratch, campaignId),
+    mirror: sitePaths(paths.scratch, campaignId),
+    intervalMs: (profile ? intervalFor(setting.intervalSec, profile.measured) : setting.intervalSec) * 1000,
+    knownLimits: profile?.limits ? toSiteLimits(profile.version ?? '', profile.limits) : null,
+  })
+}
+
+/** The site of that name for `doctor`, with the configured file it is from; `close` ends what was opened. Throws SITE_UNKNOWN. */
+export async function openSiteAtHand(
+  name: string,
+  means: SiteMeans & { readonly clock: Clock },
+): Promise<{ hand: SiteAtHand; profile: string; close(): Promise<void> }> {
+  const path = sitesFile(process.env)
+  const setting = siteNamed(openSites(path), name, path)
+  const parts = await partsOf(setting, means)
+  const id = means.clock.uuid()
+  const ground = `${setting.scratch}/floe/doctor/${id}`
+  const mirror = mkdtempSync(join(tmpdir(), 'floe-doctor-'))
+  const { cache } = sitePaths(setting.scratch, id)
+  const site = openScratchSite({
+    ...parts,
+    paths: { cache, campaign: ground, arrays: ground },
+    mirror: { cache: join(mirror, 'cache'), campaign: mirror, arrays: mirror },
+    intervalMs: setting.intervalSec * 1000,
+    knownLimits: null,
+  })
+  const { transport, connector } = parts
+  return {
+    hand: { setting, transport, connector, site, ground, id, clock: means.clock },
+    profile: profileFile(path, name),
+    async close() {
+      await site.close()
+      rmSync(mirror, { recursive: true, force: true })
+    },
+  }
+}
+
+function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: SiteMeans['program']): Site {
   return localSite({
     paths: sitePaths(paths.scratch, campaignId),
     outputs: paths.outputs,
@@ -42,22 +96,65 @@ function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: (
   })
 }
 
-async function cluster(setting: SiteSetting, { paths, campaignId }: SiteGround, runner: string): Promise<Site> {
+type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits'>
+
+/** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
+async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promise<Parts> {
   const { ssh, connector, setup } = setting
   // Who names no site over SSH never loads it.
-  const transport = ssh === null ? localTransport() : (await import('../connectors/transport/ssh.ts')).sshTransport(ssh)
-  return openScratchSite({
+  const transport =
+    ssh === null
+      ? localTransport()
+      : (await import('../connectors/transport/ssh.ts')).sshTransport({ ...ssh, ...(ask && { ask }) })
+  return {
     ...setting,
-    paths: sitePaths(setting.scratch, campaignId),
-    mirror: sitePaths(paths.scratch, campaignId),
     transport,
     connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }),
     runner: {
-      file: runner,
+      file: program('runner'),
       node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
       own: setting.node,
       site: setting.name,
     },
-    intervalMs: setting.intervalSec * 1000,
+  }
+}
+
+/** A site as `floe sites` lists it. */
+export interface SiteRow {
+  readonly name: string
+  readonly connector: SiteSetting['connector'] | 'local'
+  /** user@host, or `this machine`. */
+  readonly where: string
+  /** Null: that of the campaign. */
+  readonly scratch: string | null
+  readonly queue: string | null
+  readonly account: string | null
+  /** Scheduler and version, as `doctor` found them. */
+  readonly version: string | null
+  /** When `doctor` looked last, UTC, and whether it found it usable. */
+  readonly checked_at: string | null
+  readonly usable: boolean | null
+}
+
+export interface SitesReport {
+  /** sites.yaml. */
+  readonly file: string
+  readonly exists: boolean
+  readonly sites: readonly SiteRow[]
+}
+
+export function sitesReport(environment: NodeJS.ProcessEnv): SitesReport {
+  const file = sitesFile(environment)
+  const unknown = { queue: null, account: null, version: null, checked_at: null, usable: null }
+  const local: SiteRow = { name: 'local', connector: 'local', where: 'this machine', scratch: null, ...unknown }
+  const named = openSites(file).map(({ name, connector, ssh, scratch, queue, account }): SiteRow => {
+    const profile = readProfile(profileFile(file, name))
+    return {
+      ...{ name, connector, where: ssh?.target ?? 'this machine', scratch, queue, account },
+      version: profile?.version ?? null,
+      checked_at: profile?.checked_at ?? null,
+      usable: profile?.usable ?? null,
+    }
   })
+  return { file, exists: existsSync(file), sites: [local, ...named] }
 }

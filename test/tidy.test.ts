@@ -44,6 +44,14 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     'connectors/quote.ts',
     'connectors/transport/transport.ts',
   ],
+  'src/doctor': [
+    'src/model/',
+    ...PORTS,
+    ...doors(['config', 'dispatch']),
+    'connectors/connector.ts',
+    'connectors/quote.ts',
+    'connectors/transport/transport.ts',
+  ],
   'src/run': ['src/model/', ...PORTS, ...doors([...ROOMS, 'config'])],
   'src/campaign': ['src/model/', ...PORTS, ...doors([...ROOMS, 'config', 'run'])],
   'src/cli': ['src/model/', 'src/floe.ts', 'package.json'],
@@ -52,8 +60,18 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 }
 /** Mains choose implementations: they may import every door. */
 const MAINS: Readonly<Record<string, readonly string[]>> = {
-  'src/floe.ts': ['src/model/', 'src/ports/', 'src/sites.ts', ...doors([...ROOMS, 'config', 'run', 'campaign'])],
-  'src/sites.ts': ['src/model/', 'connectors/', ...doors(['dispatch', 'config', 'campaign'])],
+  'src/floe.ts': [
+    'src/model/',
+    'src/ports/',
+    'src/sites.ts',
+    ...doors([...ROOMS, 'config', 'run', 'campaign', 'doctor']),
+  ],
+  'src/sites.ts': [
+    'src/model/',
+    'src/ports/clock.ts',
+    'connectors/',
+    ...doors(['dispatch', 'config', 'campaign', 'doctor']),
+  ],
 }
 
 interface Import {

@@ -102,6 +102,7 @@ function stateOf(job: Attributes, array: Attributes | undefined): Pick<TaskRepor
 
 /** `3[0-2].host` is a range of an array; lists in brackets are refused. */
 function cancel(id: NativeId, indices?: readonly number[]): readonly Argv[] {
+  if (indices?.length === 0) return []
   if (indices === undefined || !id.includes('[]')) return [['qdel', id]]
   const ranges = runsOf(indices).map(([first, last]) =>
     id.replace('[]', first === last ? `[${first}]` : `[${first}-${last}]`),

@@ -134,7 +134,7 @@ const REFUSALS: readonly (readonly [RegExp, Refusal['answer'], string])[] = [
     'The site takes no more tasks of yours for now; floe waits for some to end. Set `limits: {queued: N}` to stay below it.',
   ],
   [
-    /Socket timed out|Unable to contact slurm controller|temporarily unable to accept job|Rate limit exceeded|standby mode|Connection (refused|reset|timed out)|Communication \w+ failure|Message \w+ failure|Unable to connect to database|Zero Bytes|[Mm]unge|credential|can not be altered now|slurm_persist_conn/,
+    /Socket timed out|Unable to contact slurm controller|Unable to establish control machine address|temporarily unable to accept job|Rate limit exceeded|standby mode|Connection (refused|reset|timed out)|Communication \w+ failure|Message \w+ failure|Unable to connect to database|Zero Bytes|[Mm]unge|credential|can not be altered now|slurm_persist_conn/,
     'again',
     'The controller is busy or away; floe asks again.',
   ],

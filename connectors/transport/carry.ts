@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { ConnectorError } from '../connector.ts'
 import { copy, type Haul, type Part, type Route, tell } from './part.ts'
+import type { Side } from './side.ts'
 import { each } from './slots.ts'
 import type { Carried } from './transport.ts'
 
@@ -53,7 +54,7 @@ export async function carry(group: readonly Haul[], route: Route): Promise<void>
     for (const part of again) wrong.delete(part)
     for (const part of await mismatches(anew, route)) wrong.add(part)
     const good = parts.filter((part) => !wrong.has(part) && !again.includes(part))
-    await each(good, FILES_AT_ONCE, (part) => publish(part, route))
+    await publish(good, route)
     for (const { path } of [...wrong, ...again]) await route.to.remove(path).catch(() => undefined)
     if (wrong.size > 0) throw notAsNamed([...wrong].map(({ haul }) => haul))
   } finally {
@@ -96,27 +97,26 @@ async function mismatches(parts: readonly Part[], { to, signal }: Route): Promis
   return wrong.filter(({ haul }, at) => there[at] !== haul.digest)
 }
 
-async function publish({ path, haul, sizeBytes }: Part, { to }: Route): Promise<void> {
+async function publish(parts: readonly Part[], { to, signal }: Route): Promise<void> {
+  signal.throwIfAborted()
+  if (parts.length === 0) return
+  const failures = await to.rename(parts.map(({ path, haul }) => ({ from: path, to: haul.to })))
+  for (const [at, part] of parts.entries()) {
+    const failure = failures[at]
+    if (failure !== undefined && !(await isDone(part, to))) throw await to.explain(failure, part.haul.to, 'write')
+  }
+}
+
+/** Somebody who carried the same content at the same time has renamed the part that both wrote. */
+async function isDone({ path, haul, sizeBytes }: Part, to: Side): Promise<boolean> {
   try {
-    await to.rename(path, haul.to)
-  } catch (failure) {
-    if (!(await isThere())) throw await to.explain(failure, haul.to, 'write')
-  }
-
-  async function isThere(): Promise<boolean> {
-    try {
-      if (haul.digest !== undefined) return (await to.digests([haul.to]))[0] === haul.digest
-      const target = await to.openToRead(haul.to)
-      await target.close()
-      return target.sizeBytes === sizeBytes && !(await isLeft())
-    } catch {
-      return false
-    }
-  }
-
-  async function isLeft(): Promise<boolean> {
+    if (haul.digest !== undefined) return (await to.digests([haul.to]))[0] === haul.digest
+    const target = await to.openToRead(haul.to)
+    await target.close()
     const left = await to.openToRead(path).catch(() => undefined)
     await left?.close()
-    return left !== undefined
+    return left === undefined && target.sizeBytes === sizeBytes
+  } catch {
+    return false
   }
 }

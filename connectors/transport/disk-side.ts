@@ -9,7 +9,15 @@ export const diskSide: Side = {
   chunkBytes: 262_144,
   openToRead: async (path) => opened(await fs.open(path, 'r')),
   openToWrite: async (path, isNew) => opened(await openToWrite(path, isNew)),
-  rename: (from, to) => fs.rename(from, to),
+  rename: (pairs) =>
+    Promise.all(
+      pairs.map(({ from, to }) =>
+        fs.rename(from, to).then(
+          () => undefined,
+          (failure: unknown) => failure,
+        ),
+      ),
+    ),
   remove: (path) => fs.rm(path, { force: true }),
   async makeFolders(paths) {
     for (const path of paths) await fs.mkdir(path, { recursive: true })

@@ -26,13 +26,12 @@ export function frame(script: string, mark: string): string {
 
 /** One stream of an answer, bounded in memory. Pure but for what it holds. */
 export class Cut {
-  /** What a login printed before the answer began, for a message; at most 64 kB. */
-  noise = ''
   pid: number | undefined
   exit: number | undefined
   sizeBytes = 0
   readonly #mark: Buffer
   readonly #chunks: Buffer[] = []
+  #noise = ''
   /** Not yet looked through to its end: a mark may be cut in two by the network. */
   #rest: Buffer = Buffer.alloc(0)
 
@@ -42,6 +41,11 @@ export class Cut {
 
   get isEnded(): boolean {
     return this.exit !== undefined
+  }
+
+  /** What a login printed before the answer began, for a message; at most 64 kB and a bit. */
+  get noise(): string {
+    return this.pid === undefined ? this.#noise + this.#rest.toString('utf8') : this.#noise
   }
 
   get content(): Buffer {
@@ -94,7 +98,7 @@ export class Cut {
   }
 
   #noted(bytes: Buffer): void {
-    if (this.noise.length < 65_536) this.noise += bytes.toString('utf8')
+    if (this.#noise.length < 65_536) this.#noise += bytes.toString('utf8')
   }
 }
 

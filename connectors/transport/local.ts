@@ -17,7 +17,8 @@ const GRACE_MS = 2000
  * Commands and files of this machine, with the promises of every transport. A command runs in a process group of its own, in the home
  * folder; at a time-out or an abort the group gets TERM, after 2 s KILL, and the call rejects when the shell is gone.
  */
-export function localTransport(options: { atOnce?: number } = {}): Transport {
+export function localTransport(options: { atOnce?: number; outputMaxBytes?: number } = {}): Transport {
+  const { outputMaxBytes = OUTPUT_MAX_BYTES } = options
   const slots = new Slots(options.atOnce ?? 8)
   const names = new PartNames()
   const closed = new AbortController()
@@ -26,7 +27,7 @@ export function localTransport(options: { atOnce?: number } = {}): Transport {
     const limit = deadline(given, 'a command on this machine', closed.signal)
     try {
       const give = await slots.take(limit.signal)
-      return await runShell(script, limit.signal).finally(give)
+      return await runShell(script, limit.signal, outputMaxBytes).finally(give)
     } finally {
       limit.done()
     }
@@ -58,7 +59,7 @@ export function localTransport(options: { atOnce?: number } = {}): Transport {
 
 type Ending = { exit: number; stdout: Buffer; stderr: string }
 
-async function runShell(script: string, signal: AbortSignal): Promise<Ending> {
+async function runShell(script: string, signal: AbortSignal, outputMaxBytes: number): Promise<Ending> {
   const mark = newMark()
   const text = frame(script, mark)
   const answer = new Answer(mark)
@@ -66,7 +67,7 @@ async function runShell(script: string, signal: AbortSignal): Promise<Ending> {
   const whole = new Promise<void>((resolve, reject) => {
     const take = (cut: Answer['stdout']) => (chunk: Buffer) => {
       cut.push(chunk)
-      if (answer.sizeBytes > OUTPUT_MAX_BYTES) reject(tooMuch())
+      if (answer.sizeBytes > outputMaxBytes) reject(tooMuch(outputMaxBytes))
       if (answer.isWhole) resolve()
     }
     shell.stdout.on('data', take(answer.stdout))
@@ -120,10 +121,10 @@ function signalGroup(pid: number, word: NodeJS.Signals): void {
   }
 }
 
-const tooMuch = (): ConnectorError =>
+const tooMuch = (outputMaxBytes: number): ConnectorError =>
   new ConnectorError(
     'unreadable',
-    `a command on this machine printed more than ${OUTPUT_MAX_BYTES / 2 ** 20} MB`,
+    `a command on this machine printed more than ${outputMaxBytes / 2 ** 20} MB`,
     'Ask for less at a time, or fetch it as a file.',
   )
 

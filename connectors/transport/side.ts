@@ -12,6 +12,11 @@ export interface OpenFile {
   close(): Promise<void>
 }
 
+export interface Renaming {
+  readonly from: string
+  readonly to: string
+}
+
 /** The files of one side of a transfer. Commands of it (`makeFolders`, `digests`) and calls on files are not under way together. Failures are whatever the side throws; `explain` makes words of them. */
 export interface Side {
   /** Bytes of one read or write that suit it. */
@@ -19,8 +24,8 @@ export interface Side {
   openToRead(path: string): Promise<OpenFile>
   /** Made when absent, with no permissions for others; `isNew`: what was there is cut off. */
   openToWrite(path: string, isNew: boolean): Promise<OpenFile>
-  /** Replaces what is there. */
-  rename(from: string, to: string): Promise<void>
+  /** Each replaces what is there, at once. What failed, in order; undefined: it went well. */
+  rename(pairs: readonly Renaming[]): Promise<unknown[]>
   remove(path: string): Promise<void>
   makeFolders(paths: readonly string[]): Promise<void>
   /** `sha256:…` of each file; undefined: there is none. One command for all. */

@@ -12,13 +12,16 @@ import type { Ask, Unlocked } from './ssh/keys.ts'
 import { type Link, openLink } from './ssh/link.ts'
 import { runThere } from './ssh/remote-shell.ts'
 import { SftpSide } from './ssh/sftp-side.ts'
-import type { Carried, CarryOptions, Output, Transport } from './transport.ts'
+import { surveyLink } from './ssh/survey.ts'
+import { type Carried, type CarryOptions, OUTPUT_MAX_BYTES, type Output, type Transport } from './transport.ts'
 
 export interface SshOptions extends HostOptions {
   /** `alice@login.frost`, or a Host of ~/.ssh/config. */
   readonly target: string
   /** Sessions at once; 4 by default, since sshd allows 10 for all logins that share a connection. A site may allow one. */
   readonly channels?: number
+  /** Longest output of a command; OUTPUT_MAX_BYTES by default. */
+  readonly outputMaxBytes?: number
   /** Asks for passphrases and one-time passwords. Absent: a site that asks is refused. */
   readonly ask?: Ask
 }
@@ -38,12 +41,13 @@ export function sshTransport(options: SshOptions): Transport {
   const names = new PartNames()
   const line = new Line(options, closed.signal)
   const channels = new Channels(options.channels ?? 4, target, (signal) => line.link(signal))
+  const reach = { channels, where: target, outputMaxBytes: options.outputMaxBytes ?? OUTPUT_MAX_BYTES }
   const lanes = Math.max(1, Math.min(3, (options.channels ?? 4) - 1))
 
   const runBytes: Transport['runBytes'] = async (script, given = {}) => {
     const limit = deadline(given, `a command on ${target}`, closed.signal)
     try {
-      return await runThere(channels, target, script, limit.signal)
+      return await runThere(script, reach, limit.signal)
     } finally {
       limit.done()
     }
@@ -59,7 +63,7 @@ export function sshTransport(options: SshOptions): Transport {
           channels,
           where: target,
           signal,
-          run: async (script) => decoded(await runThere(channels, target, script, signal)),
+          run: async (script) => decoded(await runThere(script, reach, signal)),
         })
         const [from, to] = way === 'send' ? [diskSide, far] : [far, diskSide]
         await carry(group, { from, to, names, signal, onBytes: given.onBytes ?? (() => {}) }).finally(() =>
@@ -76,6 +80,15 @@ export function sshTransport(options: SshOptions): Transport {
     ...{ run, runBytes },
     send: (files, given = {}) => carryAll(files, 'send', given),
     fetch: (files, given = {}) => carryAll(files, 'fetch', given),
+    async survey(most, given = {}) {
+      const limit = deadline(given, `looking at ${target}`, closed.signal)
+      try {
+        channels.close()
+        return { ...(await surveyLink(await line.link(limit.signal), most, limit.signal)), used: channels.count }
+      } finally {
+        limit.done()
+      }
+    },
     async close() {
       closed.abort(new ConnectorError('unreachable', `the transport to ${target} was closed`, 'Open it again.'))
       channels.close()
@@ -143,7 +156,7 @@ class Line {
     if (link?.ended !== undefined || !link) return
     const gone = new Promise<void>((resolve) => link.client.once('close', () => resolve()))
     link.end()
-    const isGone = await Promise.race([gone.then(() => true), sleep(2000, false)])
+    const isGone = await Promise.race([gone.then(() => true), sleep(250, false)])
     if (!isGone) link.client.destroy()
   }
 }

@@ -26,6 +26,19 @@ export interface CarryOptions extends RunOptions {
   readonly onBytes?: (bytes: number) => void
 }
 
+/** What a way to a site is like. */
+export interface Survey {
+  /** How it let us in, e.g. `key ed25519`. */
+  readonly login: string
+  /** Sessions that it let us have open at once; `isMore`: it refused none, and may let us have more. */
+  readonly sessions: number
+  readonly isMore: boolean
+  /** Sessions that this transport uses. */
+  readonly used: number
+  /** What a login prints around the answers of commands. */
+  readonly noise: string
+}
+
 /** More is refused: an answer is held in memory. */
 export const OUTPUT_MAX_BYTES = 256 * 2 ** 20
 
@@ -59,6 +72,8 @@ export interface Transport {
    */
   send(files: readonly Carried[], options?: CarryOptions): Promise<void>
   fetch(files: readonly Carried[], options?: CarryOptions): Promise<void>
+  /** Looks what the way is like, with up to `most` sessions at once; absent where there is none. To be called while nothing else is under way. */
+  survey?(most: number, options?: RunOptions): Promise<Survey>
   /** Ends what is under way. */
   close(): Promise<void>
 }

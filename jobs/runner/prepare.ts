@@ -104,11 +104,11 @@ export class Preparation {
     for (const list of [job.inputs, job.files ?? []]) {
       for (const input of list) {
         const difference = this.#inputs.differs(input, now)
-        if (difference !== undefined) return failed('input', difference)
+        if (difference !== undefined) return this.#unless(input.path, failed('input', difference))
       }
     }
     const program = this.#programs.find(job.program, path, now)
-    if ('problem' in program) return failed('launch', program.problem)
+    if ('problem' in program) return this.#unless(job.program, failed('launch', program.problem))
     try {
       const sandbox = this.#place.pool.make(job)
       const seq = this.#seq++
@@ -125,5 +125,12 @@ export class Preparation {
       if (isDiskError(error)) throw error
       return failed('staging', `its directory could not be made: ${(error as Error).message}`)
     }
+  }
+
+  /** What floe carried to the site and is not there any more was purged: it is carried again. */
+  #unless(path: string, judged: Judged): Judged {
+    const { cache } = this.#place.header
+    if (cache === undefined || !path.startsWith(`${cache}/`) || existsSync(path)) return judged
+    return failed('purged', `${judged.rule}; the cache of the site was purged`)
   }
 }

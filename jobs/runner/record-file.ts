@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeRecord, encodeRecord, type RecordLine } from '../../src/model/record.ts'
 
@@ -22,6 +22,11 @@ export class RecordFile {
     }
   }
 
+  /** False when it was taken away, with the scratch perhaps: nobody would read what is written. */
+  get isThere(): boolean {
+    return fstatSync(this.#fd).nlink > 0
+  }
+
   write(line: RecordLine): void {
     this.#pending += encodeRecord(line)
   }
@@ -40,6 +45,21 @@ export class RecordFile {
 }
 
 export const jobName = (job: string, revision: number): string => `${revision} ${job}`
+
+/**
+ * Whether an attempt of the task has sealed its record. Whoever reads it takes the task for over and plans anew what was left, so that
+ * another attempt, as after a requeue, would do it twice.
+ */
+export function isSealed(directory: string, task: number): boolean {
+  const folder = join(directory, 'records')
+  return attemptsOf(folder, task).some((attempt) => {
+    const last = readFileSync(join(folder, `${task}.${attempt}`), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .at(-1)!
+    return decodeRecord(last)?.event === 'task ended'
+  })
+}
 
 /** Names of the jobs that other attempts of a task decided: what was done before a node died does not run again. */
 export function decidedJobs(directory: string, task: number, before: number): Set<string> {

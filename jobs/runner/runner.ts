@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import type { ManifestTask } from '../../src/model/manifest.ts'
 import { nowUs } from './finish.ts'
 import { readTask } from './manifest-range.ts'
-import { decidedJobs, RecordFile } from './record-file.ts'
+import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
 import { Task, type TaskEnding } from './task.ts'
 
 export interface RunnerOptions {
@@ -29,6 +29,10 @@ const NATIVE_IDS = ['FLOE_NATIVE_ID', 'SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS
 export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   const array = resolve(options.array)
   const { header, jobs } = readTask(array, options.task)
+  // Empty folders are purged before the files beside them.
+  for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
+  if (isSealed(array, options.task))
+    return { reason: 'done', message: 'an earlier attempt sealed this task; what it left is planned anew', jobs: 0 }
   const record = new RecordFile(array, options.task)
   const { attempt } = record
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))
@@ -59,6 +63,9 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   return ending
 }
 
+/** What is left of the walltime after the grace: to end jobs, and to seal. */
+const ENDING_SEC = 10
+
 /** TERM and a walltime that draws near end the task early; a lost terminal does not. */
 function listen(work: Task, walltimeSec: number | undefined): () => void {
   const drain = (signal: string) => work.stop('drained', `signal ${signal.slice(3)}`)
@@ -70,7 +77,7 @@ function listen(work: Task, walltimeSec: number | undefined): () => void {
     walltimeSec === undefined
       ? undefined
       : setTimeout(
-          () => work.stop('drained', `${margin} s before the walltime of the task`),
+          () => work.drain(walltimeSec, (margin - ENDING_SEC) * 1000),
           Math.max(0, walltimeSec - margin) * 1000,
         )
   return () => {

@@ -44,6 +44,8 @@ export interface SlotPlace {
   /** Directory on the node for sandboxes and spools. */
   readonly root: string
   readonly none: number
+  /** Variables of this slot alone. */
+  readonly environment: Readonly<Record<string, string>>
 }
 
 export interface SlotListener {
@@ -158,7 +160,7 @@ export class Slot {
     const shell = new SlotShell({
       setup: this.#setup,
       streams: [this.#place.none, this.out.fd, this.err.fd],
-      environment: { ...process.env, FLOE_TOKEN: token },
+      environment: { ...process.env, ...this.#place.environment, FLOE_TOKEN: token },
       onReports: (reports) => {
         if (this.shell === shell) this.#listener.onReports(this, reports)
       },

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
+import { visibleDevices } from './devices.ts'
 import { Finish, nowUs } from './finish.ts'
 import { Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills, readStat } from './processes.ts'
@@ -38,6 +39,8 @@ interface Ended {
 const STARTS_MAX = 1000
 /** Time for traps that `setup` may have set on the end of the shell. */
 const SHELL_END_MS = 1000
+/** A job that began within this share of its task's walltime had all of it. */
+const EARLY = 0.1
 /** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
 const TICKS_A_SECOND = 100
 
@@ -59,6 +62,9 @@ export class Task implements SlotListener {
   #decided = 0
   #stop: Pick<TaskEnding, 'reason' | 'message'> | undefined
   #isOver = false
+  /** Of the task, when it draws near. */
+  #walltimeSec: number | undefined
+  readonly #beganMs = performance.now()
   #resolve: (ending: TaskEnding) => void = () => {}
 
   constructor(place: TaskPlace) {
@@ -75,23 +81,31 @@ export class Task implements SlotListener {
   run(): Promise<TaskEnding> {
     return new Promise((resolve) => {
       this.#resolve = resolve
-      const { array, header, record, root } = this.place
+      const { array, header, record, root, slots } = this.place
       const name = `${header.task}.${record.attempt}`
-      for (let index = 0; index < this.place.slots; index++)
-        this.slots.push(new Slot({ index, array, name, root, none: this.#none }, header.setup, this))
+      for (let index = 0; index < slots; index++) {
+        const environment = visibleDevices({ index, slots, gpus: header.gpus ?? 0 }, process.env)
+        this.slots.push(new Slot({ index, array, name, root, none: this.#none, environment }, header.setup, this))
+      }
       this.#watch.start()
     })
   }
 
+  /** The walltime draws near: what runs may go on for `graceMs`. */
+  drain(walltimeSec: number, graceMs: number): void {
+    this.#walltimeSec = walltimeSec
+    this.stop('drained', `the walltime of the task, ${walltimeSec} s, is near`, Math.max(graceMs, this.place.graceMs))
+  }
+
   /** Starts no more jobs. `cancelled` gives each that is left its verdict; else they are not decided. */
-  stop(reason: TaskEnding['reason'], message: string | null): void {
+  stop(reason: TaskEnding['reason'], message: string | null, graceMs = this.place.graceMs): void {
     if (this.#stop !== undefined) return
     this.#stop = { reason, message }
     for (const slot of this.slots) this.takeBack(slot)
     if (reason === 'cancelled') {
       this.#watch.endRunning({ class: 'cancelled', rule: 'cancelled on request' }, 0)
       this.#cancelRest()
-    } else this.#watch.endRunning({ class: 'preempted', rule: reason }, reason === 'drained' ? this.place.graceMs : 0)
+    } else this.#watch.endRunning({ class: 'preempted', rule: reason }, reason === 'drained' ? graceMs : 0)
     this.#endIfIdle()
   }
 
@@ -219,14 +233,15 @@ export class Task implements SlotListener {
       stdout: slot.out.end(end),
       stderr: slot.err.end(end),
     }
-    if (killed?.class === 'preempted') {
+    const cause = this.#causeOf(killed, startedMs)
+    if (cause?.class === 'preempted') {
       this.#finish.forget(flight, slot.index)
       return
     }
     const judged = judge({
       report,
       said: slot.err.lastText,
-      killed,
+      killed: cause,
       launchProblem: () => launchProblem(flight.program, slot.shell.path),
       kernelKilled: () => this.#kernelKilled(),
     })
@@ -242,6 +257,14 @@ export class Task implements SlotListener {
           this.guard(() => this.#goOn())
         })
     }
+  }
+
+  /** A job that had the whole task to itself and was not done will not be done in another one like it. */
+  #causeOf(killed: Killed | undefined, startedMs: number): Killed | undefined {
+    const walltimeSec = this.#walltimeSec
+    if (killed?.class !== 'preempted' || walltimeSec === undefined) return killed
+    if (startedMs - this.#beganMs > walltimeSec * 1000 * EARLY) return killed
+    return { class: 'walltime', rule: `ran as long as a task may, ${walltimeSec} s; it names no walltime of its own` }
   }
 
   #record(line: JobEnded): void {

@@ -64,6 +64,7 @@ export class Watch {
     if (now >= this.#cancelLookAt) {
       this.#cancelLookAt = now + CANCEL_LOOK_MS
       this.#lookForCancel()
+      if (!this.#task.place.record.isThere) this.#task.stop('failed', 'its record file was taken away')
     }
     for (const slot of this.#task.slots) {
       const flight = slot.running

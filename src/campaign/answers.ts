@@ -71,6 +71,17 @@ export interface StatusReport extends StateCounts {
   readonly sites: Readonly<Record<string, Readonly<Partial<Record<JobState, number>>>>>
   /** Who runs the campaign now. */
   readonly runner: { readonly host: string; readonly pid: number } | null
+  /** What that run says of its site; null: no run is going on, or it said nothing yet. */
+  readonly at_work: {
+    readonly site: string
+    readonly tasks_running: number
+    readonly tasks_queued: number
+    /** Tasks that the site takes at once; null: no limit is known. */
+    readonly tasks_max: number | null
+    /** What holds the campaign back, in words. */
+    readonly waiting: string | null
+    readonly next_look_sec: number
+  } | null
 }
 
 export interface RunReport extends StateCounts {
@@ -97,6 +108,8 @@ export interface RunReport extends StateCounts {
     }[]
     readonly unreadable: readonly { readonly output: string; readonly reason: string }[]
   }
+  /** Work under way at other sites, which this run left alone. */
+  readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
   readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
 }
@@ -108,6 +121,8 @@ export interface RequestReport {
   readonly jobs: number
   /** Of these, jobs that a site has already. A hold lets them run on; a cancel stops them. */
   readonly under_way: number
+  /** Of a cancel while no run is going on: the sites that the next run tells. */
+  readonly untold: readonly string[]
   /** Selected jobs of a state that the action does not apply to. */
   readonly skipped: Readonly<Partial<Record<JobState, number>>>
 }
@@ -145,4 +160,25 @@ export interface CleanReport {
   readonly cached: number
   readonly parts: number
   readonly freed_bytes: number
+  /** Of each site with work of the campaign; this machine is `local`. */
+  readonly sites: readonly {
+    readonly site: string
+    readonly arrays: number
+    readonly cached: number
+    readonly freed_bytes: number
+    /** Why something stays that could go, or why the site was left alone. */
+    readonly kept: string | null
+  }[]
+}
+
+export interface FetchReport {
+  /** Outputs that came, and their bytes. */
+  readonly fetched: number
+  readonly bytes: number
+  /** Outputs that were here already. */
+  readonly skipped: number
+  /** Outputs that their site has no more, or not as they were published. */
+  readonly missing: number
+  /** The first few of these. */
+  readonly missing_outputs: readonly string[]
 }

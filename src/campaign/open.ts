@@ -1,14 +1,14 @@
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
-import { campaignPaths, sitePaths } from '../model/campaign.ts'
+import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
-import type { AddReport, RequestReport, StatusReport } from './answers.ts'
+import type { AddReport, FetchReport, RequestReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
-import { toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
+import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
 
@@ -97,13 +97,15 @@ export class OpenedCampaign implements Campaign {
 
   async status(): Promise<StatusReport> {
     const { countStates } = await import('../catalog/catalog.ts')
-    const { leaseHolder, liveStatus } = await import('../run/run.ts')
+    const { leaseHolder, liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
     const { scratch } = campaignPaths(this.root)
     // First what the records say: what is published in between is then in the tables, and counts once.
     const live = await liveStatus(tables, { scratch, campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
-    return { ...withDecided(counts, live.decided), runner: leaseHolder(this.root, this.#means.clock) ?? null }
+    const runner = leaseHolder(this.root, this.#means.clock) ?? null
+    const said = runner && readAtWork(campaignPaths(this.root).cache, runner.pid)
+    return { ...withDecided(counts, live.decided), runner, at_work: said && toAtWork(said, this.#means.clock.now()) }
   }
 
   jobs({ columns, ...options }: JobsOptions = {}): RowStream {
@@ -135,10 +137,10 @@ export class OpenedCampaign implements Campaign {
   }
 
   async show(jobId: string): Promise<JobReport> {
-    const { showJob } = await import('../run/run.ts')
+    const { askSites, showJob } = await import('../run/run.ts')
     const context = await this.#context()
     const evidence = await showJob(context, jobId)
-    return toJobReport(evidence, sitePaths(context.paths.scratch, this.id).arrays)
+    return { ...toJobReport(evidence), ...(await askSites(context, evidence)) }
   }
 
   async *logs(jobId: string, options: Parameters<Campaign['logs']>[1] = {}): ReturnType<Campaign['logs']> {
@@ -169,12 +171,16 @@ export class OpenedCampaign implements Campaign {
       })
     }
     const { request } = await import('../catalog/catalog.ts')
+    const { leaseHolder, liveSites } = await import('../run/run.ts')
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
     const tables = await this.#writable()
     const live = await this.#live(tables)
     const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
-    return { action, request_id: done.requestId, jobs: done.asked, under_way: done.underWay, skipped: done.skipped }
+    const { requestId, asked: jobs, underWay, skipped } = done
+    const isUntold = underWay > 0 && (action === 'cancel' || action === 'remove') && !leaseHolder(this.root, clock)
+    const untold = isUntold ? await liveSites(tables) : []
+    return { action, request_id: requestId, jobs, under_way: underWay, untold, skipped }
   }
 
   async results(options: Parameters<Campaign['results']>[0]): ReturnType<Campaign['results']> {
@@ -185,6 +191,11 @@ export class OpenedCampaign implements Campaign {
   async *resultBytes(format: Parameters<Campaign['resultBytes']>[0] = 'csv'): ReturnType<Campaign['resultBytes']> {
     const { streamResults } = await import('../results/results.ts')
     yield* streamResults(await this.#writable(), { format })
+  }
+
+  async fetch(selection: Selection, options: Parameters<Campaign['fetch']>[1] = {}): Promise<FetchReport> {
+    const { fetchOutputs } = await import('../run/run.ts')
+    return fetchOutputs(await this.#context(), { ...options, selection })
   }
 
   async query(sql: string): Promise<RowStream> {

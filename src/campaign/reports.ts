@@ -1,9 +1,15 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Json } from '../model/json.ts'
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
-import type { JobEvidence, Progress, PlanReport as RoomPlan, RunReport as RoomReport, Waiting } from '../run/run.ts'
-import type { JsonRow, PlanReport, RunProgress, RunReport, StateCounts } from './answers.ts'
+import type {
+  JobEvidence,
+  Progress,
+  AtWork as RoomAtWork,
+  PlanReport as RoomPlan,
+  RunReport as RoomReport,
+  SiteWords,
+  Waiting,
+} from '../run/run.ts'
+import type { PlanReport, RunProgress, RunReport, StateCounts, StatusReport } from './answers.ts'
 import { columnsOf, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type { JobReport } from './verbs.ts'
 
@@ -80,7 +86,12 @@ export function toProgress({
   }
 }
 
-export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSec }: RoomReport): RunReport {
+export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusReport['at_work']> {
+  const { pid, next_look_at, ...rest } = said
+  return { ...rest, next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10) }
+}
+
+export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere, elapsedSec }: RoomReport): RunReport {
   const { succeeded, failed, cancelled, lost, reused } = tally
   return {
     ...counts,
@@ -92,17 +103,18 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elapsedSe
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
+    elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
     elapsed_sec: elapsedSec,
     stopped,
   }
 }
 
-/** `arrays` is the folder of the site's arrays. */
-export function toJobReport(evidence: JobEvidence, arrays: string): JobReport {
+/** What tables and records say; what sites are asked for comes on top. */
+export function toJobReport(evidence: JobEvidence): Omit<JobReport, keyof SiteWords> {
   const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
   const attempts = evidence.attempts.map(rows('attempts')).map((attempt, at) => {
     const outputs: Json = evidence.made[at]?.map((output) => ({ ...output })) ?? null
-    return { ...withSandbox(attempt, arrays), outputs }
+    return { ...attempt, outputs }
   })
   return {
     job: jsonRows(JOB_COLUMNS)(evidence.job),
@@ -113,13 +125,6 @@ export function toJobReport(evidence: JobEvidence, arrays: string): JobReport {
     batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
     live: evidence.live,
   }
-}
-
-/** The kept sandbox by its whole path; null when newer ones took its place. */
-function withSandbox(attempt: JsonRow, arrays: string): JsonRow {
-  if (typeof attempt.sandbox !== 'string' || typeof attempt.array_id !== 'string') return attempt
-  const path = join(arrays, attempt.array_id, attempt.sandbox)
-  return { ...attempt, sandbox: existsSync(path) ? path : null }
 }
 
 /** Counts of the tables with the verdicts that only record files have yet: those jobs count as queued or running there. */

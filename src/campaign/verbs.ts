@@ -3,6 +3,7 @@ import type { JobState } from '../model/verdict.ts'
 import type {
   AddReport,
   CleanReport,
+  FetchReport,
   JsonRow,
   PlanReport,
   RequestReport,
@@ -72,15 +73,50 @@ export interface JobReport {
   readonly batch: JsonRow | null
   readonly live: {
     readonly state: 'queued' | 'running' | 'ended'
+    readonly site: string
     readonly array: string
     readonly task: number
+    readonly node: string | null
     readonly ended: JobEnded | null
   } | null
+  /** What the scheduler says of the task that it is in. */
+  readonly queue: {
+    readonly site: string
+    readonly native_id: string
+    readonly task: number
+    readonly state: 'queued' | 'held' | 'running' | 'ended' | null
+    readonly reason: string | null
+    readonly meaning: string | null
+    readonly clears: 'will clear' | 'needs you' | 'never' | null
+  } | null
+  /** What accounting says of the tasks of attempts that did not succeed. */
+  readonly accounting: readonly {
+    readonly try: number
+    readonly word: string
+    readonly exit: number | null
+    readonly signal: number | null
+    readonly node: string | null
+    readonly memory_max_bytes: number | null
+  }[]
+  /** Sites that could not be asked, and why. */
+  readonly silent: readonly { readonly site: string; readonly why: string }[]
 }
 
 export interface JobsOptions extends Selection {
   readonly limit?: number
   readonly columns?: readonly string[]
+}
+
+export interface FetchOptions {
+  /** Only what lies at this site. */
+  readonly site?: string
+  readonly onProgress?: (progress: {
+    readonly site: string
+    readonly done: number
+    readonly total: number
+    readonly bytes: number
+  }) => void
+  readonly signal?: AbortSignal
 }
 
 export interface LogOptions {
@@ -132,6 +168,8 @@ export interface Campaign {
   results(options: ResultsOptions): Promise<ResultsReport>
   /** The merged table as bytes, in a format that can be streamed; CSV when absent. */
   resultBytes(format?: ResultsFormat): AsyncIterable<string | Uint8Array>
+  /** Outputs that lie at sites, into the campaign's outputs. Tables are not changed. */
+  fetch(selection: Selection, options?: FetchOptions): Promise<FetchReport>
   query(sql: string): Promise<RowStream>
   clean(options?: { all?: boolean }): Promise<CleanReport>
   close(): Promise<void>

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { quoteName, quotePath, quoteText, type Sql } from '../ports/tables/tables.ts'
 import type { GivenSql } from './given.ts'
-import { type JobDefaults, type Place, ROWS, resolveSql } from './resolve.ts'
+import { isNull, type JobDefaults, type Place, ROWS, resolveSql } from './resolve.ts'
 
 /** A job file that is being added. */
 export interface JobFile extends Place {
@@ -26,6 +26,9 @@ export interface AddingOptions {
 /** With it the whole process stays at about 600 MB. */
 const LEAN_MB = 320
 
+/** At about 400 bytes each. */
+const SORTED_ROWS = 2_000_000
+
 /** Rows of one scratch file at most: the number of a row is that of its file and its place there. */
 const PIECE = 2 ** 32
 
@@ -33,6 +36,8 @@ const PIECE = 2 ** 32
 export interface Piece {
   readonly path: string
   readonly number: number
+  /** Columns that are the same in each row, as SQL; NULL is in no file. */
+  readonly constants: ReadonlyMap<string, string>
 }
 
 /**
@@ -83,6 +88,11 @@ export class Adding {
     return this.#rows
   }
 
+  /** Whether the rows, with all their columns, fit into the memory of the session. */
+  get fitsMemory(): boolean {
+    return this.#memory === undefined && this.#rows <= SORTED_ROWS
+  }
+
   /** What SQL may hold while this process reads as well. By default two threads keep a million rows before they write the first to its partition. */
   async #limit(): Promise<void> {
     const [given] = await this.sql.rows<{ memory: string }>("SELECT current_setting('memory_limit') AS memory")
@@ -120,10 +130,11 @@ export class Adding {
   /** Adds the rows of a SELECT. Rows that do not say their line stand in the line of their place, from 1. */
   async insert(file: JobFile, given: GivenSql): Promise<Piece> {
     this.throwIfAborted()
-    const piece = { path: this.scratchPath('rows.parquet'), number: this.#pieces.length }
+    const { select, constants } = resolveSql(given, file)
+    const piece = { path: this.scratchPath('rows.parquet'), number: this.#pieces.length, constants }
     const [written] = await this.withRoom(() =>
       this.sql.rows<{ Count: number }>(
-        `COPY (${resolveSql(given, file)}) TO ${quoteText(piece.path)} (FORMAT parquet, COMPRESSION snappy)`,
+        `COPY (${select}) TO ${quoteText(piece.path)} (FORMAT parquet, COMPRESSION snappy)`,
       ),
     )
     this.#pieces.push(piece)
@@ -161,19 +172,39 @@ export class Adding {
   async numberLines(): Promise<void> {
     // From here on each row says where it stands; keeping an order would only hold memory.
     await this.sql.run('SET preserve_insertion_order = false')
-    const names = this.files.map(({ name }) => quoteText(name))
-    const name = names.length === 1 ? names[0] : `[${names.join(', ')}][file + 1]`
     const paths = this.#pieces.map(({ path }) => quotePath(path))
-    const read = `SELECT *, CAST(file_index AS BIGINT) AS piece, file_row_number AS place FROM read_parquet([${paths.join(', ')}])`
+    const read = `SELECT ${this.#columns().join(', ')}, CAST(file_index AS BIGINT) AS piece, file_row_number AS place
+      FROM read_parquet([${paths.join(', ')}], union_by_name = true)`
     const nothing = Object.entries(ROWS).map(([column, type]) => `CAST(NULL AS ${type}) AS ${quoteName(column)}`)
     const rows = paths.length > 0 ? read : `SELECT ${nothing.join(', ')}, 0 AS piece, 0 AS place WHERE false`
     const blank = this.#hasBlanks ? ' + coalesce(b.blank, 0)' : ''
     const blanks = this.#hasBlanks ? 'ASOF LEFT JOIN add_blanks b ON a.piece = b.piece AND a.place >= b.place' : ''
     const line = `coalesce(a.line, a.place + 1${blank})`
     await this.sql.run(`CREATE OR REPLACE TEMP VIEW add_lined AS
-      SELECT * EXCLUDE (piece, place), ${name ?? "''"} || ':' || line AS source
+      SELECT * EXCLUDE (piece, place), ${this.sourceSql()} AS source
       FROM (SELECT a.* REPLACE (${line} AS line), a.piece * ${PIECE} + a.place AS row FROM (${rows}) a ${blanks})
       ANTI JOIN add_gone USING (row)`)
+  }
+
+  /** Job file and line, of columns `file` and `line`. */
+  sourceSql(): string {
+    const names = this.files.map(({ name }) => quoteText(name))
+    const name = names.length === 1 ? names[0] : `[${names.join(', ')}][file + 1]`
+    return `${name ?? "''"} || ':' || line`
+  }
+
+  /** A column that is the same in all rows, as SQL. */
+  constant(column: string): string | undefined {
+    const sql = this.#pieces[0]?.constants.get(column)
+    return column !== 'line' && this.#pieces.every(({ constants }) => constants.get(column) === sql) ? sql : undefined
+  }
+
+  #columns(): string[] {
+    const isThere = (column: string) => this.#pieces.some(({ constants }) => !isNull(constants.get(column)))
+    return Object.entries(ROWS).map(([column, type]) => {
+      const name = quoteName(column)
+      return `${this.constant(column) ?? (isThere(column) ? name : `CAST(NULL AS ${type})`)} AS ${name}`
+    })
   }
 
   throwIfAborted(): void {

@@ -37,7 +37,9 @@ export function flatColumns(file: string, headings: readonly string[], line = 1)
   const invalid = (message: string, hint: string): never => {
     throw new FloeError('JOB_FILE_INVALID', `${file}:${line}: ${message}`, { hint, details: { file, line } })
   }
-  const columns = headings.map((heading) => {
+  const columns = headings.map((heading, at) => {
+    // Data frames write their index so.
+    if (heading.trim() === '') invalid(`column ${at + 1} has no name`, 'Name it, or take it out (pandas: index=False).')
     const column = flatColumn(heading)
     return column ?? invalid(`unknown column \`${heading}\``, hintFor(heading, [...JOB_KEYS, ...RESOURCE_KEYS]))
   })

@@ -37,6 +37,20 @@ export const urlOf = (path: string, base: string): string => `CASE
   WHEN ${isUrl(path)} OR ${isRoot(path)} THEN ${path}
   ELSE ${absolute(`(${base} || ${path})`)} END`
 
+/** Whether nothing has to be made plain in a list: each path as `isPlainRelative`, none null. `lines` is `linesOf` the list; false means look at each. */
+export const arePlainUrls = (list: string, lines: string): string =>
+  `coalesce(${arePlain(list, lines)} AND NOT contains(${lines}, ':') AND NOT contains(${lines}, '/' || chr(10)), false)`
+
+/** The same for outputs, which may hold colons and be directories. */
+export const arePlainOutputs = (list: string, lines: string): string => `coalesce(${arePlain(list, lines)}, false)`
+
+/** A list as one text, each path between newlines: searching it once costs a third of looking at each path. */
+export const linesOf = (list: string): string => `chr(10) || array_to_string(${list}, chr(10)) || chr(10)`
+
+const arePlain = (list: string, lines: string): string =>
+  `len(${list}) > 0 AND list_count(${list}) = len(${list}) AND NOT contains(${lines}, '//') AND NOT contains(${lines}, '/.')
+    AND NOT contains(${lines}, chr(10) || '/') AND NOT contains(${lines}, chr(10) || '.') AND NOT contains(${lines}, chr(10) || chr(10))`
+
 const withoutSlash = (path: string): string => `regexp_replace(${path}, '/+$', '')`
 const lastPart = (path: string): string => `regexp_extract(${path}, '[^/]*$')`
 

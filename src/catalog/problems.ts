@@ -26,8 +26,12 @@ const PAIRS = `list_transform(list_zip(${URLS}, ${NAMES}), lambda pair: pair[2] 
 const COLLISIONS = `list_filter(list_distinct(${NAMES}), lambda name:
   len(list_filter(list_distinct(${PAIRS}), lambda pair: starts_with(pair, name || chr(1)))) > 1 OR name = '')`
 
-/** The first two branches are nearly all jobs. */
+/** Nothing is wrong with the path of any input by itself. */
+const PLAIN_URLS = 'files IS NULL AND plain_inputs'
+
+/** The first branches are nearly all jobs. */
 const namesTwice = `CASE WHEN files IS NULL AND len(inputs) = 1 THEN input_names[1] = ''
+  WHEN ${PLAIN_URLS} AND len(inputs) = 2 AND input_names[1] <> input_names[2] THEN false
   WHEN files IS NULL AND len(inputs) = 2 AND input_names[1] NOT IN ('', input_names[2]) AND input_names[2] <> '' THEN false
   WHEN list_contains(${NAMES}, '') THEN true
   WHEN len(list_distinct(${NAMES})) = len(${NAMES}) THEN false
@@ -46,6 +50,11 @@ const WRONG_TOKENS = (
   outputs = 'outputs',
 ): string => `list_filter(regexp_extract_all(regexp_replace(${JOINED}, '\\{${TOKEN}\\}', chr(1), 'g'), '${TOKEN}'),
   lambda token: NOT list_contains(${valid(outputs)}, token))`
+/** Whole arguments of other tools, which nothing would replace here: no shell sees the arguments. */
+const FOREIGN = `[${['input', 'output']
+  .flatMap((kind) => [`{${kind}}`, `\${${kind}}`, `$FLOE_${kind.toUpperCase()}_1`, `\${FLOE_${kind.toUpperCase()}_1}`])
+  .map(text)
+  .join(', ')}]`
 const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
 
 const FREE =
@@ -93,14 +102,15 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('take it out; newline and tab may stay'),
   },
   {
-    when: "list_contains(given_inputs, '') OR list_contains(given_files, '') OR len(list_filter(list_concat(given_inputs, given_files), lambda one: one IS NULL)) > 0",
+    when: `CASE WHEN ${PLAIN_URLS} THEN false ELSE list_contains(given_inputs, '') OR list_contains(given_files, '')
+      OR len(list_filter(list_concat(given_inputs, given_files), lambda one: one IS NULL)) > 0 END`,
     needs: ['inputs', 'files'],
     value: 'NULL',
     reason: text('an input without a name'),
     hint: text('take the empty entry out of the list'),
   },
   {
-    when: `CASE WHEN files IS NULL AND NOT contains(array_to_string(given_inputs, chr(10)), ':') THEN false
+    when: `CASE WHEN ${PLAIN_URLS} OR files IS NULL AND NOT contains(array_to_string(given_inputs, chr(10)), ':') THEN false
       ELSE len(list_filter(${URLS}, lambda one: ${isWrongUrl('one')})) > 0 END`,
     needs: ['inputs', 'files'],
     value: first(URLS, isWrongUrl),
@@ -115,7 +125,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('name them by relative paths that differ; URLs and absolute paths get their last part as name'),
   },
   {
-    when: `len(list_filter(output_paths, lambda one: ${outputOf('one')} IS NULL)) > 0`,
+    when: `CASE WHEN plain_outputs THEN false ELSE len(list_filter(output_paths, lambda one: ${outputOf('one')} IS NULL)) > 0 END`,
     needs: ['outputs'],
     value: first(OUTPUT_PATHS, (one) => `${outputOf(one)} IS NULL`),
     reason: `CASE WHEN list_contains(${OUTPUT_PATHS}, '') THEN 'an output without a name'
@@ -130,7 +140,8 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('name each output once'),
   },
   {
-    when: `list_has_any(input_names, output_paths) OR list_has_any(file_names, output_paths)`,
+    when: `CASE WHEN files IS NULL AND len(output_paths) = 1 THEN list_contains(input_names, output_paths[1])
+      ELSE list_has_any(input_names, output_paths) OR list_has_any(file_names, output_paths) END`,
     needs: ['outputs'],
     value: `list_intersect(${NAMES}, ${OUTPUT_PATHS})[1]`,
     reason: `'output ' || list_intersect(${NAMES}, ${OUTPUT_PATHS})[1] || ' has the name of an input'`,
@@ -146,6 +157,13 @@ const PROBLEMS: readonly Problem[] = [
     reason: `'argument ' || ${WRONG_TOKENS()}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
       coalesce(len(outputs), 0) || ' outputs and ' || coalesce(cardinality(labels), 0) || ' labels'`,
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
+  },
+  {
+    when: `CASE WHEN contains(${JOINED}, 'put}') OR contains(${JOINED}, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
+    needs: ['arguments'],
+    value: `list_intersect(arguments, ${FOREIGN})[1]`,
+    reason: `'argument ' || list_intersect(arguments, ${FOREIGN})[1] || ' would reach the program as it is'`,
+    hint: text('write {input:1} or {output:1}, and so on'),
   },
   {
     when: 'stdin IS NOT NULL AND NOT coalesce(list_contains(input_names, stdin), false)',

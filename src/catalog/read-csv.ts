@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
-import { createReadStream } from 'node:fs'
+import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
 import { FloeError } from '../model/errors.ts'
 import type { Adding, JobFile } from './adding.ts'
-import { type FlatColumn, flatColumns, flatForm } from './flat-form.ts'
+import { type FlatColumn, flatColumn, flatColumns, flatForm } from './flat-form.ts'
 import type { Fault, GivenJob } from './given.ts'
-import { LINE_MAX } from './lines.ts'
+import { fileChunks, LINE_MAX } from './lines.ts'
 import { notUtf8, tooLongFault } from './read-ndjson.ts'
 import { Spool } from './spool.ts'
 
@@ -23,31 +23,56 @@ const endless = (name: string, line: number): FloeError =>
     details: { file: name, line },
   })
 
-/** Reads CSV (RFC 4180; quoted cells may hold newlines) or TSV row by row; memory holds one row and a page. */
-export const readCsv = (adding: Adding, file: JobFile): Promise<void> => readDelimited(adding, file, ',')
+/**
+ * Reads CSV (RFC 4180; quoted cells may hold newlines) or TSV row by row; memory holds one row and a page. Where the comma is a decimal sign,
+ * spreadsheets separate the columns of a CSV by `;` and put a list, which holds `;` itself, in quotes: that is read as well.
+ */
+export const readCsv = async (adding: Adding, file: JobFile): Promise<void> =>
+  readDelimited(adding, file, await separatorOf(file.path))
 export const readTsv = (adding: Adding, file: JobFile): Promise<void> => readDelimited(adding, file, '\t')
+
+/** By the names of columns in the first line: another than the comma when there is no comma, and it parts the line so that some mean something. */
+async function separatorOf(path: string): Promise<string> {
+  for await (const bytes of fileChunks(path)) {
+    const line =
+      bytes
+        .toString('utf8')
+        .split(/[\r\n]+/)
+        .find((one) => one !== '') ?? ''
+    const parts = (one: string) => line.split(one).some((name) => flatColumn(name.replaceAll('"', '')) !== undefined)
+    if (line.includes(',')) return ','
+    return [';', '\t'].find((one) => line.includes(one) && parts(one)) ?? ','
+  }
+  return ','
+}
+
+/** Pieces that stay as they are while the parser keeps them; it would turn cells into texts if it met the byte order mark itself. */
+async function* ownChunks(adding: Adding, { path }: JobFile): AsyncGenerator<Buffer> {
+  for await (const bytes of fileChunks(path, adding.signal)) yield Buffer.from(bytes)
+}
 
 async function readDelimited(adding: Adding, file: JobFile, delimiter: string): Promise<void> {
   const spool = new Spool(adding, file)
   const skipped: { line: number; fault: Fault }[] = []
   let before = 0
-  const parser = createReadStream(file.path).pipe(
-    parse({
-      delimiter,
-      bom: true,
-      encoding: null,
-      info: true,
-      // Beyond its limit csv-parse 7 loses its place, and with it all later rows: rows are measured when they are whole.
-      max_record_size: CELL_MAX,
-      relax_column_count: true,
-      skip_empty_lines: true,
-      skip_records_with_error: true,
-      on_skip: (error) => {
-        if (error?.code === 'CSV_MAX_RECORD_SIZE') parser.destroy(endless(file.name, before + 1))
-        else if (error) skipped.push({ line: Number(error.lines ?? 0), fault: csvFault(error) })
-      },
-    }),
-  )
+  const parser = Readable.from(ownChunks(adding, file))
+    .on('error', (error) => parser.destroy(error))
+    .pipe(
+      parse({
+        delimiter,
+        encoding: null,
+        info: true,
+        // Beyond its limit csv-parse 7 loses its place, and with it all later rows: rows are measured when they are whole.
+        max_record_size: CELL_MAX,
+        relax_column_count: true,
+        skip_empty_lines: true,
+        skip_records_with_error: true,
+        on_skip: (error) => {
+          if (error?.code === 'CSV_MAX_RECORD_SIZE') parser.destroy(endless(file.name, before + 1))
+          else if (error) skipped.push({ line: Number(error.lines ?? 0), fault: csvFault(error) })
+        },
+      }),
+    )
   let columns: readonly FlatColumn[] | undefined
   for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
     adding.throwIfAborted()

@@ -5,7 +5,8 @@ import type { Adding, JobFile } from './adding.ts'
 import { excerpt, type Fault, type GivenJob } from './given.ts'
 import { type Given, jobForm } from './job-form.ts'
 import { parseJsonTexts } from './json-text.ts'
-import { notUtf8 } from './read-ndjson.ts'
+import { LINE_MAX } from './lines.ts'
+import { notUtf8, tooLongFault } from './read-ndjson.ts'
 import { Spool } from './spool.ts'
 import { expandTemplates } from './templates.ts'
 
@@ -46,6 +47,9 @@ export async function readJson(adding: Adding, file: JobFile): Promise<void> {
 }
 
 function elementValue(slice: Buffer, key: string | undefined): { given: Given } | { fault: Fault } {
+  if (slice.length > LINE_MAX && key !== 'templates') {
+    return { fault: { ...tooLongFault(slice.length), job: key ?? null } }
+  }
   if (!isUtf8(slice)) return { fault: notUtf8(slice) }
   const text = slice.toString('utf8')
   try {

@@ -170,24 +170,33 @@ function typedRead(path: string, keys: Keys, bound: number) {
   // A file without any known key is still read: every line of it is odd.
   if (types.length === 0) types.push("id: 'VARCHAR'")
   counted.push(...columns.map(({ sql, weight }) => `${weight} * CAST(${sql} IS NOT NULL AS INTEGER)`))
-  const odd = columns.map(({ column, sql }) => isOdd(column, sql)).join(' OR ') || 'false'
   const list = columns.map(({ column, sql }) => `${sql} AS ${quoteName(column)}`)
-  list.push(`CASE WHEN ${odd} THEN -1 ELSE ${counted.join(' + ') || '0'} END AS keys`)
+  list.push(`${counted.join(' + ') || '0'} AS counted`)
+  const names = columns.map(({ column }) => column)
+  // Texts are joined once for all lists, in a SELECT of its own: DuckDB evaluates a text anew for each test in a CASE or OR that it stands in.
+  const texts = names.filter((name) => LISTS.has(name) || MAPS.has(name)).map(textsOf)
   return {
-    columns: new Set<GivenColumn>([...columns.map(({ column }) => column), 'keys']),
-    select: `SELECT ${list.join(', ')} FROM read_json(${quotePath(path)}, format = 'newline_delimited', ignore_errors = true,
-      maximum_object_size = ${bound}, columns = {${types.join(', ')}})`,
+    columns: new Set<GivenColumn>([...names, 'keys']),
+    select: `SELECT * EXCLUDE (counted, texts), CASE WHEN ${[ODD_TEXT, ...names.map(isOdd)].join(' OR ')} THEN -1 ELSE counted END AS keys
+      FROM (SELECT *, concat_ws(chr(10), ${["''", ...texts].join(', ')}) AS texts FROM (SELECT ${list.join(', ')} FROM read_json(${quotePath(path)}, format = 'newline_delimited', ignore_errors = true,
+      maximum_object_size = ${bound}, columns = {${types.join(', ')}})))`,
   }
 }
 
-/** Whether a text may be JSON that was no text (maps and lists come as their JSON), or a list holds null. Some texts are odd and right. */
-function isOdd(column: GivenColumn, sql: string): string {
-  const text = (joined: string) => `contains(${joined}, '{"') OR contains(${joined}, '[') OR contains(${joined}, '{}')`
-  const list = (values: string) =>
-    `list_count(${values}) < len(${values}) OR ${text(`array_to_string(${values}, chr(10))`)}`
-  if (LISTS.has(column)) return list(sql)
-  if (!MAPS.has(column)) return `starts_with(${sql}, '{') OR starts_with(${sql}, '[')`
-  return `${list(`map_values(${sql})`)} OR len(list_distinct(map_keys(${sql}))) < cardinality(${sql})`
+const valuesOf = (column: GivenColumn): string =>
+  MAPS.has(column) ? `map_values(${quoteName(column)})` : quoteName(column)
+const textsOf = (column: GivenColumn): string => `array_to_string(${valuesOf(column)}, chr(10))`
+
+/** Whether a text of a list may be JSON that was no text: maps and lists come as their JSON. Some such texts are odd and right. */
+const ODD_TEXT = `contains(texts, '{"') OR contains(texts, '[') OR contains(texts, '{}')`
+
+/** Whether a text may be JSON that was no text, a list holds null, or a map holds a key twice. */
+function isOdd(column: GivenColumn): string {
+  const [name, values] = [quoteName(column), valuesOf(column)]
+  if (!LISTS.has(column) && !MAPS.has(column)) return `starts_with(${name}, '{') OR starts_with(${name}, '[')`
+  const hasNull = `list_count(${values}) < len(${values})`
+  if (LISTS.has(column)) return hasNull
+  return `${hasNull} OR CASE WHEN cardinality(${name}) > 1 THEN len(list_distinct(map_keys(${name}))) < cardinality(${name}) END`
 }
 
 /** Numbers, from 0, of the rows that SQL did not read as what they are. */

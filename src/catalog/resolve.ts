@@ -2,8 +2,9 @@ import { jobKeySql } from '../model/job-key.ts'
 import { quoteName, quoteText } from '../ports/tables/tables.ts'
 import { bytesSql, countSql, secondsSql } from './amounts.ts'
 import { GIVEN, type GivenColumn, type GivenSql } from './given.ts'
-import { nameOf, outputOf, urlOf } from './paths.ts'
+import { arePlainOutputs, arePlainUrls, linesOf, nameOf, outputOf, urlOf } from './paths.ts'
 import { problemSql } from './problems.ts'
+import { BUCKET, sortedInputs, specSql } from './spec.ts'
 
 /** What holds for every job that does not say otherwise: `jobs:` of floe.yaml. */
 export interface JobDefaults {
@@ -43,9 +44,6 @@ export interface Place {
   readonly defaults: JobDefaults
 }
 
-/** What a job asks for that says nothing. */
-const ORDINARY = "{'cpus': 1, 'memory_bytes': NULL, 'walltime_sec': NULL, 'gpus': 0, 'nodes': 1}"
-
 /** Columns of `add_lined`: the jobs table without what the merge decides, and what was found wrong. */
 export const ROWS: Readonly<Record<string, string>> = {
   file: 'INTEGER',
@@ -83,26 +81,75 @@ export const ROWS: Readonly<Record<string, string>> = {
   problem: 'TINYINT',
 }
 
+/** A SELECT of rows of `add_lined`. */
+export interface Resolved {
+  readonly select: string
+  /** Columns that are the same in each row, as SQL. Those that are NULL are left out of the SELECT. */
+  readonly constants: ReadonlyMap<string, string>
+}
+
+/** Given columns that a column of `add_lined` is made from, where they are others than the one of its name. */
+const SOURCES: Readonly<Record<string, readonly GivenColumn[]>> = {
+  is_program: ['executable'],
+  input_names: ['inputs'],
+  file_names: ['files'],
+  resources: ['cpus', 'memory', 'walltime', 'gpus', 'nodes'],
+}
+
+/** They come of what was told, not of one column. */
+const MADE = new Set([
+  'job_id',
+  'job_key',
+  'spec_digest',
+  'input_hash',
+  'bucket',
+  'problem',
+  'wrong_key',
+  'wrong_value',
+])
+
 /**
- * SELECT that makes rows of `add_lined` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first
- * problem. One pass over the rows; a column that the source has not costs nothing.
+ * Makes rows of `add_lined` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first problem. One pass
+ * over the rows; a column that the source has not costs nothing.
  */
-export function resolveSql(given: GivenSql, place: Place): string {
-  const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${given.select})`
+export function resolveSql(given: GivenSql, place: Place): Resolved {
+  const toldOf = toldColumns(given, place)
+  const told = `SELECT ${selectList(toldOf)} FROM (${flaggedSql(given)})`
   const spelled = `SELECT *, ${specSql(given.columns)} AS spec, ${sortedInputs(given.columns.has('inputs'))} AS input_text FROM (${told})`
-  const digested = `SELECT *, sha256(spec) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
-  const extra = {
+  const digested = `SELECT *, substr(sha256(spec), 1, 32) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
+  const extra: Readonly<Record<string, string>> = {
     file: String(place.file),
     bucket: BUCKET,
     problem: problemSql(given.columns),
     outputs: outputsSql(given.columns),
   }
-  const columns = Object.entries(ROWS).map(([name, type]): [string, string] => [
-    name,
-    `CAST(${extra[name as keyof typeof extra] ?? quoteName(name)} AS ${type})`,
-  ])
-  return `SELECT ${selectList(columns)} FROM (${digested})`
+  const literals = new Map([...toldOf, ['file', extra.file!] as const, ['outputs', extra.outputs!] as const])
+  const isConstant = (name: string) =>
+    !MADE.has(name) && !(SOURCES[name] ?? [name]).some((source) => given.columns.has(source as GivenColumn))
+  const typed = (name: string, sql: string) => `CAST(${sql} AS ${ROWS[name]})`
+  const constants = new Map(
+    Object.keys(ROWS)
+      .filter(isConstant)
+      .map((name) => [name, typed(name, literals.get(name)!)]),
+  )
+  const columns = Object.keys(ROWS)
+    .filter((name) => !isNull(constants.get(name)))
+    .map((name): [string, string] => [name, typed(name, extra[name] ?? quoteName(name))])
+  return { select: `SELECT ${selectList(columns)} FROM (${digested})`, constants }
 }
+
+/** Whether a constant is NULL of some type. */
+export const isNull = (sql: string | undefined): boolean => sql !== undefined && /^CAST\((?:CAST\()?NULL AS /.test(sql)
+
+/** Says of each row whether its lists need no look at each path. */
+function flaggedSql({ columns, select }: GivenSql): string {
+  const lists = (['inputs', 'outputs'] as const).filter((name) => columns.has(name))
+  const lines = lists.map((name) => `, ${linesOf(name)} AS ${name.slice(0, -1)}_lines`)
+  const flags = lists.map((name) => `, ${PLAIN[name](name, `${name.slice(0, -1)}_lines`)} AS plain_${name}`)
+  return `SELECT *${flags.join('')} FROM (SELECT *${lines.join('')} FROM (${select}))`
+}
+
+const PLAIN = { inputs: arePlainUrls, outputs: arePlainOutputs }
 
 const selectList = (columns: readonly (readonly [string, string])[]): string =>
   columns.map(([name, sql]) => `${sql} AS ${quoteName(name)}`).join(', ')
@@ -115,6 +162,9 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
   const directory = quoteText(base)
   const each = (name: GivenColumn, sql: (path: string) => string): string =>
     has(name) ? `list_transform(${name}, lambda path: ${sql('path')})` : `CAST(NULL AS VARCHAR[])`
+  const prefixed = `list_transform(inputs, lambda path: ${directory} || path)`
+  const plainOr = (name: 'inputs' | 'outputs', plain: string, sql: string): string =>
+    has(name) ? `CASE WHEN plain_${name} THEN ${plain} ELSE ${sql} END` : sql
   const isProgram = has('executable')
     ? "coalesce(contains(executable, '/') AND NOT starts_with(executable, '/'), false)"
     : 'false'
@@ -130,14 +180,27 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ],
     ['is_program', isProgram],
     ['arguments', given('arguments')],
-    ['inputs', each('inputs', (path) => urlOf(path, directory))],
-    ['input_names', each('inputs', nameOf)],
+    [
+      'inputs',
+      plainOr(
+        'inputs',
+        prefixed,
+        each('inputs', (path) => urlOf(path, directory)),
+      ),
+    ],
+    ['input_names', plainOr('inputs', 'inputs', each('inputs', nameOf))],
     ['input_sizes', given('input_sizes')],
     ['input_digests', given('input_digests')],
     [
       'output_paths',
-      has('outputs') ? each('outputs', (path) => `coalesce(${outputOf(path)}, ${path})`) : given('outputs'),
+      plainOr(
+        'outputs',
+        'outputs',
+        each('outputs', (path) => `coalesce(${outputOf(path)}, ${path})`),
+      ),
     ],
+    ['plain_inputs', has('inputs') ? 'plain_inputs' : 'false'],
+    ['plain_outputs', has('outputs') ? 'plain_outputs' : 'false'],
     ['optionals', given('optionals')],
     ['files', each('files', (path) => urlOf(path, directory))],
     ['file_names', each('files', nameOf)],
@@ -243,67 +306,3 @@ function wrongColumns(has: Has): [string, string][] {
     ['wrong_value', pick(({ value }) => value)],
   ]
 }
-
-/*
- * spec_digest, version 1: SHA-256 of the concatenation, in this order, of a letter and the text of each value that is not null, not empty,
- * and not what every job has: one core, no limits, no GPU, one node; cache true; publish files; priority 0. Lists
- * and maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it: the name is an end of the url. What floe.yaml fills in counts as written: two formats that say the
- * same job give the same digest, and a changed default makes new revisions. Hashing is most of the cost of a row, so the text is short.
- */
-const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
-  { letter: 'e', sql: 'executable', from: 'executable' },
-  { letter: 'a', sql: 'CAST(to_json(arguments) AS VARCHAR)', from: 'arguments' },
-  { letter: 'i', sql: pathsSql('inputs'), from: 'inputs' },
-  { letter: 'n', sql: lengthsSql('input_names'), from: 'inputs' },
-  { letter: 'o', sql: pathsSql('output_paths'), from: 'outputs' },
-  {
-    letter: 'm',
-    sql: 'CASE WHEN list_contains(optionals, true) THEN CAST(optionals AS VARCHAR) END',
-    from: 'optionals',
-  },
-  { letter: 'f', sql: pathsSql('files'), from: 'files' },
-  { letter: 'g', sql: lengthsSql('file_names'), from: 'files' },
-  { letter: 'v', sql: entriesSql('environment') },
-  { letter: 's', sql: 'setup' },
-  { letter: 'd', sql: 'stdin', from: 'stdin' },
-  { letter: 't', sql: 'stdout', from: 'stdout' },
-  { letter: 'c', sql: '"check"' },
-  { letter: 'r', sql: `CASE WHEN resources IS DISTINCT FROM ${ORDINARY} THEN CAST(to_json(resources) AS VARCHAR) END` },
-  { letter: 'l', sql: entriesSql('labels') },
-  { letter: 'p', sql: 'CASE WHEN priority <> 0 THEN CAST(priority AS VARCHAR) END' },
-  { letter: 'w', sql: 'site', from: 'site' },
-  { letter: 'u', sql: 'parent', from: 'parent' },
-  { letter: 'h', sql: "CASE WHEN NOT cache THEN 'false' END" },
-  { letter: 'b', sql: "CASE WHEN publish <> 'files' THEN publish END" },
-]
-
-function pathsSql(paths: string): string {
-  return `CASE WHEN len(${paths}) > 0 THEN CAST(to_json(${paths}) AS VARCHAR) END`
-}
-
-function lengthsSql(names: string): string {
-  return `CASE WHEN len(${names}) = 1 THEN CAST(strlen(${names}[1]) AS VARCHAR)
-    WHEN len(${names}) = 2 THEN strlen(${names}[1]) || ',' || strlen(${names}[2])
-    WHEN len(${names}) > 2 THEN array_to_string(list_transform(${names}, lambda name: strlen(name)), ',') END`
-}
-
-function entriesSql(map: string): string {
-  return `CAST(CASE WHEN cardinality(${map}) = 1 THEN to_json(${map})
-    WHEN cardinality(${map}) > 1 THEN to_json(map_from_entries(list_sort(map_entries(${map})))) END AS VARCHAR)`
-}
-
-function specSql(columns: ReadonlySet<GivenColumn>): string {
-  const parts = SPEC.filter(({ from }) => from === undefined || columns.has(from))
-  return `concat_ws(chr(30), ${parts.map(({ letter, sql }) => `'${letter}' || ${sql}`).join(', ')})`
-}
-
-function sortedInputs(has: boolean): string {
-  if (!has) return "''"
-  return `CASE WHEN len(inputs) = 1 THEN inputs[1]
-    WHEN len(inputs) = 2 AND inputs[1] < inputs[2] THEN inputs[1] || chr(10) || inputs[2]
-    WHEN len(inputs) = 2 AND inputs[1] > inputs[2] THEN inputs[2] || chr(10) || inputs[1]
-    ELSE coalesce(array_to_string(list_sort(list_distinct(inputs)), chr(10)), '') END`
-}
-
-/** The last six bits of 128. */
-const BUCKET = "CAST(CAST('0x' || right(input_hash, 2) AS INTEGER) % 64 AS INTEGER)"

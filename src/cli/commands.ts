@@ -2,6 +2,8 @@ import type { AnyCommand } from './command.ts'
 import { add } from './commands/add.ts'
 import { clean } from './commands/clean.ts'
 import { completion } from './commands/completion.ts'
+import { doctor } from './commands/doctor.ts'
+import { fetch } from './commands/fetch.ts'
 import { init } from './commands/init.ts'
 import { jobs } from './commands/jobs.ts'
 import { logs } from './commands/logs.ts'
@@ -11,6 +13,7 @@ import { cancel, hold, release, remove, retry } from './commands/requests.ts'
 import { results } from './commands/results.ts'
 import { run } from './commands/run.ts'
 import { show } from './commands/show.ts'
+import { sites } from './commands/sites.ts'
 import { status } from './commands/status.ts'
 import { tryOne } from './commands/try.ts'
 
@@ -31,7 +34,10 @@ export const commands: readonly AnyCommand[] = [
   hold,
   release,
   results,
+  fetch,
   query,
+  sites,
+  doctor,
   clean,
   completion,
 ]

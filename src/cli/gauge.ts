@@ -19,7 +19,7 @@ export function openGauge(terminal: Terminal, ticks: () => number = () => perfor
   return {
     show(lines, line) {
       const now = ticks()
-      if (terminal.quiet) return
+      if (terminal.quiet || terminal.isAsking()) return
       if (terminal.isScreen) {
         if (now - last < REDRAW_MS) return
         last = now

@@ -13,7 +13,12 @@ async function main(line: readonly string[]): Promise<number> {
   const asked = (flag: string) => line.slice(0, line.includes('--') ? line.indexOf('--') : undefined).includes(flag)
   let terminal = openTerminal({ json: asked('--json'), quiet: asked('--quiet'), color: !asked('--no-color') })
   try {
-    const parsed = await parseLine(line, { commands, columns: terminal.columns, version: about.version })
+    const parsed = await parseLine(line, {
+      commands,
+      columns: terminal.columns,
+      version: about.version,
+      sites: siteNames,
+    })
     if ('output' in parsed) {
       await terminal.out(parsed.output)
       return 0
@@ -28,6 +33,13 @@ async function main(line: readonly string[]): Promise<number> {
   }
 }
 
+/** A sites.yaml that is wrong has no names to complete with. */
+async function siteNames(): Promise<readonly string[]> {
+  const { listSites } = await import('../floe.ts')
+  const { sites } = await listSites().catch(() => ({ sites: [] }))
+  return sites.map(({ name }) => name)
+}
+
 /** Runs one command; what it opened is closed in any case. */
 async function follow(parsed: Parsed, terminal: Terminal): Promise<number> {
   let opened: Campaign | undefined
@@ -37,7 +49,7 @@ async function follow(parsed: Parsed, terminal: Terminal): Promise<number> {
     signal: heedInterrupts(parsed.command, terminal),
     async campaign() {
       const { openCampaign } = await import('../floe.ts')
-      opened ??= await openCampaign(parsed.campaign)
+      opened ??= await openCampaign(parsed.campaign, terminal.ask && { ask: terminal.ask })
       return opened
     },
   }

@@ -17,6 +17,8 @@ interface Ground {
   readonly commands: readonly AnyCommand[]
   readonly columns: number
   readonly version: string
+  /** Names of sites, for completion; asked only when they may be wanted. */
+  readonly sites: () => Promise<readonly string[]>
 }
 
 /**
@@ -25,6 +27,8 @@ interface Ground {
  */
 export async function parseLine(given: readonly string[], ground: Ground): Promise<Parsed | { output: string }> {
   const line = shielded(given)
+  const begun = siteBegun(line)
+  if (begun !== undefined) return { output: lines((await ground.sites()).filter((name) => name.startsWith(begun))) }
   const parser = compose(ground, line)
   if (line.length === 0) return { output: lines([await parser.getHelp()]) }
   let told: { output: string; error: Error | undefined } | undefined
@@ -40,12 +44,20 @@ export async function parseLine(given: readonly string[], ground: Ground): Promi
   return { output: lines([told?.output ?? '']) }
 }
 
+const COMPLETE = '--get-yargs-completions'
+
+/** The beginning of a word that names a site, when such a one is to be completed. */
+function siteBegun(line: readonly string[]): string | undefined {
+  const [before = '', word = ''] = line.slice(-2)
+  return line[0] === COMPLETE && ['doctor', '--site'].includes(before) && !word.startsWith('-') ? word : undefined
+}
+
 /** Put before a word behind `--`. No word of a command line can hold a NUL itself. */
 const SHIELD = '\0'
 
 /** yargs 18.2 does not count what stands behind `--` as positionals of a command; a job may be named `-x`. */
 function shielded(line: readonly string[]): string[] {
-  const at = line[0] === '--get-yargs-completions' ? -1 : line.indexOf('--')
+  const at = line[0] === COMPLETE ? -1 : line.indexOf('--')
   return at < 0 ? [...line] : [...line.slice(0, at), ...line.slice(at + 1).map((word) => SHIELD + word)]
 }
 

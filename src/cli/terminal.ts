@@ -1,3 +1,5 @@
+import type { Ask } from '../floe.ts'
+import { openAsk } from './ask.ts'
 import { COLORED, PLAIN, type Style } from './text/style.ts'
 
 export interface TerminalOptions {
@@ -24,6 +26,10 @@ export interface Terminal {
   note(text: string): void
   /** To stderr, always. */
   error(text: string): void
+  /** Asks the person, on the terminal itself; undefined: there is none. */
+  readonly ask: Ask | undefined
+  /** Whether somebody is typing an answer. */
+  readonly isAsking: () => boolean
   /** One line of JSON on stdout. */
   outJson(value: unknown): Promise<void>
 }
@@ -32,6 +38,7 @@ export function openTerminal({ json, quiet, color }: TerminalOptions): Terminal 
   const { stdout, stderr, env } = process
   const styleOf = (stream: { isTTY?: boolean }) =>
     color && stream.isTTY && !env.NO_COLOR && env.TERM !== 'dumb' ? COLORED : PLAIN
+  const ask = openAsk()
   const out = (text: string | Uint8Array) =>
     new Promise<void>((resolve) => {
       if (stdout.write(text)) resolve()
@@ -44,6 +51,8 @@ export function openTerminal({ json, quiet, color }: TerminalOptions): Terminal 
     errorStyle: styleOf(stderr),
     isScreen: stderr.isTTY === true && env.TERM !== 'dumb',
     isInteractive: stdout.isTTY === true,
+    ask,
+    isAsking: () => ask?.isOpen() ?? false,
     columns: stderr.columns || stdout.columns || 100,
     out,
     note: (text) => {

@@ -7,7 +7,7 @@ import { parseConfig } from './parse.ts'
 import type { ParsedConfig } from './schema.ts'
 
 export { openSites, type SiteSetting, type SshSetting, siteNamed, sitesFile } from './sites.ts'
-export { configMarkdown, configTemplate, jsonSchema } from './texts.ts'
+export { configMarkdown, configTemplate, jsonSchema, sitesJsonSchema } from './texts.ts'
 
 /** What is done after a failure of one class. */
 export interface RetrySetting {

@@ -78,8 +78,31 @@ function faultsOf(issue: z.core.$ZodIssue, { document, schema, lineAt }: Place):
       }
     })
   }
-  const offset = (document.getIn(issue.path as string[], true) as Node | undefined)?.range?.[0]
-  return [{ line: lineAt(offset ?? 0), key: where, message: where ? `${where} ${says(issue)}` : `it ${says(issue)}` }]
+  const branch = issue.code === 'invalid_union' ? innerIssues(issue) : undefined
+  if (branch) return branch.flatMap((inner) => faultsOf(inner, { document, schema, lineAt }))
+  const node = document.getIn(issue.path, true) as Node | undefined
+  const words = node === undefined && issue.code === 'invalid_type' && where !== '' ? 'is missing' : says(issue)
+  return [
+    {
+      line: lineAt(node?.range?.[0] ?? nearestOffset(document, path)),
+      key: where,
+      message: `${where || 'it'} ${words}`,
+    },
+  ]
+}
+
+/** Of a choice between text and a mapping: what is wrong in the mapping, when one was given. */
+function innerIssues(issue: z.core.$ZodIssue & { code: 'invalid_union' }): z.core.$ZodIssue[] | undefined {
+  const inside = issue.errors.find((issues) =>
+    issues.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+  )
+  return inside?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
+}
+
+/** Of what is missing: the key that it would stand under. */
+function nearestOffset(document: Document, path: readonly string[]): number {
+  const [above, key] = [path.slice(0, -2), path.at(-2)]
+  return key === undefined ? 0 : keyOffset(document, above, key)
 }
 
 /** Offset of a key in a mapping of the document. */
@@ -104,9 +127,18 @@ function valuesOf(schema: unknown): unknown {
   return inner?.def?.valueType
 }
 
+interface Shaped {
+  readonly shape?: Record<string, unknown>
+  readonly def?: { readonly innerType?: unknown; readonly options?: readonly unknown[] }
+}
+
+/** Keys of a mapping; of a choice, those of the mapping in it. */
 function shapeOf(schema: unknown): Record<string, unknown> | undefined {
-  let inner = schema as { shape?: Record<string, unknown>; def?: { innerType?: unknown } } | undefined
-  while (inner && !inner.shape) inner = inner.def?.innerType as typeof inner
+  let inner = schema as Shaped | undefined
+  while (inner && !inner.shape) {
+    inner = (inner.def?.options?.find((option) => shapeOf(option) !== undefined) ??
+      inner.def?.innerType) as typeof inner
+  }
   return inner?.shape
 }
 

@@ -3,7 +3,7 @@ import { count, seconds, text } from './schema.ts'
 
 /*
  * ~/.config/floe/sites.yaml, version 1: the clusters of a person. It names hosts, keys and accounts, so it stays out of campaigns and is
- * for its owner only. This schema is the one place for its options; docs/config.md is made from it.
+ * for its owner only. This schema is the one place for its options; docs/config.md and data/schemas/sites.schema.json are made from it.
  */
 
 const absolute = z.string().regex(/^\/[^\n\0]*$/, 'must be an absolute path')
@@ -26,7 +26,11 @@ const site = z.strictObject({
   connector: z
     .enum(['slurm', 'pbs', 'sge'])
     .meta(text('The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine).')),
-  ssh: ssh.optional().meta(text('Where its commands are run; absent: on this machine.')),
+  ssh: ssh
+    .optional()
+    .meta(
+      text('Where its commands are run: user@host, a name of ~/.ssh/config, or a mapping. Absent: on this machine.'),
+    ),
   scratch: absolute.meta(text('A directory of yours that login and compute nodes share; floe keeps to `floe/` in it.')),
   roots: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]+$/, 'must be a word of two or more letters'), absolute)

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { configSchema } from './schema.ts'
+import { sitesSchema } from './sites-schema.ts'
 
 interface Option {
   readonly description?: string
@@ -9,30 +10,40 @@ interface Option {
   readonly default?: unknown
   readonly properties?: Readonly<Record<string, Option>>
   readonly anyOf?: readonly Option[]
+  readonly required?: readonly string[]
+  readonly additionalProperties?: Option
   readonly minimum?: number
   readonly maximum?: number
 }
 
 /** The schema of floe.yaml for editors, as text of data/schemas/floe.schema.json. */
-export function jsonSchema(): string {
-  const schema = z.toJSONSchema(configSchema, { io: 'input' })
-  return `${JSON.stringify(schema, null, 2)}\n`
-}
+export const jsonSchema = (): string => textOf(configSchema)
+
+/** The same of sites.yaml: data/schemas/sites.schema.json. */
+export const sitesJsonSchema = (): string => textOf(sitesSchema)
+
+const textOf = (schema: z.ZodType): string => `${JSON.stringify(z.toJSONSchema(schema, { io: 'input' }), null, 2)}\n`
 
 const options = (): Readonly<Record<string, Option>> => (JSON.parse(jsonSchema()) as Option).properties!
+const siteOptions = (): Option => (JSON.parse(sitesJsonSchema()) as Option).properties!.sites!.additionalProperties!
 
 /** docs/config.md. */
 export function configMarkdown(): string {
   return [
-    '# Options of floe.yaml',
+    '# Options',
     '',
-    'Everything is optional; a key that is not listed is an error, with the nearest one named. `data/schemas/floe.schema.json` says the same',
-    'to editors: `init` puts a copy into `.floe/` and names it in the first line of floe.yaml. Both files are made from',
-    '`src/config/schema.ts` by `npx vitest run test/unit/config -u`, and a test keeps them current.',
+    'Two files: floe.yaml of a campaign, and sites.yaml of a person. A key that is not listed is an error, with the nearest one named.',
+    '`data/schemas/floe.schema.json` and `data/schemas/sites.schema.json` say the same to editors. This page and both schemas are made from',
+    '`src/config/schema.ts` and `src/config/sites-schema.ts` by `npx vitest run test/unit/config -u`, and a test keeps them current.',
     '',
-    '| option | default | unit | what |',
-    '|---|---|---|---|',
-    ...rowsOf(options(), ''),
+    'Sizes: `512MB`, `2GB` (powers of 1000), `1.5GiB` (powers of 1024). Durations: `90s`, `10m`, `1h30m`, `2-12:00:00`, or seconds.',
+    '',
+    '## floe.yaml',
+    '',
+    'Everything is optional. `floe init` puts a copy of the schema into `.floe/` and names it in the first line of floe.yaml.',
+    '',
+    ...HEAD,
+    ...rowsOf({ properties: options() }, ''),
     '',
     'A class under `retries` takes four keys:',
     '',
@@ -43,23 +54,31 @@ export function configMarkdown(): string {
         `| \`${name}\` | ${name === 'tries' ? 'as above' : value(option.default)} | ${option.description} |`,
     ),
     '',
-    'Sizes: `512MB`, `2GB` (powers of 1000), `1.5GiB` (powers of 1024). Durations: `90s`, `10m`, `1h30m`, `2-12:00:00`, or seconds.',
+    '## sites.yaml',
+    '',
+    '`~/.config/floe/sites.yaml`, or `$XDG_CONFIG_HOME/floe/sites.yaml`, which nobody but you may write (`chmod 600`). Below `sites:` stands a',
+    'mapping from the name of each site to its options; `local`, this machine, is always there. [Operating](operating.md#clusters) shows one.',
+    '',
+    ...HEAD,
+    ...rowsOf(siteOptions(), ''),
     '',
   ].join('\n')
 }
 
-function rowsOf(properties: Readonly<Record<string, Option>>, prefix: string): string[] {
+const HEAD = ['| option | default | unit | what |', '|---|---|---|---|']
+
+function rowsOf({ properties = {}, required = [] }: Option, prefix: string): string[] {
   return Object.entries(properties).flatMap(([name, option]) => {
     const key = `${prefix}${name}`
     if (prefix === 'retries.') return [`| \`${key}\` | ${value(changes(option))} | | ${option.description ?? ''} |`]
-    if (option.properties === undefined) {
-      const allowed =
-        option.enum && !option.description?.includes(option.enum[0]!) ? ` (${option.enum.join(', ')})` : ''
-      return [
-        `| \`${key}\` | ${value(option.default)} | ${option.unit ?? ''} | ${option.description ?? ''}${allowed} |`,
-      ]
-    }
-    return [`| **\`${key}\`** | | | ${option.description ?? ''} |`, ...rowsOf(option.properties, `${key}.`)]
+    const inner = option.properties ? option : option.anyOf?.find((one) => one.properties)
+    const usual = required.includes(name) && option.default === undefined ? 'needed' : value(option.default)
+    const head = `| ${option.properties ? `**\`${key}\`**` : `\`${key}\``}`
+    if (option.properties) return [`${head} | | | ${option.description ?? ''} |`, ...rowsOf(option, `${key}.`)]
+    const first = option.enum?.[0]
+    const allowed = first !== undefined && !option.description?.includes(first) ? ` (${option.enum!.join(', ')})` : ''
+    const row = `${head} | ${usual} | ${option.unit ?? ''} | ${option.description ?? ''}${allowed} |`
+    return [row, ...(inner ? rowsOf(inner, `${key}.`) : [])]
   })
 }
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, statSync } from 'node:fs'
 import { join, posix, relative, sep } from 'node:path'
+import { ConnectorError } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
-import type { Carried, Transport } from '../../connectors/transport/transport.ts'
+import type { Carried, Output, Transport } from '../../connectors/transport/transport.ts'
 
 export interface CarriagePlace {
   /** The cache of the site, and its mirror here. */
@@ -11,12 +12,20 @@ export interface CarriagePlace {
   readonly roots: Readonly<Record<string, string>>
 }
 
+export interface PlacedFile {
+  readonly path: string
+  readonly digest: string
+  readonly mtimeUs?: number | null
+}
+
 /** Something to be carried: a file, or a folder with all that is in it. */
 interface Load {
   readonly from: string
   /** Of a file by content. */
   readonly digest: string | undefined
   readonly isFolder: boolean
+  /** UTC microseconds of a file that is named by its time: it must be that one still. */
+  readonly mtimeUs: number | null
 }
 
 /** Names of the cache that one question lists. */
@@ -24,13 +33,13 @@ const ASKED_MAX = 2000
 
 /**
  * What the site does not see is carried into its cache once, by content: `cache/<digest>` is a file or a folder, read-only, and there only
- * when it is whole: a folder has `<digest>.whole` beside it. Holds a name for each thing that was placed.
+ * when it is whole: a folder has `<digest>.whole` beside it, with the count of its files. Scratch directories are purged, so what an array
+ * needs is looked for each time, by name: one question for two thousand. Holds the names that were placed since the last `send`.
  */
 export class Carriage {
   readonly #transport: Transport
   readonly #place: CarriagePlace
   readonly #waiting = new Map<string, Load>()
-  readonly #there = new Set<string>()
   readonly #roots: readonly string[]
 
   constructor(transport: Transport, place: CarriagePlace) {
@@ -45,59 +54,69 @@ export class Carriage {
   }
 
   /** Where the file will lie on the site. A trailing slash says folder, and stays. */
-  place({ path, digest }: { path: string; digest: string }): string {
+  place({ path, digest, mtimeUs = null }: PlacedFile): string {
     if (this.isInPlace(path)) return path
     const inCache = relative(this.#place.here, path)
     if (!inCache.startsWith('..') && !posix.isAbsolute(inCache)) {
       // Staged here already, as programs are: its folder goes over under the same name.
       const [name, ...below] = inCache.split(sep)
-      this.#want(name!, { from: join(this.#place.here, name!), digest: undefined, isFolder: below.length > 0 })
+      this.#want(name!, {
+        ...{ from: join(this.#place.here, name!), digest: undefined, isFolder: below.length > 0, mtimeUs: null },
+      })
       return posix.join(this.#place.there, name!, ...below)
     }
     const isFolder = path.endsWith('/')
     const name = nameOf(digest)
     const isContent = digest.startsWith('sha256:') && !isFolder
-    this.#want(name, { from: path, digest: isContent ? digest : undefined, isFolder })
+    this.#want(name, {
+      ...{ from: path, digest: isContent ? digest : undefined, isFolder },
+      mtimeUs: isContent || isFolder ? null : mtimeUs,
+    })
     return `${posix.join(this.#place.there, name)}${isFolder ? '/' : ''}`
   }
 
   #want(name: string, load: Load): void {
-    if (!this.#there.has(name)) this.#waiting.set(name, load)
+    this.#waiting.set(name, load)
   }
 
-  /** Carries what was placed and is not there. */
+  /** Carries what was placed and is not there. Cut anywhere, the next call goes on. */
   async send(): Promise<void> {
     const waiting = [...this.#waiting]
     for (let from = 0; from < waiting.length; from += ASKED_MAX) {
       const some = waiting.slice(from, from + ASKED_MAX)
       const missing = await this.#missing(some)
       await this.#transport.send(missing.flatMap(([name, load]) => this.#files(name, load)))
-      await this.#seal(missing.filter(([, { isFolder }]) => isFolder).map(([name]) => name))
-      for (const [name] of some) {
-        this.#there.add(name)
-        this.#waiting.delete(name)
-      }
+      await this.#seal(missing.filter(([, { isFolder }]) => isFolder))
+      for (const [name] of some) this.#waiting.delete(name)
     }
   }
 
-  /** What was carried may be gone: scratch directories are purged. */
-  forget(): void {
-    this.#there.clear()
-  }
-
+  /** A folder counts its files: purges take old files and leave folders. */
   async #missing(some: readonly (readonly [string, Load])[]): Promise<(readonly [string, Load])[]> {
-    const marks = some.map(([name, { isFolder }]) => (isFolder ? `${name}.whole` : name))
-    const list = marks.map(quote).join(' ')
-    const { stdout } = await this.#transport.run(
-      `umask 077; mkdir -p ${quote(this.#place.there)}; cd ${quote(this.#place.there)} || exit 3
-       for name in ${list}; do [ -e "$name" ] && printf '%s\\n' "$name"; done; :`,
+    const names = (isFolder: boolean) =>
+      some.filter(([, load]) => load.isFolder === isFolder).map(([name]) => quote(name))
+    const { stdout } = await this.#run(
+      `umask 077; mkdir -p ${quote(this.#place.there)} && cd ${quote(this.#place.there)} || exit 1
+       for name in ${names(false).join(' ')}; do [ -e "$name" ] && printf '%s\\n' "$name"; done
+       for name in ${names(true).join(' ')}; do
+         [ -s "$name.whole" ] && [ "$(find "$name" -type f | wc -l)" -eq "$(cat "$name.whole")" ] && printf '%s\\n' "$name"
+       done
+       :`,
     )
     const there = new Set(stdout.split('\n'))
-    return some.filter((_, at) => !there.has(marks[at]!))
+    return some.filter(([name]) => !there.has(name))
   }
 
-  #files(name: string, { from, digest, isFolder }: Load): Carried[] {
+  #files(name: string, { from, digest, isFolder, mtimeUs }: Load): Carried[] {
     const there = posix.join(this.#place.there, name)
+    // Milliseconds as a double hold microseconds to within 0.25.
+    if (mtimeUs !== null && Math.abs(statSync(from).mtimeMs * 1000 - mtimeUs) > 2) {
+      throw new ConnectorError(
+        'refused',
+        `${from} has changed since floe looked at it`,
+        'Run again when it is at rest.',
+      )
+    }
     if (!isFolder) return [{ here: from, there, mode: modeOf(from), ...(digest !== undefined && { digest }) }]
     return filesBelow(from).map((path) => {
       const here = join(from, path)
@@ -105,14 +124,25 @@ export class Carriage {
     })
   }
 
-  async #seal(names: readonly string[]): Promise<void> {
-    if (names.length === 0) return
+  async #seal(folders: readonly (readonly [string, Load])[]): Promise<void> {
+    if (folders.length === 0) return
     const { there } = this.#place
     // An empty folder has no file that would have made it.
-    const lines = names.map(
-      (name) => `mkdir -p ${quote(posix.join(there, name))} && : >${quote(posix.join(there, `${name}.whole`))}`,
+    const lines = folders.map(([name, { from }]) => {
+      const folder = posix.join(there, name)
+      return `mkdir -p ${quote(folder)} && echo ${filesBelow(from).length} >${quote(`${folder}.whole`)} || exit 1`
+    })
+    await this.#run(['umask 077', ...lines].join('\n'))
+  }
+
+  async #run(script: string): Promise<Output> {
+    const output = await this.#transport.run(script, { timeoutMs: 120_000 })
+    if (output.exit === 0) return output
+    throw new ConnectorError(
+      'refused',
+      `the cache ${this.#place.there} at ${this.#transport.where} cannot be used: ${output.stderr.trim().split('\n')[0] || `exit ${output.exit}`}`,
+      'It has to be writable for you, and to have room.',
     )
-    await this.#transport.run(`umask 077\n${lines.join('\n')}`)
   }
 }
 

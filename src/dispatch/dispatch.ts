@@ -4,7 +4,7 @@ import { translated } from './translate.ts'
 
 export { openScratchSite, type ScratchSiteOptions } from './scratch-site.ts'
 export { localSite, type Site, type TaskLimits } from './site.ts'
-export { translated } from './translate.ts'
+export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }
 
 /** One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand. */
@@ -16,15 +16,20 @@ export async function watchTasks(
   return lenient(() => translated('ask for the states of the tasks', () => connector.status(arrays)))
 }
 
-/** What accounting says of tasks that ended; undefined: it did not answer. */
+/** What accounting says of tasks that ended; undefined: nothing that could be used. It only explains, so it stops nothing. */
 export async function endingsOf(
   connector: Connector,
   ids: readonly NativeId[],
 ): Promise<readonly TaskEnding[] | undefined> {
-  return lenient(() => translated('ask how tasks ended', () => connector.endings(ids)))
+  try {
+    return await translated('ask how tasks ended', () => connector.endings(ids))
+  } catch (error) {
+    if (error instanceof FloeError) return undefined
+    throw error
+  }
 }
 
-/** Cancels tasks of an array; what ended or never was is cancelled already. */
+/** Cancels tasks of an array, without indices all; what ended or never was is cancelled already. */
 export async function cancelTasks(connector: Connector, id: NativeId, indices?: readonly number[]): Promise<void> {
   await translated(`cancel ${id}`, () => connector.cancel(id, indices))
 }

@@ -3,6 +3,9 @@ import type { Transport } from '../../connectors/transport/transport.ts'
 import type { Elsewhere, SeenFile } from './site.ts'
 import { translated } from './translate.ts'
 
+/** A file system that hangs must not hold everything else; contents take their time. */
+const LOOK_MS = 120_000
+const DIGEST_MS = 1_800_000
 /** Paths of one command. */
 const ASKED_MAX = 1000
 
@@ -40,7 +43,8 @@ async function see(transport: Transport, paths: readonly string[]): Promise<(See
     ),
     ':',
   ]
-  const { stdout } = await transport.run(lines.join('\n'))
+  // Other locales write the seconds with a comma, and call a directory otherwise.
+  const { stdout } = await transport.run(['LC_ALL=C; export LC_ALL', ...lines].join('\n'), { timeoutMs: LOOK_MS })
   const seen = new Map<string, SeenFile>()
   for (const line of stdout.split('\0')) {
     const [, kind, size, time, path] = /^([^|]*)\|(\d+)\|([\d.]+)\|(.*)$/s.exec(line) ?? []
@@ -51,7 +55,9 @@ async function see(transport: Transport, paths: readonly string[]): Promise<(See
 }
 
 async function digests(transport: Transport, paths: readonly string[]): Promise<(string | undefined)[]> {
-  const { stdout } = await transport.run(`sha256sum -z -- ${paths.map(quote).join(' ')} 2>/dev/null; :`)
+  const { stdout } = await transport.run(`sha256sum -z -- ${paths.map(quote).join(' ')} 2>/dev/null; :`, {
+    timeoutMs: DIGEST_MS,
+  })
   const found = new Map<string, string>()
   for (const line of stdout.split('\0')) {
     const [, digest, path] = /^([0-9a-f]{64}) [ *](.*)$/s.exec(line) ?? []

@@ -16,16 +16,23 @@ export interface RunnerWishes {
   readonly site: string
 }
 
+export interface StagedRunner {
+  readonly argv: readonly string[]
+  readonly files: readonly { readonly path: string; readonly digest: string }[]
+}
+
 /**
  * Puts the runner on the site, and Node where the site names none of its own: the one that runs floe, for Linux of the same architecture.
- * Both by content, once. Answers the argv. Throws STAGE_FAILED when that Node does not run there.
+ * Both by content, once. Answers the argv, and the files that have to be in the cache whenever it is used. Throws STAGE_FAILED when that
+ * Node does not run there.
  */
 export async function stageRunner(
   carriage: Carriage,
   transport: Transport,
   { file, node, own, site }: RunnerWishes,
-): Promise<readonly string[]> {
-  const runner = carriage.place({ path: file, digest: await digestOf(file) })
+): Promise<StagedRunner> {
+  const ownFile = { path: file, digest: await digestOf(file) }
+  const runner = carriage.place(ownFile)
   if (own !== null) {
     await carriage.send()
     const argv = own.startsWith('/') ? [own] : ['/bin/sh', '-c', `${own}\nexec node "$@"`, 'node']
@@ -33,10 +40,10 @@ export async function stageRunner(
       site,
       hint: `Correct \`node:\` of ${site} in sites.yaml: an absolute path, or a line such as \`module load nodejs\`.`,
     })
-    return [...argv, runner]
+    return { argv: [...argv, runner], files: [ownFile] }
   }
   const hint = `Say \`node:\` for ${site} in sites.yaml: the path of a Node 20.19 or newer there, or a line such as \`module load nodejs\`.`
-  const { stdout } = await transport.run('uname -sm')
+  const { stdout } = await transport.run('uname -sm', { timeoutMs: 60_000 })
   if (stdout.trim() !== node.system) {
     throw new FloeError(
       'STAGE_FAILED',
@@ -44,10 +51,11 @@ export async function stageRunner(
       { hint },
     )
   }
-  const program = carriage.place({ path: node.path, digest: await digestOf(node.path) })
+  const nodeFile = { path: node.path, digest: await digestOf(node.path) }
+  const program = carriage.place(nodeFile)
   await carriage.send()
   await prove(transport, [program], { site, hint })
-  return [program, runner]
+  return { argv: [program, runner], files: [ownFile, nodeFile] }
 }
 
 async function prove(
@@ -55,7 +63,7 @@ async function prove(
   argv: readonly string[],
   { site, hint }: { site: string; hint: string },
 ): Promise<void> {
-  const { exit, stdout, stderr } = await transport.run(`${argv.map(quote).join(' ')} --version`)
+  const { exit, stdout, stderr } = await transport.run(`${argv.map(quote).join(' ')} --version`, { timeoutMs: 60_000 })
   const [, major, minor] = /^v(\d+)\.(\d+)\./.exec(stdout) ?? []
   const isNew = Number(major) > 20 || (Number(major) === 20 && Number(minor) >= 19)
   if (exit === 0 && isNew) return

@@ -1,7 +1,20 @@
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
+import type { PlacedFile } from './carriage.ts'
 import { translated } from './translate.ts'
 
 /** What the jobs of an array have in common; numbers of one job. */
@@ -35,6 +48,17 @@ export interface Rhythm {
   readonly watchMs: number
   /** After the scheduler said that a task ended, its record may still be on the way for so long. */
   readonly graceMs: number
+  /** A task that is listed no more, and of which nothing else is known, is gone after so long. */
+  readonly absentMs: number
+  /** The same where nothing at all is listed: that may be the scheduler's trouble, not the tasks'. */
+  readonly blankMs: number
+}
+
+/** A record line that ends a task which is given up, as the attempt that would come next. */
+export interface Seal {
+  readonly task: number
+  readonly attempt: number
+  readonly line: string
 }
 
 /** Counts of tasks. */
@@ -58,6 +82,8 @@ export interface Site {
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
   readonly rhythm: Rhythm
+  /** What to do when tasks end again and again without having done anything. */
+  readonly hints: { readonly fruitless: string }
   limits(): Promise<TaskLimits>
   /** Jobs that run at once, for choosing the length of batches. */
   readonly slots: number
@@ -65,11 +91,17 @@ export interface Site {
   /** argv of the runner on the site, without array and task; it is put there first where it is not. */
   runner(): Promise<readonly string[]>
   /** What the scheduler is asked for, for each task. */
-  shape(terms: ArrayTerms): Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'>
+  shape(terms: ArrayTerms): Promise<Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'>>
+  /** Why no task with such jobs could ever start here, in words; undefined: nothing is known against it. */
+  misfit(terms: ArrayTerms): Promise<string | undefined>
+  /** The same terms, with no more of each than a task may have here. */
+  clamped(terms: ArrayTerms): Promise<ArrayTerms>
+  /** Walltime of a task of jobs that name none; null: none. */
+  readonly taskSec: number | null
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
-  place(file: { readonly path: string; readonly digest: string }): string
+  place(file: PlacedFile): string
   /** Files that only the site sees; undefined: this machine sees them all. */
   readonly elsewhere: Elsewhere | undefined
   /** What a shell on the site says of a program: undefined when it is found, else its words. */
@@ -81,8 +113,13 @@ export interface Site {
   submit(array: ArraySpec): Promise<NativeId>
   /** Brings new record lines into the mirrors. Answers the arrays whose directory is gone. */
   pull(ids: readonly string[]): Promise<ReadonlySet<string>>
+  /** Seals tasks that are given up, so that none of them starts later; answers those that have just started. */
+  seal(id: string, seals: readonly Seal[]): Promise<ReadonlySet<number>>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
+  /** Files below a folder of the site; undefined: it is not there. */
+  list(folder: string): Promise<readonly string[] | undefined>
+  usage(): Promise<SiteUsage>
   /** At most `bytes` of a file of an array from `offset`; undefined: it is not there. */
   readPart(
     id: string,
@@ -94,6 +131,16 @@ export interface Site {
   /** Takes away directories of arrays, and with `cache` all that was carried. */
   remove(ids: readonly string[], options: { readonly cache: boolean }): Promise<void>
   close(): Promise<void>
+}
+
+/** What lies on the site. */
+export interface SiteUsage {
+  /** Bytes of the arrays of this campaign. */
+  readonly arrays: ReadonlyMap<string, number>
+  readonly cached: number
+  readonly cacheBytes: number
+  /** Other campaigns have arrays there, which may read from the cache. */
+  readonly isShared: boolean
 }
 
 export interface Elsewhere {
@@ -131,15 +178,21 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     outputs,
     roots,
     slots,
-    rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0 },
+    rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0, absentMs: 30_000, blankMs: 30_000 },
     limits: async () => ({
       ...{ planBelow: slots, refillBelow: slots * 4, openMax: Number.POSITIVE_INFINITY, arrayMax: LOCAL_ARRAY_MAX },
     }),
     connector: connected,
     runner: async () => runner,
-    shape: ({ cpus, memory_bytes }) => ({
+    shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
+    hints: {
+      fruitless: `See the records and tasks.log below ${paths.arrays}, and scratch/local/scheduler.log on this machine.`,
+    },
+    misfit: async () => undefined,
+    clamped: async (terms) => terms,
+    taskSec: null,
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {
@@ -157,9 +210,15 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
+    seal: async () => new Set(),
     sendCancel: async () => {},
-    readPart: async () => undefined,
+    readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
+    list: async () => undefined,
+    usage: async () => ({
+      arrays: new Map(namesIn(paths.arrays).map((id) => [id, treeBytes(directory(id))])),
+      ...{ cached: namesIn(paths.cache).length, cacheBytes: treeBytes(paths.cache), isShared: false },
+    }),
     async remove(ids, { cache }) {
       for (const id of ids) rmSync(directory(id), { recursive: true, force: true })
       if (cache) rmSync(paths.cache, { recursive: true, force: true })
@@ -199,4 +258,24 @@ async function submitHere(connector: Connector, array: ArraySpec): Promise<Nativ
 function nativeIdOf(directory: string): NativeId | undefined {
   const path = join(directory, 'id')
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined
+}
+
+const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
+
+function treeBytes(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (!stat) return 0
+  if (!stat.isDirectory()) return stat.size
+  return readdirSync(path).reduce((sum, name) => sum + treeBytes(join(path, name)), 0)
+}
+
+function partOf(path: string, { offset, bytes }: { offset: number; bytes: number }): Buffer | undefined {
+  if (!existsSync(path)) return undefined
+  const fd = openSync(path, 'r')
+  try {
+    const piece = Buffer.alloc(bytes)
+    return piece.subarray(0, readSync(fd, piece, 0, bytes, offset))
+  } finally {
+    closeSync(fd)
+  }
 }

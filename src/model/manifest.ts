@@ -14,6 +14,8 @@ export interface ManifestTask {
   readonly jobs: number
   /** cpus of one job; slots = cpus of the task / cpus of a job. */
   readonly cpus: number
+  /** GPUs of one job; absent: none. */
+  readonly gpus?: number
   readonly memory_bytes: number | null
   /** Limit of one job, seconds; null: none. */
   readonly walltime_sec: number | null
@@ -22,6 +24,8 @@ export interface ManifestTask {
   readonly publish: 'files' | 'pack' | 'table'
   /** Absolute directory that output paths are relative to. */
   readonly outputs: string
+  /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
+  readonly cache?: string
   /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory. */
   readonly sandboxes?: string
   /** How many sandboxes of failed jobs the site keeps. */

@@ -26,7 +26,7 @@ export const TABLES = {
       column('job_id', 'VARCHAR', "the user's name of the job; unique in the campaign"),
       column('job_key', 'BIGINT', 'first 63 bits of SHA-256 of job_id, for joins; a collision is rejected at add'),
       column('revision', 'INTEGER', '1, and one more each time the text of the job changed'),
-      column('spec_digest', 'VARCHAR', 'SHA-256, hex, of the text of the job'),
+      column('spec_digest', 'VARCHAR', '32 hex digits of SHA-256 of the text of the job'),
       column('executable', 'VARCHAR', 'URL, absolute path, or bare name looked up on the site'),
       column('arguments', 'VARCHAR[]', 'with placeholders unresolved; null: the inputs, then the outputs'),
       column(

@@ -60,6 +60,29 @@ export async function liveArrays(
   return { arrays, cut: cut!.n, cutJobs: cut!.jobs }
 }
 
+/** Work that is under way at another site. */
+export type Elsewhere = Readonly<{ site: string; arrays: readonly string[]; tasks: number; jobs: number }>
+
+/** The sites that have work of this campaign under way. */
+export async function liveSites(tables: Pick<Tables, 'sql' | 'view'>): Promise<string[]> {
+  await tables.view('batches')
+  const rows = await tables.sql.rows<{ site: string }>(
+    "select distinct site from batches where state in ('staged', 'submitted') order by site",
+  )
+  return rows.map(({ site }) => site)
+}
+
+/** What is live at sites other than this one. */
+export async function liveElsewhere({ tables, site }: RunContext): Promise<readonly Elsewhere[]> {
+  await tables.view('batches')
+  const rows = await tables.sql.rows<Elsewhere>(
+    `select site, list(distinct array_id order by array_id) as arrays, count(*)::integer as tasks, sum(jobs)::double as jobs
+     from batches where state in ('staged', 'submitted') and site <> $1 group by site order by site`,
+    [site.name],
+  )
+  return rows.map((row) => ({ ...row, arrays: [...row.arrays] }))
+}
+
 /** Makes the next array from batches that are cut, of one resource class, and writes that into `batches`. Undefined: none is left. */
 export async function assignArray(
   context: RunContext,

@@ -1,29 +1,46 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { sitePaths } from '../model/campaign.ts'
+import type { Site } from '../dispatch/dispatch.ts'
+import { FloeError } from '../model/errors.ts'
 import { TABLES, type TableName } from '../model/tables.ts'
 import { mergeOutputs } from '../results/results.ts'
+import { bringOutputs } from './bring.ts'
 import type { RunContext } from './context.ts'
 import { type Lease, takeLease } from './lease.ts'
+
+/** What was freed at one site. */
+export interface SiteCleaned {
+  readonly site: string
+  readonly arrays: number
+  readonly cached: number
+  readonly freed_bytes: number
+  /** Why something stays that could go, or why the site was left alone; null: nothing did. */
+  readonly kept: string | null
+}
 
 export interface CleanReport {
   readonly arrays: number
   readonly cached: number
   readonly parts: number
   readonly freed_bytes: number
+  /** Each site with work of this campaign; this machine is `local`. */
+  readonly sites: readonly SiteCleaned[]
 }
 
-/** Logs of the newest arrays stay under this, so that `logs` and `show` go on working for what a person still looks at. */
+/** Logs of the newest arrays of a site stay under this, so that `logs` and `show` go on working for what a person still looks at. */
 const KEEP_BYTES = 1e9
 
 /** Longer than any commit is being made. */
 const STRAY_KEEP_SEC = 3600
 
+/** Arrays of this campaign at all sites, by what `batches` says. */
+interface Arrays {
+  readonly live: ReadonlySet<string>
+  readonly sites: readonly string[]
+}
+
 /**
- * Frees what no live work needs: directories of ended arrays beyond the newest `keepBytes`, programs and fetched inputs in the site's cache
- * that no live array names, old parts of tables. Never touches outputs, nothing of arrays that are live, and no array that holds the only
- * copy of an output of `publish: table`. Throws RUN_LOCKED while a run goes on: what it has just staged is in no table yet.
+ * Frees what no live work needs, here and at each site of the campaign: directories of ended arrays beyond the newest `keepBytes`, what
+ * was carried into the cache of a site where nothing is under way, old parts of tables. Never touches outputs, nothing of arrays that are
+ * live, and no array that holds the only copy of an output of `publish: table`. A site that does not answer is left as it is.
  */
 export async function cleanCampaign(
   context: RunContext,
@@ -43,40 +60,16 @@ async function cleanUnder(
   { keepBytes = KEEP_BYTES, all = false }: { keepBytes?: number; all?: boolean },
 ): Promise<CleanReport> {
   const { tables } = context
-  const { arrays, cache } = sitePaths(context.paths.scratch, context.campaignId)
-  const guard = () => lease.guard()
   // Contents of `publish: table` lie in the directories of arrays until they are merged, and for good where they could not be.
-  await mergeOutputs(tables, { root: context.paths.root, guard })
-  const liveIds = await liveArrayIds(context)
-  const unmerged = await unmergedArrays(context, arrays)
-  const freed = { arrays: 0, cached: 0, bytes: 0 }
-  const free = async (path: string, bytes: number) => {
-    await guard()
-    await rm(path, { recursive: true, force: true })
-    freed.bytes += bytes
+  const guard = () => lease.guard()
+  await mergeOutputs(tables, { root: context.paths.root, bring: bringOutputs(context), guard })
+  const arrays = await arraysOf(context)
+  const sites: SiteCleaned[] = []
+  for (const name of arrays.sites) {
+    const wish = { keepBytes: all ? 0 : keepBytes, arrays, guard }
+    sites.push(await cleanLeniently(name, async () => cleanSite(context, await context.openSite(name), wish)))
   }
-  let kept = 0
-  const ended = (existsSync(arrays) ? readdirSync(arrays) : [])
-    .filter((id) => !liveIds.has(id) && !unmerged.has(id))
-    .sort()
-    .reverse()
-  for (const id of ended) {
-    const bytes = treeBytes(join(arrays, id))
-    if (!all && kept + bytes <= keepBytes) {
-      kept += bytes
-      continue
-    }
-    await free(join(arrays, id), bytes)
-    freed.arrays++
-  }
-  // Live arrays run programs from the cache; without any, all of it can be staged again.
-  if (liveIds.size === 0 && existsSync(cache)) {
-    for (const name of readdirSync(cache)) {
-      await free(join(cache, name), treeBytes(join(cache, name)))
-      freed.cached++
-    }
-  }
-  let parts = 0
+  let [parts, partBytes] = [0, 0]
   for (const table of [...Object.keys(TABLES), 'merged'] as TableName[]) {
     // What no version has listed may be about to be: `add` and requests need no lease.
     const { deleted, freedBytes } = await tables.maintain(
@@ -84,17 +77,78 @@ async function cleanUnder(
       all ? { keepSec: 0, strayKeepSec: STRAY_KEEP_SEC } : {},
     )
     parts += deleted
-    freed.bytes += freedBytes
+    partBytes += freedBytes
   }
-  return { arrays: freed.arrays, cached: freed.cached, parts, freed_bytes: freed.bytes }
+  const sum = (of: (site: SiteCleaned) => number): number => sites.reduce((total, site) => total + of(site), 0)
+  return {
+    arrays: sum((site) => site.arrays),
+    cached: sum((site) => site.cached),
+    parts,
+    freed_bytes: partBytes + sum((site) => site.freed_bytes),
+    sites,
+  }
 }
 
-async function liveArrayIds({ tables }: RunContext): Promise<ReadonlySet<string>> {
+async function arraysOf({ tables }: RunContext): Promise<Arrays> {
   await tables.view('batches')
-  const live = await tables.sql.rows<{ array_id: string }>(
-    "select distinct array_id from batches where state in ('staged', 'submitted')",
+  const rows = await tables.sql.rows<{ array_id: string; site: string; is_live: boolean }>(
+    `select array_id, any_value(site) as site, bool_or(state in ('staged', 'submitted')) as is_live
+     from batches where array_id is not null group by array_id`,
   )
-  return new Set(live.map(({ array_id }) => array_id))
+  return {
+    live: new Set(rows.filter(({ is_live }) => is_live).map(({ array_id }) => array_id)),
+    sites: [...new Set(['local', ...rows.map(({ site }) => site)])],
+  }
+}
+
+async function cleanLeniently(name: string, clean: () => Promise<SiteCleaned>): Promise<SiteCleaned> {
+  try {
+    return await clean()
+  } catch (error) {
+    if (!(error instanceof FloeError)) throw error
+    return { site: name, arrays: 0, cached: 0, freed_bytes: 0, kept: `left as it is: ${error.message}` }
+  }
+}
+
+async function cleanSite(
+  context: RunContext,
+  site: Site,
+  { keepBytes, arrays, guard }: { keepBytes: number; arrays: Arrays; guard: () => Promise<void> },
+): Promise<SiteCleaned> {
+  const usage = await site.usage()
+  const unmerged = await unmergedArrays(context, site.paths.arrays)
+  // One that no table knows was being made by a process that died: the lease keeps a living one away.
+  const ended = [...usage.arrays.keys()]
+    .filter((id) => !arrays.live.has(id) && !unmerged.has(id))
+    .sort()
+    .reverse()
+  const removed: string[] = []
+  let [kept, freed] = [0, 0]
+  for (const id of ended) {
+    const bytes = usage.arrays.get(id)!
+    if (keepBytes > 0 && kept + bytes <= keepBytes) kept += bytes
+    else {
+      removed.push(id)
+      freed += bytes
+    }
+  }
+  // Live arrays run programs from the cache; without any, all of it can be staged again.
+  const needed = neededBy({ isLive: arrays.live.size > 0, isShared: usage.isShared })
+  const cache = usage.cached > 0 && needed === null
+  await guard()
+  await site.remove(removed, { cache })
+  return {
+    site: site.name,
+    arrays: removed.length,
+    cached: cache ? usage.cached : 0,
+    freed_bytes: freed + (cache ? usage.cacheBytes : 0),
+    kept: usage.cached > 0 ? needed : null,
+  }
+}
+
+function neededBy({ isLive, isShared }: { isLive: boolean; isShared: boolean }): string | null {
+  if (isLive) return 'the cache stays: work is under way'
+  return isShared ? 'the cache stays: other campaigns of yours have arrays there' : null
 }
 
 /** Ids of arrays with contents that are in no file and not in the merged table: no table by their name, unreadable, or of other types. */
@@ -109,11 +163,4 @@ async function unmergedArrays({ tables }: RunContext, arrays: string): Promise<R
     [arrays],
   )
   return new Set(rows.map(({ array_id }) => array_id))
-}
-
-function treeBytes(path: string): number {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (!stat) return 0
-  if (!stat.isDirectory()) return stat.size
-  return readdirSync(path).reduce((sum, name) => sum + treeBytes(join(path, name)), 0)
 }

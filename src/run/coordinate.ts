@@ -1,20 +1,20 @@
-import { join } from 'node:path'
 import { countStates, stateFacts } from '../catalog/catalog.ts'
-import { cancelTasks, type Site, type TaskLimits } from '../dispatch/dispatch.ts'
-import { sitePaths } from '../model/campaign.ts'
-import { FloeError } from '../model/errors.ts'
+import { lenient, type Site } from '../dispatch/dispatch.ts'
+import { type Code, FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
-import { stageArray } from '../stage/stage.ts'
-import { answersFor } from './answers.ts'
-import { assignArray, endArrays, liveArrays, undecidedJobs } from './arrays.ts'
+import { type Elsewhere, endArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
+import { countTasks, tellAtWork } from './at-work.ts'
 import { bringOutputs } from './bring.ts'
+import { Cancels } from './cancels.ts'
 import type { RunContext } from './context.ts'
+import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
-import { harvestedFacts } from './live-status.ts'
-import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable, rootsOf } from './planning.ts'
+import { harvestedFacts, harvestedOf } from './live-status.ts'
+import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
-import { cancelRequested, RequestWatch } from './requests.ts'
+import { RequestWatch } from './requests.ts'
+import { takeUp } from './take-up.ts'
 import { Watch } from './watch.ts'
 
 export interface Progress {
@@ -43,6 +43,8 @@ export interface Outcome {
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
   readonly missing: number
   readonly merged: Merged | null
+  /** Work of other sites, which this run left alone. */
+  readonly elsewhere: readonly Elsewhere[]
 }
 
 /** A commit a minute and table at most; more rows than these are not held. */
@@ -50,12 +52,12 @@ const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
 /** Looks for requests of people. */
 const HEED_EVERY_MS = 500
-/** Pauses before a site is asked again to take an array, and how often it may not answer. */
-const FULL_MS = 1000
-const FULL_MAX_MS = 300_000
-const REFUSALS_MAX = 8
+/** News for `status`. */
+const TELL_EVERY_MS = 1000
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
+/** Trouble of some jobs, or of one array, which others need not share. */
+const OF_SOME: readonly Code[] = ['SUBMIT_REFUSED', 'SUBMIT_UNREADABLE', 'EXECUTABLE_INVALID', 'STAGE_FAILED']
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -74,25 +76,31 @@ class Coordinator {
   readonly #options: CoordinateOptions
   readonly #site: Site
   readonly #watch: Watch
+  readonly #feed: Feed
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
   readonly #arrays = new Map<string, LiveArray>()
+  readonly #cancels: Cancels
   #publishedAt = 0
+  #elsewhere: readonly Elsewhere[] = []
+  #harvestedElsewhere: Awaited<ReturnType<typeof harvestedOf>> = {}
   #heededAt = Number.NEGATIVE_INFINITY
-  #cut = 0
+  #saidAt = Number.NEGATIVE_INFINITY
   #missing = 0
   #total = 0
   #verdictsAtPlan = -1
+  /** Arrays that ended since the last plan. */
+  #ended = 0
   #fruitless = 0
   #stopping: Outcome['stopped'] = null
   /** Verdicts when the share of failures was last looked at. */
   #judged = 0
   /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
   #unplanned = true
-  /** Until when nothing is submitted, by the monotonic clock; how often in a row the site did not take an array, and what it said. */
-  #fullUntil = Number.NEGATIVE_INFINITY
-  #refused = 0
-  #blocked: string | null = null
+  /** Jobs came whose files nobody looked at yet. */
+  #unseen = false
+  /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
+  #trouble: FloeError | undefined
 
   constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
@@ -102,8 +110,13 @@ class Coordinator {
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
-      async () => ({ ...(await stateFacts(context.tables)), ...harvestedFacts(this.#arrays.values()) }),
+      async () => ({
+        ...(await stateFacts(context.tables)),
+        ...harvestedFacts(this.#arrays.values(), this.#harvestedElsewhere),
+      }),
     )
+    this.#feed = new Feed(context, lease, this.#publisher, this.#arrays)
+    this.#cancels = new Cancels(context, this.#arrays)
     this.#requests = new RequestWatch(context.tables)
     this.#watch = new Watch(context, this.#publisher, (array) => this.#readRecords(array))
   }
@@ -114,13 +127,13 @@ class Coordinator {
     this.#publishedAt = started
     await this.#takeUp()
     for (;;) {
-      await this.#plan()
-      await this.#submitAgain()
-      await this.#stageMore()
+      if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
       await this.#heedRequests()
+      await this.#cancels.passOn()
       await this.#judge()
       await this.#settle()
+      await this.#tell()
       this.#options.onProgress?.(this.#progress((clock.ticks() - started) / 1000))
       if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
       if (this.#stopping === 'interrupted' || this.#finished()) break
@@ -131,37 +144,64 @@ class Coordinator {
       await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
     await this.#publish()
+    if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
-    return { tally: this.#publisher.tally, stopped: this.#stopping, missing: this.#missing, merged }
-  }
-
-  #finished(): boolean {
-    return this.#arrays.size === 0 && (this.#stopping !== null || (this.#cut === 0 && !this.#unplanned))
-  }
-
-  /**
-   * Arrays that an earlier coordinator left; their records are read from the start. One that may have been submitted is submitted as it was
-   * staged, since its tasks may be reading the manifest; one that never was is let go, and its jobs wait for a plan.
-   */
-  async #takeUp(): Promise<void> {
-    const { arrays, cut, cutJobs } = await liveArrays(this.#context)
-    await this.#site.pull(arrays.map(({ array }) => array.id))
-    this.#cut = cut
-    this.#total += cutJobs
-    for (const { array, committed } of arrays) {
-      this.#arrays.set(array.id, array)
-      const { state, nativeId } = await this.#site.submission(array.id)
-      array.nativeId = nativeId
-      if (state === 'tried') await this.#submit(array)
-      else if (state !== 'submitted') for (const { task } of array.batches) array.markGone(task)
-      this.#publisher.addDecided(array, array.harvest(committed))
-      this.#total += array.undecidedJobs
+    return {
+      tally: this.#publisher.tally,
+      stopped: this.#stopping,
+      missing: this.#missing,
+      merged,
+      elsewhere: this.#elsewhere,
     }
   }
 
+  #finished(): boolean {
+    if (this.#arrays.size > this.#idle) return false
+    if (this.#stopping !== null || this.#trouble) return true
+    return this.#feed.cut === 0 && !this.#unplanned && !this.#unseen
+  }
+
+  /** Arrays that this run does not offer to the site any more: the next one takes them up. */
+  get #idle(): number {
+    let idle = 0
+    for (const array of this.#arrays.values())
+      if (array.nativeId === undefined && !array.over && (this.#stopping !== null || this.#feed.isStuck(array))) idle++
+    return idle
+  }
+
+  async #feedSite(): Promise<void> {
+    await this.#sparing(() => this.#feed.offerAgain())
+    if (!this.#trouble) await this.#sparing(() => this.#plan())
+    if (!this.#trouble) await this.#sparing(() => this.#feed.fill())
+  }
+
+  async #sparing(act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      if (!(error instanceof FloeError) || !OF_SOME.includes(error.code) || this.#arrays.size === 0) throw error
+      this.#trouble ??= error
+    }
+  }
+
+  async #takeUp(): Promise<void> {
+    const context = this.#context
+    this.#elsewhere = await liveElsewhere(context)
+    const others = this.#elsewhere.flatMap(({ arrays }) => arrays)
+    this.#harvestedElsewhere = await harvestedOf(context.tables, others)
+    const parts = { arrays: this.#arrays, feed: this.#feed, watch: this.#watch, publisher: this.#publisher }
+    const { cut, jobs } = await takeUp(context, parts)
+    this.#feed.cut = cut
+    this.#total += jobs
+  }
+
   async #plan(): Promise<void> {
-    if (!this.#unplanned || this.#cut > 0 || this.#stopping !== null) return
-    if (this.#openTasks() >= (await this.#limits()).planBelow) return
+    if (!this.#unplanned || this.#unseen || this.#feed.cut > 0) return
+    if (!(await this.#feed.patience.tries(() => this.#planNow()))) this.#unplanned = true
+  }
+
+  async #planNow(): Promise<void> {
+    if (this.#feed.openTasks >= (await this.#feed.limits()).planBelow) return
     await this.#publish()
     this.#unplanned = false
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
@@ -169,15 +209,18 @@ class Coordinator {
     if ((await countStates(this.#context.tables)).pending === 0) return
     const { jobs, missing } = await chooseRunnable(this.#context)
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
-    await this.#cancelUnwanted()
+    await this.#cancels.heed()
+    await this.#cancels.passOn()
     this.#missing = missing
     if (jobs === 0) return
     const verdicts = this.#done() + this.#publisher.tally.retried
-    this.#fruitless = verdicts === this.#verdictsAtPlan ? this.#fruitless + 1 : 0
+    if (verdicts !== this.#verdictsAtPlan) this.#fruitless = 0
+    else if (this.#ended > 0) this.#fruitless++
     this.#verdictsAtPlan = verdicts
+    this.#ended = 0
     if (this.#fruitless > FRUITLESS_MAX) {
       throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-        hint: `See the records and tasks.log below ${this.#site.paths.arrays}, and scratch/local/scheduler.log on this machine.`,
+        hint: this.#site.hints.fruitless,
       })
     }
     const { batches } = await planRunnable(this.#context, {
@@ -185,96 +228,8 @@ class Coordinator {
       jobs,
       guard: () => this.#lease.guard(),
     })
-    this.#cut = batches
+    this.#feed.cut = batches
     this.#total = Math.max(this.#total, this.#done()) + jobs
-  }
-
-  /** Keeps the site fed: a new array whenever fewer tasks wait than could start soon. */
-  async #stageMore(): Promise<void> {
-    const { clock } = this.#context
-    if (this.#cut === 0 || this.#stopping !== null || clock.ticks() < this.#fullUntil) return
-    const { refillBelow, openMax, arrayMax } = await this.#limits()
-    while (this.#cut > 0 && this.#openTasks() < refillBelow && clock.ticks() >= this.#fullUntil) {
-      const array = await assignArray(this.#context, {
-        first: this.#arrays.size === 0,
-        tasks: Math.min(arrayMax, openMax - this.#openTasks()),
-        guard: () => this.#lease.guard(),
-      })
-      if (!array) {
-        this.#cut = 0
-        return
-      }
-      this.#cut -= array.batches.length
-      this.#arrays.set(array.id, array)
-      await this.#send(array)
-    }
-  }
-
-  async #send(array: LiveArray): Promise<void> {
-    const context = this.#context
-    const site = this.#site
-    await context.tables.view('plan', undefined, 'plan_positions')
-    const staged = await stageArray(context.tables, {
-      arrayId: array.id,
-      tasks: array.batches.map(({ task, batchId }) => ({ task, batchId, terms: array.terms })),
-      chosen: `select p.job_key, p.revision, p.position, b.task
-        from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-        where b.array_id = '${array.id}'`,
-      directory: array.directory,
-      cache: sitePaths(context.paths.scratch, context.campaignId).cache,
-      campaign: context.campaignId,
-      outputs: site.outputs,
-      sandboxesMax: context.settings.sandboxesMax,
-      roots: rootsOf(context),
-      place: (file) => site.place(file),
-      answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
-        this.#publisher.addAnswers(answers)
-        return answered
-      },
-    })
-    if (staged.jobs === 0) {
-      for (const { task } of array.batches) array.markGone(task)
-      return
-    }
-    await site.send(array.id)
-    await this.#submit(array)
-  }
-
-  /** A site that is full, or does not answer, is asked again later: the array stays as it is staged. */
-  async #submit(array: LiveArray): Promise<void> {
-    const { campaignId, clock } = this.#context
-    const site = this.#site
-    const directory = join(site.paths.arrays, array.id)
-    try {
-      array.nativeId = await site.submit({
-        name: `floe-${campaignId.slice(0, 8)}-${array.id}`,
-        directory,
-        count: array.batches.length,
-        command: [...(await site.runner()), '--array', directory],
-        ...site.shape(array.terms),
-      })
-      this.#refused = 0
-      this.#blocked = null
-    } catch (error) {
-      if (!(error instanceof FloeError) || (error.code !== 'SITE_FULL' && error.code !== 'SITE_UNREACHABLE'))
-        throw error
-      if (++this.#refused > REFUSALS_MAX && error.code === 'SITE_UNREACHABLE') throw error
-      this.#fullUntil = clock.ticks() + Math.min(FULL_MAX_MS, FULL_MS * 2 ** Math.min(this.#refused, 8))
-      this.#blocked = error.message
-    }
-  }
-
-  /** Arrays that the site did not take are offered again. */
-  async #submitAgain(): Promise<void> {
-    for (const array of this.#arrays.values()) {
-      if (array.nativeId !== undefined || array.over || this.#context.clock.ticks() < this.#fullUntil) continue
-      await this.#submit(array)
-    }
-  }
-
-  #limits(): Promise<TaskLimits> {
-    return this.#site.limits()
   }
 
   #readRecords(array: LiveArray): void {
@@ -296,23 +251,22 @@ class Coordinator {
 
   async #heedRequests(): Promise<void> {
     if (this.#context.clock.ticks() - this.#heededAt < HEED_EVERY_MS) return
+    const isFirst = this.#heededAt === Number.NEGATIVE_INFINITY
     this.#heededAt = this.#context.clock.ticks()
     const news = await this.#requests.news()
-    if (news.jobs) {
-      await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
-      this.#unplanned = true
+    if (news.jobs) this.#unseen = true
+    if (news.requests || news.jobs) this.#unplanned = true
+    // A person did something: that may have been what was to be mended.
+    if (news.jobs || (news.requests && !isFirst)) {
+      this.#trouble = undefined
+      this.#feed.unstick()
     }
-    if (news.requests) this.#unplanned = true
-    if (news.requests || news.jobs) await this.#cancelUnwanted()
+    if (this.#unseen) this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
+    if (news.requests || news.jobs) await this.#cancels.heed()
   }
 
-  async #cancelUnwanted(): Promise<void> {
-    for (const { arrayId, jobs } of await cancelRequested(this.#context, [...this.#arrays.keys()])) {
-      const array = this.#arrays.get(arrayId)
-      if (!array) continue
-      array.askCancel(jobs)
-      await this.#site.sendCancel(arrayId)
-    }
+  async #lookAtFiles(): Promise<void> {
+    await lookAtFiles(this.#context, { stale: 'leave', digests: true, guard: () => this.#lease.guard() })
   }
 
   /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
@@ -328,10 +282,9 @@ class Coordinator {
     await this.#publish()
     if (!isTooMuch()) return
     this.#stopping = 'too many failures'
-    for (const array of this.#arrays.values()) {
-      if (array.nativeId !== undefined)
-        await cancelTasks(await this.#site.connector(), array.nativeId, array.unstartedTasks)
-    }
+    await this.#feed.withdraw()
+    this.#cancels.takeBack()
+    await this.#cancels.passOn()
   }
 
   /** Publishes when due, then lets go of arrays that are over. */
@@ -340,10 +293,13 @@ class Coordinator {
     const due =
       this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS || this.#publisher.waiting > WAITING_MAX
     if (over.length === 0 && !due) return
-    if (over.length > 0 && (due || this.#arrays.size === over.length || over.length > 8)) {
+    if (over.length > 0 && (due || this.#arrays.size - this.#idle === over.length || over.length > 8)) {
       await this.#publish()
       await endArrays(this.#context, over, () => this.#lease.guard())
-      for (const array of over) this.#arrays.delete(array.id)
+      for (const array of over) {
+        this.#arrays.delete(array.id)
+        if (!this.#feed.isLetGo(array)) this.#ended++
+      }
       this.#unplanned = true
     } else if (due) await this.#publish()
   }
@@ -363,15 +319,27 @@ class Coordinator {
     })
   }
 
-  #openTasks(): number {
-    let open = 0
-    for (const array of this.#arrays.values()) open += array.openTasks.length
-    return open
-  }
-
   #done(): number {
     const { succeeded, failed, cancelled, lost } = this.#publisher.tally
     return succeeded + failed + cancelled + lost
+  }
+
+  /** For `status` of other processes. */
+  async #tell(): Promise<void> {
+    const { clock, paths } = this.#context
+    if (clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
+    this.#saidAt = clock.ticks()
+    const limits = this.#arrays.size === 0 ? undefined : await lenient(() => this.#feed.limits())
+    tellAtWork(paths.cache, {
+      ...{ pid: process.pid, site: this.#site.name, ...countTasks(this.#arrays.values()) },
+      tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
+      waiting: this.#waiting,
+      next_look_at: Math.round(clock.now() + Math.max(0, this.#watch.news.nextLookMs - clock.ticks())),
+    })
+  }
+
+  get #waiting(): string | null {
+    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#watch.news.waiting
   }
 
   #progress(elapsedSec: number): Progress {
@@ -390,7 +358,7 @@ class Coordinator {
       queued,
       elapsedSec,
       stopping: this.#stopping,
-      waiting: this.#blocked ?? this.#watch.waiting,
+      waiting: this.#waiting,
     }
   }
 }

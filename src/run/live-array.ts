@@ -28,6 +28,10 @@ export class LiveArray {
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
   nativeId: string | undefined
+  /** False while what was staged here has not been carried to the site. */
+  isSent = true
+  /** Since when the site has no directory of it, by the monotonic clock. */
+  goneSince: number | undefined
   damagedLines = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
@@ -40,7 +44,10 @@ export class LiveArray {
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
-  readonly #endedSince = new Map<number, number>()
+  readonly #recalled = new Set<number>()
+  /** Since when the scheduler says that a task ended, or does not list it, by the monotonic clock. */
+  readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
+  readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
@@ -63,6 +70,8 @@ export class LiveArray {
     }
     const { decided, tasks, running } = foldRecords(lines)
     for (const { task, attempt, line } of lines) {
+      // What still writes is not gone, whatever is listed.
+      if (this.#missingSince.get(task)?.how === 'absent') this.#missingSince.delete(task)
       if (line.event === 'job started' && !this.#inferred.has(`${line.revision} ${line.job}`))
         this.#running.set(`${line.revision} ${line.job}`, { job: line.job, revision: line.revision, task, attempt })
     }
@@ -107,21 +116,61 @@ export class LiveArray {
     return failed
   }
 
-  /** Milliseconds since the scheduler first said that the task ended, or first did not list it. */
-  endedFor(task: number, now: number): number {
-    const since = this.#endedSince.get(task) ?? now
-    this.#endedSince.set(task, since)
+  /** Milliseconds since the scheduler first said so of the task without a break. */
+  missingFor(task: number, how: 'ended' | 'absent', now: number): number {
+    const since = this.#missingSince.get(task)
+    if (since?.how === how) return now - since.at
+    this.#missingSince.set(task, { how, at: now })
+    return 0
+  }
+
+  /** Milliseconds since accounting was first heard to know the end of the task. */
+  accountedFor(task: number, now: number): number {
+    const since = this.#accountedSince.get(task) ?? now
+    this.#accountedSince.set(task, since)
     return now - since
   }
 
-  /** The scheduler runs the task again, as after a requeue. */
+  isMissing(task: number): boolean {
+    return this.#missingSince.has(task)
+  }
+
+  /** The attempt that the task would begin next. */
+  nextAttempt(task: number): number {
+    const prefix = `${task}.`
+    return [...this.#started.keys()].filter((name) => name.startsWith(prefix)).length + 1
+  }
+
+  /** The scheduler has the task, as again after a requeue. */
   isBack(task: number): void {
-    this.#endedSince.delete(task)
+    this.#missingSince.delete(task)
+    this.#accountedSince.delete(task)
   }
 
   /** The scheduler no longer has the task, and its record is not sealed. */
   markGone(task: number): void {
     this.#gone.add(task)
+  }
+
+  /** The scheduler was told to cancel these tasks, which had not begun. */
+  recall(tasks: readonly number[]): void {
+    for (const task of tasks) this.#recalled.add(task)
+  }
+
+  /** Recalled tasks that are gone and never began, once. */
+  takeRecalled(): number[] {
+    const begun = this.#begun
+    const taken = [...this.#recalled].filter((task) => this.#gone.has(task) && !begun.has(task))
+    for (const task of taken) this.#recalled.delete(task)
+    return taken
+  }
+
+  get hasStarted(): boolean {
+    return this.#started.size > 0
+  }
+
+  get #begun(): Set<number> {
+    return new Set([...this.#started.keys()].map((name) => Number(name.slice(0, name.indexOf('.')))))
   }
 
   /** Tasks that the scheduler should still know. */
@@ -131,8 +180,8 @@ export class LiveArray {
 
   /** Tasks that no record file knows yet. */
   get unstartedTasks(): number[] {
-    const started = new Set([...this.#started.keys()].map((name) => Number(name.slice(0, name.indexOf('.')))))
-    return this.openTasks.filter((task) => !started.has(task))
+    const begun = this.#begun
+    return this.openTasks.filter((task) => !begun.has(task))
   }
 
   isOver(task: number): boolean {
@@ -173,16 +222,25 @@ export class LiveArray {
     return this.#batchOf.get(task) ?? null
   }
 
-  /** Asks the runners, on the site, to end these jobs, each once. Written whole: an empty file would cancel all. */
-  askCancel(jobs: readonly { job: string }[]): void {
-    if (!existsSync(this.directory)) return
+  /** Asks the runners, on the site, to end these jobs; false: they were asked already. Written whole: an empty file would cancel all. */
+  askCancel(jobs: readonly { job: string }[]): boolean {
+    if (!existsSync(this.directory)) return false
     const path = join(this.directory, 'cancel')
-    const asked = existsSync(path) ? readFileSync(path, 'utf8') : ''
-    const known = new Set(asked.split('\n'))
-    const lines = jobs.map(({ job }) => JSON.stringify(job)).filter((line) => !known.has(line))
-    if (lines.length === 0) return
+    const asked = new Set(existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : [])
+    const before = asked.size
+    for (const { job } of jobs) asked.add(JSON.stringify(job))
+    if (asked.size === before) return false
     const aside = `${path}.${process.pid}`
-    writeFileSync(aside, asked + lines.map((line) => `${line}\n`).join(''), { mode: 0o600 })
+    writeFileSync(aside, [...asked, ''].join('\n'), { mode: 0o600 })
     renameSync(aside, path)
+    return true
+  }
+
+  /** Tasks that have not begun and of which all jobs are among these. */
+  unstartedAllOf(jobs: readonly { readonly job: string; readonly task: number }[]): number[] {
+    const asked = new Map<number, Set<string>>()
+    for (const { job, task } of jobs) asked.set(task, (asked.get(task) ?? new Set()).add(job))
+    const counts = new Map(this.batches.map(({ task, jobs: count }) => [task, count]))
+    return this.unstartedTasks.filter((task) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0))
   }
 }

@@ -30,8 +30,18 @@ export interface LiveStatus {
 
 export const liveFacts = (arrayIds: readonly string[]): Record<string, Json> => ({ live: arrayIds })
 
-export function harvestedFacts(arrays: Iterable<LiveArray>): Record<string, Json> {
-  return { harvested: Object.fromEntries([...arrays].map((array) => [array.id, array.harvested])) }
+/** Of the arrays of this run, beside those of `others`, at sites that this run leaves alone. */
+export function harvestedFacts(
+  arrays: Iterable<LiveArray>,
+  others: Readonly<Record<string, Json>>,
+): Record<string, Json> {
+  return { harvested: { ...others, ...Object.fromEntries([...arrays].map((array) => [array.id, array.harvested])) } }
+}
+
+/** What the table of attempts knows of the records of these arrays. */
+export async function harvestedOf(tables: Tables, ids: readonly string[]): Promise<Readonly<Record<string, Json>>> {
+  const { harvested } = (await tables.head('attempts')).facts as { harvested?: Readonly<Record<string, Json>> }
+  return Object.fromEntries(ids.flatMap((id) => (harvested?.[id] === undefined ? [] : [[id, harvested[id]]])))
 }
 
 /** Costs two heads and the record lines since the last publication; never loads the SQL engine. */

@@ -3,6 +3,10 @@ import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
 import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
+import { fitRunnable } from './fit-runnable.ts'
+
+/** Of its walltime a task uses so much for jobs, so that seconds which were foretold too short still fit. */
+const TASK_SHARE = 0.8
 
 /** How the next plan is cut. */
 export interface PlanWishes {
@@ -117,6 +121,7 @@ export async function chooseRunnable(context: RunContext): Promise<{ jobs: numbe
         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
       where b.state in ('cut', 'staged', 'submitted'))
     select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing,
+      coalesce(l.class in ('memory', 'walltime'), false) as grown,
       to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': ${grown('memory', 'memory_bytes')},
         'walltime_sec': ${grown('walltime', 'walltime_sec')}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
         'container': j.container, 'publish': coalesce(j.publish, 'files')})::VARCHAR as resource_class
@@ -157,11 +162,16 @@ export async function planRunnable(
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
   const { tables, settings, clock, site } = context
+  await fitRunnable(context)
   await probePrograms(tables, rootsOf(context), site.probe)
   const costs = await planJobs(tables, {
     site: site.name,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),
-    batchSeconds: wishes.batchSeconds ?? settings.batchSeconds,
+    // Longer than a task, and the end of each batch would wait for another one.
+    batchSeconds: Math.min(
+      wishes.batchSeconds ?? settings.batchSeconds,
+      (site.taskSec ?? Number.POSITIVE_INFINITY) * TASK_SHARE,
+    ),
     bytesMax: settings.batchBytesMax,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),

@@ -13,7 +13,7 @@ import { decideNext, failuresBefore } from './policy.ts'
 interface Waiting {
   readonly ended: JobEnded
   readonly superseded: boolean
-  readonly evidence: 'record' | 'accounting' | 'absence' | 'reuse'
+  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence' | 'reuse'
   readonly array: LiveArray | null
   readonly task: number | null
   readonly attempt: number | null
@@ -40,7 +40,7 @@ export interface TaskJobs {
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
-  readonly evidence: 'record' | 'accounting' | 'absence'
+  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence'
 }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
@@ -145,7 +145,8 @@ export class Publisher {
         superseded: row.superseded,
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
-        walltimeSec: array?.terms.walltime_sec ?? null,
+        // A job that names none had what its task had.
+        walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
         site: site.name,
         node: place?.node ?? null,
         batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),

@@ -13,9 +13,13 @@ import {
   planRunnable,
 } from './planning.ts'
 
+export { liveSites } from './arrays.ts'
+export { type AccountingWord, askSites, type QueueWord, type SiteWords } from './ask-sites.ts'
+export { type AtWork, readAtWork } from './at-work.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome, Progress } from './coordinate.ts'
+export { type FetchProgress, type FetchReport, type FetchWishes, fetchOutputs } from './fetch.ts'
 export { leaseHolder } from './lease.ts'
 export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'

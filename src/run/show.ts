@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { openViews } from '../catalog/catalog.ts'
 import { foldRecords, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
@@ -9,10 +9,11 @@ import type { Row } from '../ports/tables/tables.ts'
 import { type AttemptOutput, attemptOutputs } from './attempt-outputs.ts'
 import type { RunContext } from './context.ts'
 
-/** All evidence on one job, the newest revision and try first. */
+/** All evidence on one job that tables and records have, the newest revision and try first. */
 export interface JobEvidence {
   readonly job: Row
   readonly inputs: readonly Row[]
+  /** Sandboxes by their whole path at their site; null when newer ones took their place. */
   readonly attempts: readonly Row[]
   /** What each attempt made; null where that is not known any more. */
   readonly made: readonly (readonly AttemptOutput[] | null)[]
@@ -20,13 +21,18 @@ export interface JobEvidence {
   readonly requests: readonly Row[]
   readonly batch: Row | null
   /** What the record file of its live task says and no table has yet. */
-  readonly live: {
-    readonly state: 'queued' | 'running' | 'ended'
-    readonly array: string
-    readonly task: number
-    readonly started: JobStarted | null
-    readonly ended: JobEnded | null
-  } | null
+  readonly live: LiveEvidence | null
+}
+
+export interface LiveEvidence {
+  readonly state: 'queued' | 'running' | 'ended'
+  readonly site: string
+  readonly array: string
+  readonly task: number
+  /** Where its task runs, once it does. */
+  readonly node: string | null
+  readonly started: JobStarted | null
+  readonly ended: JobEnded | null
 }
 
 /** Throws NOTHING_SELECTED when the campaign has no such job. */
@@ -58,24 +64,26 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
   return {
     job,
     inputs,
-    attempts,
+    attempts: await Promise.all(attempts.map((attempt) => withSandbox(context, attempt))),
     made: attemptOutputs(context, { attempts, results }),
     results,
     requests,
     batch: batch ?? null,
-    live: liveEvidence(context, jobId, batch, attempts),
+    live: await liveEvidence(context, jobId, batch, attempts),
   }
 }
 
-function liveEvidence(
+async function liveEvidence(
   context: RunContext,
   jobId: string,
   batch: Row | undefined,
   attempts: readonly Row[],
-): JobEvidence['live'] {
+): Promise<LiveEvidence | null> {
   if (!batch || !['staged', 'submitted'].includes(batch.state as string)) return null
+  const site = batch.site as string
   const array = batch.array_id as string
   const task = batch.task as number
+  await refresh(context, site, array)
   const directory = join(sitePaths(context.paths.scratch, context.campaignId).arrays, array)
   const { lines } = readRecords(directory, {}, (name) => name.startsWith(`${task}.`))
   const { decided, running } = foldRecords(lines)
@@ -85,9 +93,11 @@ function liveEvidence(
     | JobStarted
     | undefined
   return {
+    site,
     state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued',
     array,
     task,
+    node: lines.flatMap(({ line }) => (line.event === 'task started' ? [line.node] : [])).at(-1) ?? null,
     started: started ?? null,
     ended,
   }
@@ -101,9 +111,23 @@ async function nearest({ tables }: RunContext, jobId: string): Promise<string> {
   return row ? `Did you mean ${row.job_id}? \`floe jobs\` lists them.` : '`floe add FILE` puts jobs into the catalog.'
 }
 
-/** Where an attempt's array lies; undefined when its directory was cleaned away. */
-export function attemptDirectory(context: RunContext, attempt: Row): string | undefined {
-  if (typeof attempt.array_id !== 'string') return undefined
-  const directory = join(sitePaths(context.paths.scratch, context.campaignId).arrays, attempt.array_id)
-  return existsSync(directory) ? directory : undefined
+/** Records of another site come here when somebody looks. What cannot be had now is as it was when somebody looked last. */
+async function refresh({ openSite }: RunContext, site: string, array: string): Promise<void> {
+  if (site === 'local') return
+  try {
+    await (await openSite(site)).pull([array])
+  } catch (error) {
+    if (!(error instanceof FloeError)) throw error
+  }
+}
+
+async function withSandbox(context: RunContext, attempt: Row): Promise<Row> {
+  const { sandbox, array_id: array, site } = attempt
+  if (typeof sandbox !== 'string' || typeof array !== 'string') return attempt
+  if (site === 'local') {
+    const path = join(sitePaths(context.paths.scratch, context.campaignId).arrays, array, sandbox)
+    return { ...attempt, sandbox: existsSync(path) ? path : null }
+  }
+  const there = await context.openSite(site as string).catch(() => undefined)
+  return { ...attempt, sandbox: there ? posix.join(there.paths.arrays, array, sandbox) : sandbox }
 }

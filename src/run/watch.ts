@@ -1,13 +1,20 @@
-import { endingsOf, lenient, type TaskEnding, watchTasks } from '../dispatch/dispatch.ts'
+import {
+  type Connector,
+  cancelTasks,
+  endingsOf,
+  lenient,
+  type TaskEnding,
+  type TaskReport,
+  watchTasks,
+} from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
+import { encodeRecord } from '../model/record.ts'
 import type { FailureClass, Verdict } from '../model/verdict.ts'
-import { lostJobs } from './arrays.ts'
+import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { LiveArray } from './live-array.ts'
 import type { InferredVerdict, Publisher } from './publisher.ts'
 
-/** A task that the scheduler does not list for so long is gone. */
-const ABSENT_AFTER_MS = 30_000
 /** Exit of a task whose node does not see the array's directory; see the job script. */
 const NO_DIRECTORY = 72
 
@@ -29,6 +36,12 @@ const VANISHED: InferredVerdict = {
   rule: 'its task vanished without sealing its record; the job had started',
   evidence: 'absence',
 }
+const RECALLED: InferredVerdict = {
+  verdict: 'cancelled',
+  class: 'cancelled',
+  rule: 'cancelled on request, before its task began',
+  evidence: 'queue',
+}
 const PURGED: InferredVerdict = {
   verdict: 'lost',
   class: 'purged',
@@ -36,9 +49,21 @@ const PURGED: InferredVerdict = {
   evidence: 'absence',
 }
 
+/** Longest time between two questions to accounting about the same missing tasks. */
+const EXPLAIN_MAX_MS = 300_000
+/** What a site said last of its tasks. */
+export interface SiteNews {
+  /** Why the first task that waits does so, in words; null: none waits, or it was not said. */
+  readonly waiting: string | null
+  /** When it is looked at again, by the monotonic clock. */
+  readonly nextLookMs: number
+}
+
 /**
  * Looks at a site in its rhythm: record lines first, then the scheduler, whose word only says that nothing more will come; accounting then
- * explains what the record does not. Costs one pull and one status call an interval, and one question to accounting when tasks vanished.
+ * explains what the record does not. Records that cannot be read and a scheduler that does not answer end no task; tasks that are not listed
+ * any more are given up after long, and fenced. Costs one pull and one status call an interval; while tasks are missing a second pull, and
+ * questions to accounting that become rarer.
  */
 export class Watch {
   readonly #context: RunContext
@@ -46,13 +71,21 @@ export class Watch {
   readonly #read: (array: LiveArray) => void
   #pulledAt = Number.NEGATIVE_INFINITY
   #watchedAt = Number.NEGATIVE_INFINITY
-  /** Reason of waiting of the first task that waits, in the scheduler's own word. */
-  waiting: string | null = null
+  /** Since when nothing that the scheduler says can be read, by the monotonic clock. */
+  #unreadableSince: number | undefined
+  #waiting: string | null = null
+  /** When accounting was asked last, by the monotonic clock, and how long until it is asked again with nothing new to ask. */
+  #explainedAt = Number.NEGATIVE_INFINITY
+  #explainEveryMs = 0
 
   constructor(context: RunContext, publisher: Publisher, read: (array: LiveArray) => void) {
     this.#context = context
     this.#publisher = publisher
     this.#read = read
+  }
+
+  get news(): SiteNews {
+    return { waiting: this.#waiting, nextLookMs: this.#watchedAt + this.#context.site.rhythm.watchMs }
   }
 
   async look(arrays: readonly LiveArray[]): Promise<void> {
@@ -63,76 +96,204 @@ export class Watch {
     if (clock.ticks() - this.#watchedAt >= site.rhythm.watchMs) await this.#watch(open)
   }
 
-  async #pull(open: readonly LiveArray[]): Promise<void> {
+  /** False: the records could not be read, so nothing may be concluded from what they do not say. */
+  async #pull(open: readonly LiveArray[]): Promise<boolean> {
     const { clock, site } = this.#context
     this.#pulledAt = clock.ticks()
-    const gone = await lenient(() => site.pull(open.map(({ id }) => id)))
+    // What was not carried yet is not missing there.
+    const there = open.filter(({ isSent }) => isSent)
+    const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
     for (const array of open) {
       this.#read(array)
-      if (!gone?.has(array.id)) continue
-      for (const task of array.openTasks) array.markGone(task)
-      this.#giveUp(array, () => PURGED)
+      if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
+      // A mount that comes and goes shows an empty place for a while.
+      if (array.goneSince === undefined || clock.ticks() - array.goneSince < site.rhythm.graceMs) continue
+      await this.#takeAway(array)
+      this.giveUpPurged(array)
     }
+    return gone !== undefined
+  }
+
+  /** Tasks of an array without a directory would run for nobody, and their jobs are about to run elsewhere. */
+  async #takeAway({ nativeId }: LiveArray): Promise<void> {
+    if (nativeId === undefined) return
+    const connector = await this.#context.site.connector()
+    await lenient(() => cancelTasks(connector, nativeId))
   }
 
   async #watch(open: readonly LiveArray[]): Promise<void> {
-    const { clock, site } = this.#context
-    this.#watchedAt = clock.ticks()
+    this.#watchedAt = this.#context.clock.ticks()
     const due = open.filter((array) => !array.over && array.nativeId !== undefined)
     if (due.length === 0) return
-    const connector = await site.connector()
-    const reports = await watchTasks(
-      connector,
-      new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length])),
-    )
+    const reports = await this.#ask(due)
     if (!reports) return
-    const waits = reports.find(({ state, reason }) => (state === 'queued' || state === 'held') && reason !== null)
-    this.waiting = waits ? connector.waiting(waits.reason!).sentence : null
-    // Read once more: the seal may have come between the last reading and the scheduler's answer.
-    await this.#pull(due)
-    const vanished: LiveArray[] = []
-    for (const array of due) {
-      if (array.over) continue
-      const states = new Map(
-        reports.filter(({ id }) => id === array.nativeId).map(({ index, state }) => [index, state]),
-      )
-      let isNew = false
-      for (const task of array.openTasks) {
-        const state = states.get(task)
-        if (state !== undefined && state !== 'ended') array.isBack(task)
-        // Slurm drops a task that was cancelled while it waited, Grid Engine each one that ended, while the array is still listed.
-        else if (array.endedFor(task, clock.ticks()) >= (state === 'ended' ? site.rhythm.graceMs : ABSENT_AFTER_MS)) {
-          array.markGone(task)
-          isNew = true
-        }
-      }
-      if (isNew) vanished.push(array)
+    const listed = due.map((array) => ({ array, states: statesOf(reports, array) }))
+    if (!listed.some(({ array, states }) => array.openTasks.some((task) => !isOpen(states.get(task))))) {
+      for (const { array } of listed) for (const task of array.openTasks) array.isBack(task)
+      this.#explainEveryMs = 0
+      return
     }
-    if (vanished.length > 0) await this.#explain(vanished)
+    // Read once more: the seal may have come between the last reading and the scheduler's answer.
+    if (!(await this.#pull(due))) return
+    const missing: Missing[] = []
+    for (const { array, states } of listed) {
+      const found = this.#compare(array, { states, isBlank: reports.length === 0 })
+      if (found.tasks.length > 0 && (await this.#isOwner(array))) missing.push(found)
+    }
+    await this.#conclude(missing)
+  }
+
+  /** Two submissions may have reached the scheduler; the one whose task was first to start is the array from then on. */
+  async #isOwner(array: LiveArray): Promise<boolean> {
+    const known = await lenient(() => this.#context.site.submission(array.id))
+    if (known?.nativeId === undefined || known.nativeId === array.nativeId) return known !== undefined
+    array.nativeId = known.nativeId
+    for (const task of array.openTasks) array.isBack(task)
+    return false
+  }
+
+  async #conclude(missing: readonly Missing[]): Promise<void> {
+    const { clock } = this.#context
+    const isNews = missing.some(({ ended, absent }) => ended.length + absent.length > 0)
+    if (missing.length === 0 || (!isNews && clock.ticks() - this.#explainedAt < this.#explainEveryMs)) return
+    this.#explainedAt = clock.ticks()
+    this.#explainEveryMs = Math.min(
+      EXPLAIN_MAX_MS,
+      Math.max(this.#context.site.rhythm.watchMs, this.#explainEveryMs * 2),
+    )
+    for (const { array, ended, absent } of missing) {
+      for (const task of ended) array.markGone(task)
+      for (const task of await this.#sealed(array, absent)) array.markGone(task)
+    }
+    await this.#explain(missing.map(({ array }) => array))
+  }
+
+  /** Tasks that are not listed may start all the same: they are cancelled, and sealed on the site, so that none does. */
+  async #sealed(array: LiveArray, tasks: readonly number[]): Promise<readonly number[]> {
+    if (tasks.length === 0) return []
+    const { clock, site } = this.#context
+    const at = Math.round(clock.now() * 1000)
+    const ended = {
+      v: 1,
+      at,
+      event: 'task ended',
+      reason: 'drained',
+      message: 'given up: not listed any more',
+      jobs: 0,
+    } as const
+    const seals = tasks.map((task) => ({ task, attempt: array.nextAttempt(task), line: encodeRecord(ended) }))
+    const connector = await site.connector()
+    const begun = await lenient(async () => {
+      await cancelTasks(connector, array.nativeId!, tasks)
+      return site.seal(array.id, seals)
+    })
+    return begun ? tasks.filter((task) => !begun.has(task)) : []
+  }
+
+  async #ask(due: readonly LiveArray[]): Promise<TaskReport[] | undefined> {
+    const connector = await this.#context.site.connector()
+    const arrays = new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length]))
+    try {
+      const reports = await watchTasks(connector, arrays)
+      this.#unreadableSince = undefined
+      if (reports) this.#waiting = waitingIn(reports, connector)
+      return reports
+    } catch (error) {
+      if (!(error instanceof FloeError) || error.code !== 'SUBMIT_UNREADABLE') throw error
+      const { clock, site } = this.#context
+      this.#unreadableSince ??= clock.ticks()
+      if (clock.ticks() - this.#unreadableSince > site.rhythm.absentMs) throw error
+      return undefined
+    }
+  }
+
+  /** Notes what the scheduler says of the open tasks, and which of them it has not had for long enough. */
+  #compare(array: LiveArray, { states, isBlank }: { states: States; isBlank: boolean }): Missing {
+    const { clock, site } = this.#context
+    const { graceMs, absentMs, blankMs } = site.rhythm
+    const found: Missing = { array, tasks: [], ended: [], absent: [] }
+    for (const task of array.openTasks) {
+      const state = states.get(task)
+      if (isOpen(state)) {
+        array.isBack(task)
+        continue
+      }
+      const forMs = array.missingFor(task, state === undefined ? 'absent' : 'ended', clock.ticks())
+      if (forMs < graceMs) continue
+      found.tasks.push(task)
+      if (state === 'ended') found.ended.push(task)
+      else if (forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
+    }
+    return found
   }
 
   async #explain(arrays: readonly LiveArray[]): Promise<void> {
-    const { site } = this.#context
     const ids = arrays.map(({ nativeId }) => nativeId!)
-    const endings = (await endingsOf(await site.connector(), ids)) ?? []
+    const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
     for (const array of arrays) {
       const own = new Map(endings.filter(({ id }) => id === array.nativeId).map((ending) => [ending.index, ending]))
+      this.#believe(array, own)
       const blind = [...own.values()].find(({ exit }) => exit === NO_DIRECTORY)
-      if (blind) {
-        throw new FloeError(
-          'STAGE_FAILED',
-          `The node ${blind.node ?? 'of a task'} of ${site.name} does not see ${site.paths.arrays}.`,
-          { hint: `Name a directory that login and compute nodes share as \`scratch:\` of ${site.name}.` },
-        )
-      }
+      // One node of many that lost its mount is that node's fault.
+      if (blind && !array.hasStarted) throw this.#blind(blind)
       this.#giveUp(array, (task) => explained(own.get(task)))
     }
+  }
+
+  /** A task that is listed no more is gone when accounting knows its end; its record may still be on the way for a while. */
+  #believe(array: LiveArray, endings: ReadonlyMap<number, TaskEnding>): void {
+    const { clock, site } = this.#context
+    for (const task of array.openTasks) {
+      if (!array.isMissing(task) || !endings.has(task)) continue
+      if (array.accountedFor(task, clock.ticks()) >= site.rhythm.graceMs) array.markGone(task)
+    }
+  }
+
+  #blind({ node }: TaskEnding): FloeError {
+    const { name, paths } = this.#context.site
+    return new FloeError('STAGE_FAILED', `The node ${node ?? 'of a task'} of ${name} does not see ${paths.arrays}.`, {
+      hint: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,
+    })
+  }
+
+  /** The array's directory is gone: jobs that it had started are lost with it. */
+  giveUpPurged(array: LiveArray): void {
+    for (const task of array.openTasks) array.markGone(task)
+    this.#giveUp(array, () => PURGED)
   }
 
   #giveUp(array: LiveArray, verdictOf: (task: number) => InferredVerdict): void {
     for (const lost of lostJobs(array)) this.#publisher.addInferred(array, lost, verdictOf(lost.task))
     array.forgetLost()
+    for (const task of array.takeRecalled()) this.#publisher.addInferred(array, undecidedJobs(array, task, 1), RECALLED)
   }
+}
+
+/** Open tasks that the scheduler has not had for a while; those of which that is believed. */
+interface Missing {
+  readonly array: LiveArray
+  readonly tasks: number[]
+  readonly ended: number[]
+  readonly absent: number[]
+}
+
+type States = ReadonlyMap<number, TaskReport['state']>
+
+const statesOf = (reports: readonly TaskReport[], { nativeId }: LiveArray): States =>
+  new Map(reports.filter(({ id }) => id === nativeId).map(({ index, state }) => [index, state]))
+
+const isOpen = (state: TaskReport['state'] | undefined): boolean => state !== undefined && state !== 'ended'
+
+/** What keeps tasks waiting, the worst first: what never clears, then what needs a person. */
+function waitingIn(reports: readonly TaskReport[], connector: Connector): string | null {
+  const reasons = new Set<string>()
+  for (const { state, reason } of reports)
+    if ((state === 'queued' || state === 'held') && reason !== null) reasons.add(reason)
+  const said = [...reasons].map((reason) => connector.waiting(reason))
+  const worst =
+    said.find(({ clears }) => clears === 'never') ?? said.find(({ clears }) => clears === 'needs you') ?? said[0]
+  if (!worst) return null
+  return worst.clears === 'will clear' ? worst.sentence : `${worst.sentence} (${worst.clears})`
 }
 
 function explained(ending: TaskEnding | undefined): InferredVerdict {

@@ -127,7 +127,9 @@ export async function probeSiteProgram(
     'EXECUTABLE_INVALID',
     `${subject}${isAsked ? ', which is not on PATH' : ' was not found, or may not be run'}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
     {
-      hint: 'Install it, correct PATH or `setup:`, or name a path with a slash to have your own file staged.',
+      hint: /\s/.test(executable)
+        ? 'The program is one name or path; write what follows it as a list: `arguments: [-s, …]`.'
+        : 'Install it, correct PATH or `setup:`, or name a path with a slash (./prg.sh) to have your own file staged.',
       details: { executable },
     },
   )

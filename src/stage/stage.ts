@@ -6,6 +6,7 @@ import type { Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
+import { type Concerned, nameJobs } from './name-jobs.ts'
 import { checkPinned, type ProbeProgram, probeHere, probeSiteProgram, stageProgram } from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
 
@@ -20,6 +21,8 @@ export interface StageOptions {
   readonly chosen: string
   readonly directory: string
   readonly cache: string
+  /** The same directory as the site names it: what vanishes from there was purged. */
+  readonly siteCache?: string
   readonly campaign: string
   readonly outputs: string
   readonly sandboxesMax: number
@@ -30,7 +33,7 @@ export interface StageOptions {
   readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
   /** Where a file of this machine lies on the site; absent: where it lies here. */
-  readonly place?: (file: { readonly path: string; readonly digest: string }) => string
+  readonly place?: (file: StagedFile) => string
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
   readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
 }
@@ -78,7 +81,7 @@ export async function stageArray(
     else lines.set(task, [job])
   }
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
-    const { cpus, memory_bytes, walltime_sec, setup, publish } = terms
+    const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
     return {
       v: 1,
       campaign: options.campaign,
@@ -87,11 +90,13 @@ export async function stageArray(
       batch: batchId,
       jobs: lines.get(task)?.length ?? 0,
       cpus,
+      ...(gpus > 0 && { gpus }),
       memory_bytes,
       walltime_sec,
       setup,
       publish,
       outputs: options.outputs,
+      ...(options.siteCache !== undefined && { cache: options.siteCache }),
       sandboxes_max: options.sandboxesMax,
       ...(options.rehearsal && { sandboxes_all: true as const }),
     }
@@ -110,15 +115,21 @@ export async function probePrograms(
     executable: string
     setup: string | null
     pinned: boolean
-    input: string | null
+    jobs: number
+    first: string
   }>(
-    `select distinct j.executable, j.setup, exists (from files f where f.url = j.executable and f.kind = 'program') as pinned
-     from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision limit 1000`,
+    `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
+       select j.executable, j.setup, count(*)::integer as jobs, min(j.job_id) as first
+       from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, pinned } of programs) {
+  for (const { executable, setup, pinned, ...concerned } of programs) {
     if (isRemote(executable)) continue
-    if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
-    else await probeSiteProgram(executable, setup, probe)
+    try {
+      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
+      else await probeSiteProgram(executable, setup, probe)
+    } catch (cause) {
+      throw nameJobs(cause, concerned)
+    }
   }
 }
 
@@ -173,7 +184,7 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
   return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
 
   function placedProgram({ program, digest }: StagedProgram): StagedProgram {
-    return { program: place({ path: program, digest }), digest }
+    return { program: place({ path: program, digest, sizeBytes: null, mtimeUs: null }), digest }
   }
 
   function programOf(row: StagedRow): StagedProgram {
@@ -223,7 +234,9 @@ async function stagedFiles(
   for await (const chunk of stream) {
     for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
       if (isRemote(url)) {
-        known.set(url, await fetchRemote(cache, url, { digest, executable: kind === 'program' }))
+        const fetched = fetchRemote(cache, url, { digest, executable: kind === 'program' })
+        const told = fetched.catch((cause) => Promise.reject(nameJobs(cause, concernedBy(rows, url))))
+        known.set(url, await told)
         continue
       }
       const path = sitePath(url, roots)
@@ -236,6 +249,11 @@ async function stagedFiles(
     }
   }
   return known
+}
+
+function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
+  const names = rows.filter((row) => [row.executable, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url))
+  return { jobs: names.length, first: names[0]!.job_id }
 }
 
 function writeManifest(

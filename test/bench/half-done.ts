@@ -56,7 +56,7 @@ function jobsSelect(jobs: number): string {
     job_id: name('i'),
     job_key: jobKeySql(name('i')),
     revision: '1',
-    spec_digest: `sha256('spec' || i)`,
+    spec_digest: `substr(sha256('spec' || i), 1, 32)`,
     executable: `'prg.sh'`,
     arguments: `['{input:1}', '--n', i::VARCHAR]`,
     inputs: `['/data/era5/' || (i // 50) || '.nc', '/data/stations/' || (i % 1000) || '.csv']`,

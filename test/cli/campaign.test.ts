@@ -121,9 +121,10 @@ describe('the campaign', () => {
   test('that names a site which is not there says so', async () => {
     const place = openPlace()
     await place.floe('init', 'winds')
-    expect(await place.floe('-C', 'winds', 'run', '--site', 'frost')).toMatchInlineSnapshot(`
-      "! floe: There is no site frost.
-      !   do        The only site is \`local\`, this machine; see \`site:\` in floe.yaml.
+    const env = { XDG_CONFIG_HOME: place.path('config') }
+    expect(await place.floe('-C', 'winds', 'run', '--site', 'frost', { env })).toMatchInlineSnapshot(`
+      "! floe: There is no site frost in DIR/config/floe/sites.yaml.
+      !   do        Sites are local.
       exit 2"
     `)
   })

@@ -3,7 +3,7 @@ import { commands } from '../../src/cli/commands.ts'
 import { parseLine } from '../../src/cli/parse.ts'
 import { FloeError } from '../../src/model/errors.ts'
 
-const ground = { commands, columns: 100, version: '1.2.3' }
+const ground = { commands, columns: 100, version: '1.2.3', sites: async () => [] }
 const verbs = commands.map(({ usage }) => usage.split(' ')[0]!)
 
 async function output(...line: string[]): Promise<string> {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, hostname, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -30,6 +30,15 @@ export class Place {
     const path = this.path(name)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, content, { mode })
+    return this
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8')
+  }
+
+  remove(name: string): this {
+    rmSync(this.path(name), { recursive: true, force: true })
     return this
   }
 

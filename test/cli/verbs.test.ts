@@ -130,6 +130,7 @@ describe('looking', () => {
       classes: { app: 1 },
       sites: { local: { succeeded: 7, failed: 1 } },
       runner: null,
+      at_work: null,
     })
   })
 

@@ -2,4 +2,4 @@ import { tmpdir } from 'node:os'
 import { localTransport } from '../../connectors/transport/local.ts'
 import { transportConformance } from './transport.ts'
 
-transportConformance('local', { open: async () => localTransport(), scratch: tmpdir() })
+transportConformance('local', { open: async () => localTransport({ outputMaxBytes: 16 << 20 }), scratch: tmpdir() })

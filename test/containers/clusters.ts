@@ -2,7 +2,7 @@ import { type GridEngineOptions, gridEngineSettings } from './gridengine-conf.ts
 import type { LoginOptions } from './login.ts'
 import { type Machine, until } from './machine.ts'
 import { openSite, type Site } from './site.ts'
-import { type SlurmOptions, slurmConf } from './slurm-conf.ts'
+import { CGROUP_CONF, type SlurmOptions, slurmConf } from './slurm-conf.ts'
 
 /* Real clusters for tests, each on a network of its own, gone after `stop`. A start takes seconds once the image is built. */
 
@@ -22,9 +22,10 @@ const nodeNames = (count: number): readonly string[] => Array.from({ length: cou
 export async function startSlurm(options: SlurmOptions = {}): Promise<SlurmSite> {
   const { nodes: count = 3, accounting = true, login = {} } = options
   const names = nodeNames(count)
-  const files = { '/etc/slurm/slurm.conf': slurmConf(options) }
+  const files = { '/etc/slurm/slurm.conf': slurmConf(options), '/etc/slurm/cgroup.conf': CGROUP_CONF }
+  const mounts = options.cgroups ? ['/sys/fs/cgroup'] : []
   const environment: Readonly<Record<string, string>> = accounting ? { ACCOUNTING: 'yes' } : {}
-  const plan = (name: string, role = name) => ({ name, role, files, environment })
+  const plan = (name: string, role = name) => ({ name, role, files, environment, mounts })
   const site = await openSite('slurm', {
     machines: [
       plan('login'),

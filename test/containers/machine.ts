@@ -14,7 +14,9 @@ export interface MachineOptions {
   readonly command: readonly string[]
   readonly network: string
   /** A volume, mounted at /scratch. */
-  readonly scratch?: string
+  readonly scratch: string
+  /** Folders of the engine's own machine, mounted under the same path. */
+  readonly mounts?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   /** Path → text, put in before it starts. */
   readonly files?: Readonly<Record<string, string>>
@@ -40,10 +42,13 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     .withLabels(labels)
     .withCommand([...options.command])
     .withEnvironment({ ...options.environment })
-    .withBindMounts(options.scratch ? [{ source: options.scratch, target: '/scratch' }] : [])
+    .withBindMounts([
+      { source: options.scratch, target: '/scratch' },
+      ...(options.mounts ?? []).map((path) => ({ source: path, target: path })),
+    ])
     .withCopyContentToContainer(Object.entries(options.files ?? {}).map(([target, content]) => ({ target, content })))
     .withWaitStrategy(Wait.forLogMessage(/^READY$/))
-    .withStartupTimeout(60_000)
+    .withStartupTimeout(120_000)
   return new Machine(options, await container.start())
 }
 
@@ -92,7 +97,7 @@ export class Machine {
         const logs = await (await this.#handle()).logs({ stdout: true, stderr: true, since })
         return logs.toString().includes('READY')
       },
-      { what: `${this.name} is ready again`, waitMs: 60_000 },
+      { what: `${this.name} is ready again`, waitMs: 120_000 },
     )
   }
 
@@ -143,7 +148,7 @@ export class Machine {
 /** Waits for what another machine does. Time out: an error that says what was awaited, and what was seen last. */
 export async function until<T>(
   look: () => T | Promise<T>,
-  { what, waitMs = 30_000, everyMs = 100 }: { what: string; waitMs?: number; everyMs?: number },
+  { what, waitMs = 90_000, everyMs = 100 }: { what: string; waitMs?: number; everyMs?: number },
 ): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = Date.now() + waitMs
   for (;;) {

@@ -33,12 +33,19 @@ export async function sweep(): Promise<number> {
   const docker = (await getContainerRuntimeClient()).container.dockerode
   const filters = { label: [LABEL] }
   const containers = (await docker.listContainers({ all: true, filters })).filter(({ Labels }) => isLeft(Labels[LABEL]))
-  for (const { Id } of containers) await docker.getContainer(Id).remove({ force: true, v: true })
+  for (const { Id } of containers) await gone(docker.getContainer(Id).remove({ force: true, v: true }))
   const networks = (await docker.listNetworks({ filters })).filter(({ Labels }) => isLeft(Labels?.[LABEL]))
-  for (const { Id } of networks) await docker.getNetwork(Id).remove()
+  for (const { Id } of networks) await gone(docker.getNetwork(Id).remove())
   const volumes = (await docker.listVolumes({ filters })).Volumes.filter(({ Labels }) => isLeft(Labels?.[LABEL]))
-  for (const { Name } of volumes) await docker.getVolume(Name).remove()
+  for (const { Name } of volumes) await gone(docker.getVolume(Name).remove())
   return containers.length + networks.length + volumes.length
+}
+
+/** Another run may sweep at the same time: what it removes is gone (404) or going (409). */
+async function gone(removal: Promise<unknown>): Promise<void> {
+  await removal.catch((error: { statusCode?: number }) => {
+    if (error.statusCode !== 404 && error.statusCode !== 409) throw error
+  })
 }
 
 /** Whether a live run, of this machine or another, has containers on the engine. */

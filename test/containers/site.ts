@@ -40,6 +40,7 @@ interface MachinePlan {
   readonly role: string
   readonly files?: Readonly<Record<string, string>>
   readonly environment?: Readonly<Record<string, string>>
+  readonly mounts?: readonly string[]
 }
 
 /** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
@@ -66,6 +67,7 @@ export async function openSite(
     return startMachine({
       ...{ name: plan.name, image, command: [role], network: name, scratch: name },
       ...(plan.name === 'login' ? { port: 22 } : {}),
+      ...(plan.mounts ? { mounts: plan.mounts } : {}),
       files: { ...plan.files, ...more.files },
       environment: { ...plan.environment, ...more.environment },
     })

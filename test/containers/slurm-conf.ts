@@ -15,8 +15,21 @@ export interface SlurmOptions {
   readonly lines?: readonly string[]
   /** Size of /scratch; that of the disk by default. */
   readonly scratchMb?: number
+  /**
+   * Memory is enforced by cgroups (version 1, of the engine's own machine, in folders named after the nodes): for one cluster at a time, and
+   * what uses it removes `slurm_c*` from them.
+   */
+  readonly cgroups?: boolean
   readonly login?: LoginOptions
 }
+
+const CGROUPS = {
+  ProctrackType: 'proctrack/cgroup',
+  TaskPlugin: 'task/cgroup',
+  JobAcctGatherType: 'jobacct_gather/cgroup',
+  SelectTypeParameters: 'CR_Core_Memory',
+}
+export const CGROUP_CONF = ['CgroupPlugin=cgroup/v1', 'ConstrainRAMSpace=yes', ''].join('\n')
 
 /** 50 to 60 tiny tasks a second on two cores; the default scheduler starts 25, select/linear 3. */
 const FAST = [
@@ -25,14 +38,8 @@ const FAST = [
 ].join(',')
 
 /** slurm.conf of a cluster with partitions main (default), short (five minutes at most) and closed. */
-export function slurmConf({
-  nodes = 3,
-  cpus = 16,
-  accounting = true,
-  limits = 'wide',
-  config = {},
-  lines = [],
-}: SlurmOptions) {
+export function slurmConf(options: SlurmOptions): string {
+  const { nodes = 3, cpus = 16, accounting = true, limits = 'wide', cgroups = false, config = {}, lines = [] } = options
   const wide = limits === 'wide'
   const settings: Readonly<Record<string, string | null>> = {
     ClusterName: 'frost',
@@ -59,6 +66,7 @@ export function slurmConf({
     AccountingStorageHost: accounting ? 'accounting' : null,
     // Without it sacct shows no comments.
     AccountingStoreFlags: accounting ? 'job_comment' : null,
+    ...(cgroups ? CGROUPS : {}),
     ...config,
   }
   return [

@@ -18,7 +18,7 @@ describeSite('Slurm with accounting', () => {
 
   const alice = (script: string) => site.login.ask(`cd /scratch/alice && ${script}`, 'alice')
   /** sacct lags: at first it knows nothing of a job, then not that it is an array. */
-  const ended = (id: string, rows: readonly string[], waitMs = 60_000) =>
+  const ended = (id: string, rows: readonly string[], waitMs = 120_000) =>
     until(
       async () => {
         const text = await alice(`sacct -n -X -P -j ${id} -o JobID,State`)
@@ -91,7 +91,7 @@ describeSite('Slurm with accounting', () => {
     )
   })
 
-  it('ends what exceeds its time as TIMEOUT', () => ended(overtime, [`${overtime}|TIMEOUT`], 110_000))
+  it('ends what exceeds its time as TIMEOUT', () => ended(overtime, [`${overtime}|TIMEOUT`], 240_000))
 
   it('lets alice in with her key, and only so', async () => {
     const { port, hostKey } = await site.ssh()

@@ -85,7 +85,7 @@ async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): 
   })
   await tables.commit('jobs', {
     operation: 'test',
-    select: `select id as job_id, ${jobKeySql('id')} as job_key, 1 as revision, sha256(id) as spec_digest, executable, null as arguments,
+    select: `select id as job_id, ${jobKeySql('id')} as job_key, 1 as revision, substr(sha256(id), 1, 32) as spec_digest, executable, null as arguments,
       inputs, input_names, list_transform(outputs, lambda o: {'path': o, 'optional': false}) as outputs, null as files, null as file_names,
       null as environment, null as setup, null as container, null as stdin, null as stdout, null as "check",
       {'cpus': 1, 'memory_bytes': memory, 'walltime_sec': null, 'gpus': 0, 'nodes': 1} as resources, null as labels, 0 as priority,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { bytesSql, secondsSql } from '../../src/catalog/amounts.ts'
 import { type AddReport, addJobFiles } from '../../src/catalog/catalog.ts'
 import { parseBytes, parseSeconds } from '../../src/model/resources.ts'
@@ -99,7 +99,11 @@ const piece = fc.oneof(
     .string({ unit: 'grapheme', minLength: 1, maxLength: 4 })
     .map((text) => [...text].filter((sign) => sign >= ' ' && sign !== '\x7f').join('')),
 )
-const text = fc.array(piece, { minLength: 1, maxLength: 4 }).map((parts) => parts.join(''))
+/** Of a few texts, such as a blank and a newline, `yaml` does not read back what it wrote: nothing to blame floe's reader for. */
+const text = fc
+  .array(piece, { minLength: 1, maxLength: 4 })
+  .map((parts) => parts.join(''))
+  .filter((one) => parse(stringify([one]))[0] === one)
 /** One part of a path, which says nothing of where it leads. */
 const part = text.map((one) => one.replaceAll(/[/:]/g, '_')).filter((one) => !/^\.*$/.test(one) && !one.startsWith('.'))
 const path = fc.array(part, { minLength: 1, maxLength: 2 }).map((parts) => parts.join('/'))

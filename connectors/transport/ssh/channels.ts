@@ -29,11 +29,17 @@ export class Calls {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure)
       this.#waiting.add(reject)
-      call((failure, value) => {
+      const answered = (failure: Error | null | undefined, value: T): void => {
         this.#waiting.delete(reject)
         if (failure) reject(failure)
         else resolve(value)
-      })
+      }
+      try {
+        call(answered)
+      } catch (failure) {
+        // What the server does not know is thrown at once.
+        answered(failure as Error, undefined as T)
+      }
     })
   }
 
@@ -61,6 +67,11 @@ export class Channels {
     this.#slots = new Slots(count)
     this.#where = where
     this.#link = link
+  }
+
+  /** Sessions at once. */
+  get count(): number {
+    return this.#slots.count
   }
 
   /** Whether one more could be opened at once. */

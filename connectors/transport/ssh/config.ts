@@ -47,7 +47,15 @@ export interface HostPlan {
  * 10 ms. Where there is no `ssh`, and no config that would need it, its defaults.
  */
 export async function planFor(target: string, options: HostOptions): Promise<HostPlan> {
-  return toPlan(target, options, parseSettings(await settingsText(target, options)))
+  const plan = toPlan(target, options, parseSettings(await settingsText(target, options)))
+  const [first] = plan.identityFiles
+  if (options.identity !== undefined && (first === undefined || !existsSync(first)))
+    throw new ConnectorError(
+      'refused',
+      `there is no key file ${first ?? options.identity}, which the site names as its identity`,
+      'Correct `identity` of the site, or leave it out: then the agent and ~/.ssh/config are asked.',
+    )
+  return plan
 }
 
 async function settingsText(target: string, options: HostOptions): Promise<string> {
@@ -78,9 +86,9 @@ async function settingsText(target: string, options: HostOptions): Promise<strin
 const optionWords = ({ port, identity, jump, agent, configFile }: HostOptions): string[] => [
   ...(configFile === undefined ? [] : ['-F', configFile]),
   ...(port === undefined ? [] : ['-p', String(port)]),
-  ...(identity === undefined ? [] : ['-i', identity]),
+  ...(identity === undefined ? [] : ['-o', `IdentityFile="${identity}"`]),
   ...(jump === undefined ? [] : ['-o', `ProxyJump=${jump}`]),
-  ...(agent === undefined ? [] : ['-o', `IdentityAgent=${agent}`]),
+  ...(agent === undefined ? [] : ['-o', `IdentityAgent="${agent}"`]),
 ]
 
 function defaultSettings(target: string, { port = 22, identity, agent }: HostOptions): string {

@@ -1,6 +1,6 @@
 import { ConnectorError } from '../../connector.ts'
 import { quote } from '../../quote.ts'
-import { SAID_OF, type Said } from '../side.ts'
+import { type Renaming, SAID_OF, type Said } from '../side.ts'
 import type { Output } from '../transport.ts'
 
 /* Scripts about many files of the other side in one command, and what they answer. Pure. */
@@ -21,6 +21,15 @@ if command -v shasum >/dev/null 2>&1; then exec shasum -a 256 "$@"; fi
 if command -v openssl >/dev/null 2>&1; then exec openssl dgst -sha256 -r "$@"; fi
 exit 127
 `
+
+/** For servers without the rename of OpenSSH. Prints `moved <position>` for each that went well. */
+export const movesScript = (pairs: readonly Renaming[]): string =>
+  pairs.map(({ from, to }, at) => `mv -f ${quote(from)} ${quote(to)} && echo moved ${at}`).join('\n')
+
+export function parseMoves({ stdout, stderr }: Output, count: number): (Error | undefined)[] {
+  const moved = new Set([...stdout.matchAll(/^moved (\d+)$/gm)].map(([, at]) => Number(at)))
+  return Array.from({ length: count }, (_, at) => (moved.has(at) ? undefined : new Error(stderr.trim())))
+}
 
 /** Names are not read, since they may hold anything; a count that does not fit is no answer. */
 export function parseDigests(output: Output, count: number, where: string): (string | undefined)[] {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import ssh2, { BaseAgent, createAgent, type ParsedKey, type SignCallback, type SigningRequestOptions } from 'ssh2'
+import ssh2, { type ParsedKey, type SignCallback, type SigningRequestOptions } from 'ssh2'
 import type { HostPlan } from './config.ts'
 
 /** Asks the person at the terminal. Rejects when there is none. Answers are secrets: they are sent or used, and kept nowhere else. */
@@ -47,7 +47,7 @@ export async function identitiesFor(
 }
 
 /** An agent that holds one key, since ssh2 does not tell a half-finished login (key, then password) from a refused key of several. */
-export class OneKey extends BaseAgent<ParsedKey> {
+export class OneKey extends ssh2.BaseAgent<ParsedKey> {
   /** The site took the key, and the private half was used. */
   hasSigned = false
   failure: string | undefined
@@ -79,7 +79,7 @@ export class OneKey extends BaseAgent<ParsedKey> {
 
 async function agentKeys(socket: string | undefined, notes: string[]): Promise<ParsedKey[]> {
   if (socket === undefined) return []
-  const agent = createAgent(socket)
+  const agent = ssh2.createAgent(socket)
   return new Promise((resolve) =>
     agent.getIdentities((failure, keys) => {
       if (failure) notes.push(`the agent at ${socket} does not answer`)
@@ -97,9 +97,11 @@ function fromAgent(socket: string, key: ParsedKey, label: string): Identity {
     ...{ label, key },
     sign: (data, options) =>
       new Promise((resolve, reject) =>
-        createAgent(socket).sign(key, data, options, (failure, signature) =>
-          failure ? reject(new Error('the agent did not sign with it')) : resolve(signature as Buffer),
-        ),
+        ssh2
+          .createAgent(socket)
+          .sign(key, data, options, (failure, signature) =>
+            failure ? reject(new Error('the agent did not sign with it')) : resolve(signature as Buffer),
+          ),
       ),
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
-import { Client, type ConnectConfig } from 'ssh2'
+// Its CommonJS names are not seen by Node as names to import.
+import ssh2, { type Client, type ConnectConfig } from 'ssh2'
 import { ConnectorError } from '../../connector.ts'
 import { type HostOptions, type HostPlan, planFor } from './config.ts'
 import type { Ask, Unlocked } from './keys.ts'
@@ -30,6 +31,8 @@ export interface LinkOptions extends HostOptions {
 export interface Link {
   readonly client: Client
   readonly plan: HostPlan
+  /** How it was let in, e.g. `key ed25519`. */
+  by: string
   /** Why it ended; undefined while it lives. */
   ended: string | undefined
   end(): void
@@ -93,8 +96,8 @@ function hopOf(text: string, options: LinkOptions): [string, LinkOptions] {
 }
 
 async function connect(plan: HostPlan, options: LinkOptions, through: Way | undefined): Promise<Link> {
-  const client = new Client()
-  const link: Link = { client, plan, ended: undefined, end: () => void client.end() }
+  const client = new ssh2.Client()
+  const link: Link = { client, plan, by: '', ended: undefined, end: () => void client.end() }
   const known = knownHosts(plan)
   return new Promise((resolve, reject) => {
     const patience = new Patience(plan.connectTimeoutMs, () => fail(tooSlow(plan)))
@@ -131,6 +134,7 @@ async function connect(plan: HostPlan, options: LinkOptions, through: Way | unde
     })
     client.on('ready', () => {
       isReady = true
+      link.by = attempt.by()
       patience.stop()
       options.signal.removeEventListener('abort', onAbort)
       // Small packets of several channels else wait for each other: 23 commands a second instead of some hundred (ssh2 1.17).

@@ -6,6 +6,8 @@ import { type Ask, identitiesFor, OneKey, type Unlocked } from './keys.ts'
 /** One attempt to log in, as it goes: what was tried, and what to say if it fails. */
 export interface Login {
   readonly authHandler: AuthHandlerMiddleware
+  /** What was offered last, and what was taken before it, e.g. `key ed25519`: how one got in, once one is in. */
+  by(): string
   /** Why nothing worked, once the client gave up. */
   refusal(): ConnectorError
 }
@@ -26,7 +28,8 @@ export function login(options: LoginOptions): Login {
   const { plan } = options
   const said: string[] = []
   let allowed: readonly string[] = []
-  const attempts = attemptsOf(options, { said, isAllowed: (method) => allowed.includes(method) })
+  const course: Course = { said, taken: [], offered: '', isAllowed: (method) => allowed.includes(method) }
+  const attempts = attemptsOf(options, course)
   return {
     authHandler(methods, _partial, next) {
       if (methods) allowed = methods
@@ -36,6 +39,7 @@ export function login(options: LoginOptions): Login {
       )
       // Undefined says that the answer comes later.
     },
+    by: () => [...course.taken, course.offered].filter(Boolean).join(' and '),
     refusal: () =>
       new ConnectorError(
         'refused',
@@ -47,6 +51,9 @@ export function login(options: LoginOptions): Login {
 
 interface Course {
   readonly said: string[]
+  /** What was taken, and was not enough. */
+  readonly taken: string[]
+  offered: string
   isAllowed(method: AuthenticationType): boolean
 }
 
@@ -61,14 +68,18 @@ async function* attemptsOf(options: LoginOptions, course: Course): AsyncGenerato
   for (const identity of identities) {
     if (!course.isAllowed('publickey')) break
     const agent = new OneKey(identity)
+    course.offered = `key ${identity.key.type.replace(/^ssh-|-sha2-.*$/g, '')}`
     yield { type: 'agent', username, agent }
     if (agent.hasSigned) {
+      course.taken.push(course.offered)
+      course.offered = ''
       // ssh2 1.17 does not tell what an agent's key left to do: ask again what the site takes now.
       yield none
       course.said.push(`the key ${identity.label} was taken and is not enough`)
     } else course.said.push(agent.failure ?? `the key ${identity.label} was not taken`)
   }
   if (course.isAllowed('keyboard-interactive')) {
+    course.offered = 'answers'
     yield { type: 'keyboard-interactive', username, prompt: questions(options) }
     course.said.push('the answer was not taken')
   }
@@ -76,6 +87,7 @@ async function* attemptsOf(options: LoginOptions, course: Course): AsyncGenerato
     const prompt = `${username}@${plan.host}'s password: `
     if (ask === undefined) course.said.push('it takes a password, and there is no terminal to ask for it')
     else {
+      course.offered = 'password'
       yield { type: 'password', username, password: await ask(prompt, { echo: false }) }
       course.said.push('the password was not taken')
     }

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ConnectorError } from '../../connector.ts'
 import { aborted } from '../deadline.ts'
 import { Answer, frame, newMark } from '../framing.ts'
-import { OUTPUT_MAX_BYTES } from '../transport.ts'
 import { type Channels, cutOff, type ShellChannel } from './channels.ts'
 
 /** Between TERM and KILL, and again until it is given up. */
@@ -11,13 +10,16 @@ const GRACE_MS = 2000
 
 type Ending = { exit: number; stdout: Buffer; stderr: string }
 
+/** How a site is reached, for one command. */
+export interface Reach {
+  readonly channels: Channels
+  readonly where: string
+  readonly outputMaxBytes: number
+}
+
 /** Runs a script in a shell of the site and takes only a whole answer for one. */
-export async function runThere(
-  channels: Channels,
-  where: string,
-  script: string,
-  signal: AbortSignal,
-): Promise<Ending> {
+export async function runThere(script: string, reach: Reach, signal: AbortSignal): Promise<Ending> {
+  const { channels, where, outputMaxBytes } = reach
   const mark = newMark()
   const text = frame(script, mark)
   const answer = new Answer(mark)
@@ -26,7 +28,7 @@ export async function runThere(
   const whole = new Promise<void>((resolve, reject) => {
     const take = (cut: Answer['stdout']) => (chunk: Buffer) => {
       cut.push(chunk)
-      if (answer.sizeBytes > OUTPUT_MAX_BYTES) reject(tooMuch(where))
+      if (answer.sizeBytes > outputMaxBytes) reject(tooMuch(where, outputMaxBytes))
       if (answer.isWhole) resolve()
     }
     channel.on('data', take(answer.stdout))
@@ -34,7 +36,8 @@ export async function runThere(
     let ending: Exit = []
     channel.once('exit', (...exit: Exit) => {
       ending = exit
-      // The rest of what it printed comes before this; `close` waits for children that hold its streams.
+      // After a normal end its words may still be on their way. A shell that was ended said nothing more; its children may hold its streams.
+      if (exit[0] === 0) return
       setTimeout(() => reject(noAnswer({ where, answer, ended: link.ended, exit })), GRACE_MS / 2).unref()
     })
     channel.once('close', () => reject(noAnswer({ where, answer, ended: link.ended, exit: ending })))
@@ -51,7 +54,7 @@ export async function runThere(
     ])
     return answer.result()
   } catch (failure) {
-    if (link.ended === undefined) await end(channels, where, shell, answer.pid)
+    if (link.ended === undefined) await end(reach, shell, answer.pid)
     throw failure
   } finally {
     // Children in the background would keep it open.
@@ -61,13 +64,8 @@ export async function runThere(
   }
 }
 
-/** Ends the processes of a shell: by a signal through its channel, which old servers and some accounts refuse; then through another shell. */
-async function end(
-  channels: Channels,
-  where: string,
-  { channel, link }: ShellChannel,
-  pid: number | undefined,
-): Promise<void> {
+/** Ends the processes of a shell: by a signal through its channel, which old servers and some accounts refuse; then by another shell. */
+async function end(reach: Reach, { channel, link }: ShellChannel, pid: number | undefined): Promise<void> {
   const control = new AbortController()
   const isClosed = Promise.race([
     once(channel, 'close', { signal: control.signal }),
@@ -81,17 +79,17 @@ async function end(
     // What it prints meanwhile would fill the window, and its end would never be seen.
     channel.resume()
     channel.stderr.resume()
-    if (channel.destroyed) return
-    channel.signal('TERM')
-    if (await isGone()) return
-    channel.signal('KILL')
-    if (pid !== undefined && channels.hasRoom) {
-      const limit = AbortSignal.timeout(GRACE_MS)
-      // A shell of sshd leads a group of its own; where it does not, only the shell is ended.
-      const script = `for word in TERM KILL; do kill -$word -${pid} 2>/dev/null || kill -$word ${pid}; sleep 1; done`
-      await runThere(channels, where, script, limit).catch(() => undefined)
+    for (const word of ['TERM', 'KILL']) {
+      if (channel.destroyed) return
+      channel.signal(word)
+      if (await isGone()) return
     }
-    await isGone()
+    // Its place may be the only one.
+    channel.close()
+    if (pid === undefined || !(await isGone())) return
+    // A shell of sshd leads a group of its own; where it does not, only the shell is ended.
+    const script = `for word in TERM KILL; do kill -$word -${pid} 2>/dev/null || kill -$word ${pid}; sleep 1; done`
+    await runThere(script, reach, AbortSignal.timeout(2 * GRACE_MS)).catch(() => undefined)
   } finally {
     control.abort()
   }
@@ -121,9 +119,9 @@ function noAnswer(seen: { where: string; answer: Answer; ended: string | undefin
   )
 }
 
-const tooMuch = (where: string): ConnectorError =>
+const tooMuch = (where: string, outputMaxBytes: number): ConnectorError =>
   new ConnectorError(
     'unreadable',
-    `a command on ${where} printed more than ${OUTPUT_MAX_BYTES / 2 ** 20} MB`,
+    `a command on ${where} printed more than ${outputMaxBytes / 2 ** 20} MB`,
     'Ask for less at a time, or fetch it as a file.',
   )

@@ -1,14 +1,22 @@
 import { posix } from 'node:path'
 import ssh2, { type Stats } from 'ssh2'
 import { ConnectorError } from '../../connector.ts'
-import { type OpenFile, SAID_OF, type Said, type Side } from '../side.ts'
+import { type OpenFile, type Renaming, SAID_OF, type Said, type Side } from '../side.ts'
 import type { Output } from '../transport.ts'
 import { type Channels, cutOff, type FilesChannel } from './channels.ts'
 import './sftp-noise.ts'
-import { digestsScript, foldersScript, parseDigests, parseRoom, roomScript } from './far-commands.ts'
+import {
+  digestsScript,
+  foldersScript,
+  movesScript,
+  parseDigests,
+  parseMoves,
+  parseRoom,
+  roomScript,
+} from './far-commands.ts'
 
-/** What every server takes in one packet; OpenSSH takes more, and gains nothing by it here. */
-const CHUNK_BYTES = 32_768
+/** OpenSSH takes up to 255 kB in a call (a third less CPU here than 32 kB); for servers that take less ssh2 divides it. */
+const CHUNK_BYTES = 131_072
 const { READ, WRITE, CREAT, TRUNC } = ssh2.utils.sftp.OPEN_MODE
 const { NO_SUCH_FILE, PERMISSION_DENIED, FAILURE } = ssh2.utils.sftp.STATUS_CODE
 
@@ -66,16 +74,20 @@ export class SftpSide implements Side {
     })
   }
 
-  async rename(from: string, to: string): Promise<void> {
+  async rename(pairs: readonly Renaming[]): Promise<unknown[]> {
     const { sftp, calls } = await this.#files()
-    try {
-      // Plain rename of sftp refuses a target that is there.
-      return await calls.ask<void>((then) => sftp.ext_openssh_rename(from, to, then))
-    } catch (failure) {
-      if (!/does not support/.test((failure as Error).message)) throw failure
-    }
-    await calls.ask((then) => sftp.unlink(to, then)).catch(() => undefined)
-    await calls.ask((then) => sftp.rename(from, to, then))
+    // Plain rename of sftp refuses a target that is there.
+    const one = ({ from, to }: Renaming): Promise<unknown> =>
+      calls
+        .ask((then) => sftp.ext_openssh_rename(from, to, then))
+        .then(
+          () => undefined,
+          (failure: unknown) => failure,
+        )
+    const failures = await Promise.all(pairs.map(one))
+    if (!failures.some((failure) => failure instanceof Error && /does not support/.test(failure.message)))
+      return failures
+    return parseMoves(await this.#run(movesScript(pairs)), pairs.length)
   }
 
   async remove(path: string): Promise<void> {

@@ -17,9 +17,12 @@ until_works() {
 
 # Grid Engine takes a machine's name from its address; the network's own answer to that is a name of the engine's.
 know_peers() {
+  # All start together the first time; later one may be gone.
+  [ -e /etc/site/started ] && patience=20 || patience=1000
+  touch /etc/site/started
   for peer in $PEERS; do
     [ "$peer" != "$(hostname)" ] || continue
-    until_works 100 getent ahostsv4 "$peer" || continue
+    until_works "$patience" getent ahostsv4 "$peer" || continue
     echo "$(getent ahostsv4 "$peer" | sed -n '1s/ .*//p') $peer" >> /etc/hosts
   done
 }
@@ -60,15 +63,15 @@ case $1 in
       mv "$cell.new" "$cell"
     fi
     (
-      until_works 300 qconf -sm
+      until_works 1000 qconf -sm
       [ -e /etc/site/done ] || { configure && touch /etc/site/done; }
       echo READY
     ) &
     SGE_ND=1 exec sge_qmaster
     ;;
   node)
-    until_works 600 qconf -shgrp @nodes
-    (until_works 600 sh -c "qconf -sel | grep -x $(hostname)" && echo READY) &
+    until_works 1000 qconf -shgrp @nodes
+    (until_works 1000 sh -c "qconf -sel | grep -x $(hostname)" && echo READY) &
     SGE_ND=1 exec sge_execd
     ;;
   login)
@@ -77,7 +80,7 @@ case $1 in
     [ -z "${PASSWORD:-}" ] || echo "alice:$PASSWORD" | chpasswd
     install -d -o alice -g alice -m 700 /scratch/alice
     install -d -o bob -g bob -m 700 /scratch/bob
-    until_works 600 qconf -sq main.q
+    until_works 1000 qconf -sq main.q
     echo READY
     exec /usr/sbin/sshd -D -e
     ;;

@@ -17,14 +17,14 @@ until_works() {
 start_munge() {
   rm -f /run/munge/*
   setpriv --reuid munge --regid munge --clear-groups munged --num-threads=4
-  until_works 100 sh -c 'munge -n | unmunge'
+  until_works 1000 sh -c 'munge -n | unmunge'
 }
 
 start_database() {
   rm -f /run/mysqld/* /run/slurmdbd.pid
   setpriv --reuid mysql --regid mysql --clear-groups mariadbd > /var/log/mysql/error.log 2>&1 &
   database=$!
-  until_works 300 mariadb-admin ping
+  until_works 1000 mariadb-admin ping
 }
 
 # The controller does not start before slurmdbd knows its cluster.
@@ -46,7 +46,7 @@ case $1 in
     mariadb -e "create database slurm_acct_db; create user slurm@localhost identified via unix_socket;
       grant all on slurm_acct_db.* to slurm@localhost"
     slurmdbd
-    until_works 300 sacctmgr -n show cluster
+    until_works 1000 sacctmgr -n show cluster
     make_accounts
     kill "$(cat /run/slurmdbd.pid)"
     mariadb-admin shutdown
@@ -59,19 +59,19 @@ start_munge
 case $1 in
   accounting)
     start_database
-    (until_works 300 sacctmgr -n show cluster && echo READY) &
+    (until_works 1000 sacctmgr -n show cluster && echo READY) &
     exec slurmdbd -D
     ;;
   controller)
     mkdir -p /var/spool/slurm/state
     chown slurm: /var/spool/slurm/state
-    [ "${ACCOUNTING:-}" = '' ] || until_works 600 sacctmgr -n show cluster
-    (until_works 300 sh -c 'scontrol ping | grep UP' && echo READY) &
+    [ "${ACCOUNTING:-}" = '' ] || until_works 1000 sacctmgr -n show cluster
+    (until_works 1000 sh -c 'scontrol ping | grep UP' && echo READY) &
     exec slurmctld -D
     ;;
   node)
     mkdir -p /var/spool/slurm/d
-    (until_works 600 sh -c 'scontrol ping | grep UP' && echo READY) &
+    (until_works 1000 sh -c 'scontrol ping | grep UP' && echo READY) &
     exec slurmd -D
     ;;
   login)

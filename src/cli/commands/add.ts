@@ -1,7 +1,7 @@
+import { formatCounted } from '../../model/format.ts'
 import type { Command } from '../command.ts'
 import { openGauge } from '../gauge.ts'
 import { renderAdd } from '../text/add.ts'
-import { formatCounted } from '../text/format.ts'
 
 export const add: Command<{ file: string[] }> = {
   usage: 'add <file..>',

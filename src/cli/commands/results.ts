@@ -1,6 +1,6 @@
 import type { ResultsFormat } from '../../floe.ts'
+import { formatCounted } from '../../model/format.ts'
 import type { Command } from '../command.ts'
-import { formatCounted } from '../text/format.ts'
 
 const FORMATS: readonly ResultsFormat[] = ['csv', 'tsv', 'ndjson', 'parquet', 'arrow', 'arrows']
 

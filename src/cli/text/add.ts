@@ -1,5 +1,5 @@
 import type { AddReport } from '../../floe.ts'
-import { formatCount, formatCounted, formatSeconds } from './format.ts'
+import { formatCount, formatCounted, formatSeconds } from '../../model/format.ts'
 import { renderTable, visible } from './table.ts'
 import { near } from './words.ts'
 

@@ -1,5 +1,5 @@
 import type { PlanReport } from '../../floe.ts'
-import { formatBytes, formatCount, formatCounted, formatFactor, formatSeconds } from './format.ts'
+import { formatBytes, formatCount, formatCounted, formatFactor, formatSeconds } from '../../model/format.ts'
 import { renderTable, visible } from './table.ts'
 
 export function renderPlan(plan: PlanReport): string {

@@ -1,5 +1,5 @@
 import type { RunProgress, RunReport } from '../../floe.ts'
-import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from './format.ts'
+import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from '../../model/format.ts'
 import { list, renderCounts } from './status.ts'
 
 const BAR = 28
@@ -57,18 +57,17 @@ function endOf({ total, done, reused, elapsed_sec }: RunProgress, now: Date): st
 
 /** One line now and then, where nothing can be drawn over. */
 export const renderProgressLine = (progress: RunProgress): string => {
-  const { site, done, total, elapsed_sec, failed, reused } = progress
+  const { site, done, total, elapsed_sec, failed, reused, waiting } = progress
   const fault = failed > 0 ? `, ${formatCount(failed)} failed` : ''
-  return `${site}: ${formatCount(done)} of ${formatCounted(total, 'job')} after ${formatSeconds(elapsed_sec)}, ${formatRate(done - reused, elapsed_sec)}${fault}\n`
+  return `${site}: ${formatCount(done)} of ${formatCounted(total, 'job')} after ${formatSeconds(elapsed_sec)}, ${formatRate(done - reused, elapsed_sec)}${fault}${waiting === null ? '' : `; ${waiting}`}\n`
 }
 
 /** The last words of a run. */
 export function renderRun(report: RunReport): string {
   const { decided } = report
   const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
-  return [summary(report, total), counts(report), missing(report), merged(report), leftOut(report), next(report)].join(
-    '',
-  )
+  const told = [summary(report, total), counts(report), missing(report), elsewhere(report), merged(report)]
+  return [...told, leftOut(report), next(report)].join('')
 }
 
 function summary(report: RunReport, total: number): string {
@@ -87,6 +86,14 @@ const missing = ({ missing }: RunReport): string =>
   missing === 0
     ? ''
     : `  ${missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`}: floe jobs --where missing\n`
+
+const elsewhere = ({ elsewhere }: RunReport): string =>
+  elsewhere
+    .map(
+      ({ site, tasks, jobs }) =>
+        `  ${site} goes on with ${formatCounted(jobs, 'job')} in ${formatCounted(tasks, 'task')}: floe run --site ${site} takes them up\n`,
+    )
+    .join('')
 
 const merged = ({ merged_rows }: RunReport): string =>
   merged_rows === null || merged_rows === 0

@@ -1,5 +1,5 @@
 import type { JobReport, JsonRow } from '../../floe.ts'
-import { formatBytes, formatCount, formatCounted, formatSeconds } from './format.ts'
+import { formatBytes, formatCount, formatCounted, formatSeconds } from '../../model/format.ts'
 import { padEnd, visible } from './table.ts'
 import { near, shellWord } from './words.ts'
 
@@ -15,6 +15,7 @@ export function renderShow(report: JobReport, from = process.cwd()): string {
     `${visible(name)}   ${headline(report)}\n`,
     ...facts(report).map(([label, value]) => line(label, value)),
     ...attempts.map((attempt) => attemptText(attempt, { report, from })),
+    ...report.silent.map(({ site, why }) => line('silent', `${site} could not be asked: ${why}`)),
     hasLogs ? line('logs', `floe logs ${name.startsWith('-') ? '-- ' : ''}${shellWord(name)}`) : '',
   ].join('')
 }
@@ -53,6 +54,7 @@ function facts(report: JobReport): [string, string][] {
     ['batch', batch === null ? '' : batchText(batch)],
     ['from', text(job.source)],
     ['now', liveText(live)],
+    ['queue', queueText(report.queue)],
   ]
   return told.filter(([, value]) => value !== '')
 }
@@ -68,7 +70,9 @@ function published({ job, attempts, results }: JobReport): readonly JsonRow[] {
 }
 
 function fileText(url: string, file: JsonRow | undefined): string {
-  if (file?.missing) return `${url} (missing)`
+  // A person who writes a pattern does not see what is missing; a name may well hold these signs.
+  if (file?.missing)
+    return `${url} (missing${/[*?]/.test(url) ? '; an input is a file or folder, never a pattern' : ''})`
   return file?.size_bytes == null ? url : `${url} (${formatBytes(Number(file.size_bytes))})`
 }
 
@@ -93,9 +97,37 @@ function batchText({ batch_id, jobs, site, array_id, task, state }: JsonRow): st
 
 function liveText(live: JobReport['live']): string {
   if (live === null) return ''
-  const where = `task ${live.task} of array ${live.array}`
+  const place = [live.site === 'local' ? '' : ` at ${live.site}`, live.node === null ? '' : ` on ${live.node}`].join('')
+  const where = `task ${live.task} of array ${live.array}${live.site === 'local' ? '' : place}`
   if (live.ended === null) return `${live.state} in ${where}`
   return `${live.ended.verdict} in ${where}, not in the tables yet: ${live.ended.rule}`
+}
+
+function queueText(queue: JobReport['queue']): string {
+  if (queue === null) return ''
+  const task = nativeTask(queue.native_id, queue.task)
+  if (queue.state === null) return `${task} is not listed`
+  if (queue.meaning === null) return `${task} ${queue.state}${queue.reason === null ? '' : `, ${queue.reason}`}`
+  return `${task} ${queue.state}, ${queue.reason}: ${queue.meaning} (${queue.clears})`
+}
+
+/** As schedulers write it: PBS in the brackets of the array, the others behind it. */
+const nativeTask = (id: string, task: unknown): string =>
+  id.includes('[]') ? id.replace('[]', `[${text(task)}]`) : `${id}_${text(task)}`
+
+/** Said beside a verdict that rests on something else. */
+function accountingText(attempt: JsonRow, { accounting }: JobReport): string {
+  const said = attempt.evidence === 'accounting' ? undefined : accounting.find((word) => word.try === attempt.try)
+  if (!said) return ''
+  const { word, exit, signal, memory_max_bytes: memory } = said
+  return [
+    word,
+    exit === null ? '' : `exit ${exit}`,
+    signal === null ? '' : `signal ${signal}`,
+    memory === null ? '' : `${formatBytes(memory)} of memory`,
+  ]
+    .filter(Boolean)
+    .join(', ')
 }
 
 type Made = { readonly path: string; readonly size_bytes: number | null; readonly published: boolean }
@@ -119,7 +151,7 @@ const outputText = ({ path, size_bytes }: Made): string =>
   `${path}${size_bytes === null ? '' : ` (${formatBytes(size_bytes)})`}`
 
 function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; from: string }): string {
-  const task = attempt.native_id ? `${text(attempt.native_id)}_${text(attempt.task)}` : ''
+  const task = attempt.native_id ? nativeTask(text(attempt.native_id), attempt.task) : ''
   const place = [
     text(attempt.site),
     attempt.site === 'local' ? '' : task,
@@ -136,10 +168,11 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
   const next = attempt.next && attempt.next !== 'done' ? `; then ${text(attempt.next)}` : ''
   const told: [string, string][] = [
     [text(attempt.evidence), `${text(attempt.rule)}  ← decided: ${verdict}${next}`],
+    ['accounting', accountingText(attempt, report)],
     ['took', took.filter(Boolean).join(', ')],
     ['outputs', madeText(attempt, report)],
     ['from', text(attempt.reused_from)],
-    ['sandbox', attempt.sandbox ? near(text(attempt.sandbox), from) : ''],
+    ['sandbox', sandboxText(attempt, from)],
   ]
   const older = attempt.revision === report.job.revision ? '' : `of revision ${text(attempt.revision)}`
   const head = [place.filter(Boolean).join(' '), time, older, late].filter(Boolean).join('   ')
@@ -147,6 +180,11 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
     line(`try ${text(attempt.try)}`, head),
     ...told.filter(([, value]) => value !== '').map(([label, value]) => line(label, value, '    ')),
   ].join('')
+}
+
+function sandboxText({ sandbox, site }: JsonRow, from: string): string {
+  if (!sandbox) return ''
+  return site === 'local' ? near(text(sandbox), from) : `${text(site)}:${text(sandbox)}`
 }
 
 function list<T>(values: readonly T[], say: (value: T) => string, between: string): string {

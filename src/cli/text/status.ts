@@ -1,6 +1,6 @@
 import type { StateCounts, StatusReport } from '../../floe.ts'
+import { formatCount, formatCounted, formatSeconds, formatShare } from '../../model/format.ts'
 import { JOB_STATES } from '../../model/verdict.ts'
-import { formatCount, formatCounted, formatShare } from './format.ts'
 import { renderTable, visible } from './table.ts'
 
 export interface Named {
@@ -14,8 +14,17 @@ export function renderStatus(status: StatusReport, { name }: Named): string {
     `${visible(name)}: ${formatCounted(status.jobs, 'job')}, ${formatShare(status.succeeded, status.jobs)} succeeded\n`,
     renderCounts(status, status.classes),
     bySite(status),
+    atWork(status),
     status.runner === null ? '' : `  A run is going on: process ${status.runner.pid} on ${status.runner.host}.\n`,
   ].join('')
+}
+
+/** What the run that is going on waits for. */
+function atWork({ at_work: work }: StatusReport): string {
+  if (work === null || work.site === 'local' || work.tasks_running + work.tasks_queued === 0) return ''
+  const limit = work.tasks_max === null ? '' : ` (limit ${formatCount(work.tasks_max)})`
+  const tasks = `  ${visible(work.site)}: running ${formatCounted(work.tasks_running, 'task')} · queued ${formatCount(work.tasks_queued)}${limit} · next look in ${formatSeconds(work.next_look_sec)}\n`
+  return work.waiting === null ? tasks : `${tasks}  waiting: ${visible(work.waiting)}\n`
 }
 
 /** Said when there is more than one site. */

@@ -195,6 +195,8 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
       { ...good('v7'), executable: ['true'] },
       { ...good('v8'), environment: { 'not a name': 'x' } },
       { ...good('v9'), stdin: 'nothing.txt' },
+      { ...good('v10'), input: ['a'], arguments: ['-s', '{input}', '{output}'] },
+      { ...good('v11'), input: ['a'], arguments: ['$FLOE_INPUT_1'] },
     ),
     [],
     [
@@ -208,6 +210,8 @@ const FILES: readonly (readonly [string, string | Buffer, readonly string[], rea
       [8, 'v7', /`executable` is a list/, /write a text/],
       [9, 'v8', /no shell takes/, /letters, digits and _/],
       [10, 'v9', /`stdin` names nothing\.txt, which is no input/, /one of the inputs/],
+      [11, 'v10', /argument \{input\} would reach the program as it is/, /write \{input:1\}/],
+      [12, 'v11', /argument \$FLOE_INPUT_1 would reach/, /write \{input:1\}/],
     ],
   ],
   [
@@ -311,9 +315,9 @@ describe('the good rows are taken, each other one is named', () => {
   test('a person is told file and line of the first ones, and where the rest is', async () => {
     const { exit, stdout } = await scene.floe('add', scene.path('jobs/values.ndjson'))
     expect(exit).toBe(3)
-    expect(stdout).toMatch(/rejected 10 → .*rejects\.ndjson/)
+    expect(stdout).toMatch(/rejected 12 → .*rejects\.ndjson/)
     expect(stdout).toMatch(
-      /rejected, first 3 of 10:\n +.*values\.ndjson:1 +v0 +`memory: 2 gigs` cannot be read +write a size/,
+      /rejected, first 3 of 12:\n +.*values\.ndjson:1 +v0 +`memory: 2 gigs` cannot be read +write a size/,
     )
   })
 
@@ -335,6 +339,7 @@ describe('files that cannot be read as a whole: exit 2, nothing changed', () => 
       /unknown\.csv:1: unknown column `ouput`/,
       /did you mean `output`/,
     ],
+    ['index.csv', ',id,executable\n0,a,true\n', /index\.csv:1: column 1 has no name/, /index=False/],
     ['twice.csv', 'id,executable,job_id\na,true,b\n', /twice\.csv:1: two columns mean `id`/, /Keep one/],
     [
       'torn.json',
@@ -377,6 +382,18 @@ describe('large and odd', () => {
     ['long.ndjson', () => nd(good('ln1'), { ...good('ln'), arguments: [long] }, good('ln2')), 2],
     ['long.yaml', () => `ly1:\n  ${yes}\nly:\n  arguments: [${long}]\n  ${yes}\nly2:\n  ${yes}\n`, 3],
     ['long.csv', () => `id,executable,arguments\nlc1,true,\nlc,true,${long}\nlc2,true,\n`, 3],
+    [
+      'long.json',
+      () =>
+        `[\n${[good('lj1'), { ...good('lj'), arguments: [long] }, good('lj2')].map((job) => JSON.stringify(job)).join(',\n')}\n]`,
+      3,
+    ],
+    [
+      'long-map.json',
+      () =>
+        `{"lm1": ${JSON.stringify({ executable: 'true' })},\n"lm": ${JSON.stringify({ executable: 'true', arguments: [long] })},\n"lm2": {"executable": "true"}}`,
+      2,
+    ],
   ])('a line of 100 MB in %s: rejected with its line, what stands around it is taken', async (name, content, line) => {
     const path = scene.write(`long/${name}`, content())
     const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
@@ -387,6 +404,41 @@ describe('large and odd', () => {
       hint: expect.stringContaining('16 MB'),
     })
     writeFileSync(path, '')
+  })
+
+  test('a job of 15 MB is taken from JSON and NDJSON, whatever is escaped in it', async () => {
+    const job = (id: string) =>
+      JSON.stringify({ ...good(id), arguments: ['x'.repeat(12_000_000), '\\"7'.repeat(700_000), 8] })
+    const path = scene.write('long/large.json', `[${job('lo1')}]`)
+    expect(JSON.parse((await scene.floe('add', path, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
+    const lines = scene.write('long/large.ndjson', `${job('lo2')}\n{"id":"lo3"}\n`)
+    expect(JSON.parse((await scene.floe('add', lines, '--json')).stdout)).toMatchObject({ added: 1, rejected: 1 })
+    expect(
+      await scene.query(
+        "select len(arguments[1]) as l, len(arguments[2]) as m, arguments[3] as n from jobs where job_id in ('lo1', 'lo2')",
+      ),
+    ).toEqual(Array(2).fill({ l: 12_000_000, m: 2_100_000, n: '8' }))
+  })
+
+  test('a CSV as spreadsheets save it where the comma is a decimal sign: columns by `;`, lists in quotes', async () => {
+    const rows = ['id;executable;input;labels.n', 'se1;true;"in/a.nc;in/b.nc";1,5', 'se2;true;in/a.nc;in/b.nc;2', '']
+    const path = scene.write('semicolon.csv', `\ufeff${rows.join('\r\n')}`)
+    const report = JSON.parse((await scene.floe('add', path, '--json')).stdout) as Added
+    expect(report).toMatchObject({
+      added: 1,
+      rejected: 1,
+      rejects: [{ line: 3, job: 'se2', reason: expect.stringContaining('5 cells') }],
+    })
+    expect(await scene.query("select len(inputs) as inputs, labels['n'] as n from jobs where job_id = 'se1'")).toEqual([
+      { inputs: 2, n: '1,5' },
+    ])
+    const wrong = await scene.floe('add', scene.write('wrong.csv', 'id;executable;ouput\na;true;b\n'))
+    expect(wrong.exit).toBe(2)
+    expect(wrong.stderr).toMatch(/wrong\.csv:1: unknown column `ouput`(.|\n)*did you mean `output`/)
+    const absent = await scene.floe('add', scene.path('absent.csv'))
+    expect(absent).toMatchObject({ exit: 2, stderr: expect.stringMatching(/absent\.csv is not there/) })
+    const tabs = scene.write('tabs.csv', '"id"\t"executable"\nse3\ttrue\n')
+    expect(JSON.parse((await scene.floe('add', tabs, '--json')).stdout)).toMatchObject({ added: 1, rejected: 0 })
   })
 
   test('a workbook: a formula is its saved value, a date is ISO text, a number is what was typed', async () => {

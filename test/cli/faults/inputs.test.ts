@@ -43,6 +43,15 @@ describe('inputs that are not there', () => {
     expect((await scene.floe('show', 'absent')).stdout).toMatch(/inputs +.*in\/absent\.csv \(missing\)/)
   })
 
+  test('a pattern is told to be no input', async () => {
+    await scene.add([job('many', 'in/*.csv')], 'many.ndjson')
+    await scene.floe('plan')
+    expect((await scene.floe('show', 'many')).stdout).toMatch(
+      /in\/\*\.csv \(missing; an input is a file or folder, never a pattern\)/,
+    )
+    await scene.floe('remove', 'many')
+  })
+
   test('vanished and changed between plan and start: class input, with what was planned; the rest runs; exit 3', async () => {
     const run = await scene.floe('run')
     expect(run.exit).toBe(3)

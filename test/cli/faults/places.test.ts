@@ -55,7 +55,7 @@ describe.skipIf(cannotMount !== undefined)(mounting('a full disk'), () => {
     rmSync(more)
     expect(added).toMatchObject({ exit: 1, stderr: expect.stringContaining('Free some space') })
     expect(await scene.json('status')).toMatchObject({ jobs: 10 })
-    expect(await scene.floe('hold', '--all')).toMatchObject({
+    expect(await scene.floe('remove', '--all')).toMatchObject({
       exit: 1,
       stderr: expect.stringContaining('Free some space'),
     })

@@ -160,7 +160,7 @@ describe('programs that cannot be started', () => {
   afterAll(() => scene?.end())
 
   test.each([
-    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\.\n +do +chmod \+x .*bare\.sh/],
+    ['no run bit', './bare.sh', '#!/bin/sh\n', 0o644, /bare\.sh has no run bit\..*\n +do +chmod \+x .*bare\.sh/],
     [
       'a wrong interpreter',
       './wrong.py',
@@ -177,6 +177,14 @@ describe('programs that cannot be started', () => {
     ],
     ['Windows line ends', './dos.sh', '#!/bin/sh\r\necho\r\n', 0o755, /dos\.sh ends in a carriage return(.|\n)*sed -i/],
     ['not on PATH', 'no-such-program', '', 0, /program no-such-program was not found/],
+    [
+      'options behind the name',
+      'cdo -s fldmean',
+      '',
+      0,
+      /program cdo -s fldmean was not found.*\n +do +.*`arguments: \[/,
+    ],
+    ['a script without a slash', 'good.sh', '', 0, /program good\.sh was not found.*\n +do +.*\.\/prg\.sh/],
     ['an absolute path that is not there', '/no/such/program', '', 0, /program \/no\/such\/program was not found/],
   ])('%s: named before anything runs, with what to do', async (_what, executable, text, mode, said) => {
     if (text !== '') scene.program(executable, text, mode)
@@ -187,7 +195,35 @@ describe('programs that cannot be started', () => {
     const { exit, stdout, stderr } = await scene.floe('run')
     expect({ exit, stdout }).toEqual({ exit: 2, stdout: '' })
     expect(stderr).toMatch(said)
+    expect(stderr).toContain('Job bad needs it.')
     expect(scene.has('outputs/good.txt')).toBe(false)
+  })
+
+  test('of several jobs one is named, and how many', async () => {
+    const bad = ['bad', 'bad-3', 'bad-2'].map((id) => ({ id, executable: './bare.sh', output: [`${id}.txt`] }))
+    await scene.add(bad, 'several.ndjson')
+    const { stderr } = await scene.floe('run', '--json')
+    expect(JSON.parse(stderr)).toMatchObject({
+      code: 'EXECUTABLE_INVALID',
+      message: expect.stringMatching(/bare\.sh has no run bit\. 3 jobs need it, among them bad\.$/),
+      hint: expect.stringContaining('chmod'),
+      details: { jobs: 3, job: 'bad', executable: expect.stringContaining('bare.sh') },
+    })
+    await scene.floe('remove', 'bad-2', 'bad-3')
+  })
+
+  test('a server that does not give an input: the job is named', async () => {
+    await scene.add([
+      {
+        id: 'bad',
+        executable: './good.sh',
+        input: [{ url: 'http://127.0.0.1:9/a.csv', size_bytes: 1, digest: '0'.repeat(64) }],
+        output: ['bad.txt'],
+      },
+    ])
+    const { exit, stderr } = await scene.floe('run')
+    expect(exit).toBe(1)
+    expect(stderr).toMatch(/Could not fetch http:\/\/127\.0\.0\.1:9\/a\.csv: .* Job bad needs it\./)
   })
 
   test('mended, it runs', async () => {

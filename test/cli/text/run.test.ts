@@ -43,6 +43,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
   elapsed_sec: 2.8,
   stopped: null,
+  elsewhere: [],
   ...more,
 })
 
@@ -137,7 +138,8 @@ describe('a gauge', () => {
     const note = (text: string) => {
       if (!quiet && text) written.push(text)
     }
-    return { written, terminal: { isScreen, quiet, note } as never }
+    const asking = { is: false }
+    return { written, asking, terminal: { isScreen, quiet, note, isAsking: () => asking.is } as never }
   }
 
   test('draws over itself on a screen, not too often, and leaves nothing', () => {
@@ -151,6 +153,16 @@ describe('a gauge', () => {
     gauge.clear()
     gauge.clear()
     expect(written).toEqual(['one\ntwo\n', '\u001b[2A\u001b[Jthree\n', '\u001b[1A\u001b[J'])
+  })
+
+  test('draws nothing over a question to the person', () => {
+    const { written, asking, terminal } = terminalOf(true)
+    const gauge = openGauge(terminal, () => 1000)
+    asking.is = true
+    gauge.show(() => ['not drawn'])
+    asking.is = false
+    gauge.show(() => ['drawn'])
+    expect(written).toEqual(['drawn\n'])
   })
 
   test('says a line now and then elsewhere, and nothing when quiet', () => {

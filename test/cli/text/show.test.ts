@@ -62,7 +62,13 @@ const shown = (more: Partial<JobReport>): JobReport => ({
   results: [],
   requests: [{ action: 'retry', who: 'alice@login', asked_at: '2026-11-21T19:10:00Z', why: 'more memory' }],
   batch: { batch_id: 12, jobs: 500, site: 'frost', state: 'submitted', array_id: 'a000002', task: 17 },
-  live: { state: 'running', array: 'a000002', task: 17, ended: null },
+  live: { state: 'running', site: 'frost', array: 'a000002', task: 17, node: 'c114', ended: null },
+  queue: {
+    ...{ site: 'frost', native_id: '8812345', task: 17, state: 'queued', reason: 'Resources' },
+    ...{ meaning: 'it is next, when enough is free', clears: 'will clear' },
+  },
+  accounting: [{ try: 2, word: 'OUT_OF_MEMORY', exit: null, signal: null, node: 'c114', memory_max_bytes: 4e9 }],
+  silent: [],
   ...more,
 })
 
@@ -76,14 +82,16 @@ describe('show', () => {
         asked      retry by alice@login, 2026-11-21 19:10:00 (more memory)
         batch      12, 500 jobs on frost, submitted, task 17 of array a000002
         from       jobs.yaml:48213
-        now        running in task 17 of array a000002
+        now        running in task 17 of array a000002 at frost on c114
+        queue      8812345_17 queued, Resources: it is next, when enough is free (will clear)
         try 2      frost 8812345_17 on c114   2026-11-21 19:02:11–19:05:40
           record     signal KILL, 4.02 GB of 4.00 GB  ← decided: failed, class memory; then retry
+          accounting OUT_OF_MEMORY, 4.00 GB of memory
           took       3 min 28 s, 3 min 10 s of CPU, 4.02 GB of memory
         try 1      frost 8810002_17 on c090   2026-11-21 19:02:11–19:05:40
           record     signal KILL, 2.01 GB of 2.00 GB  ← decided: failed, class memory; then retry
           took       3 min 28 s, 3 min 10 s of CPU, 2.01 GB of memory
-          sandbox    scratch/sandboxes/1
+          sandbox    frost:/c/scratch/sandboxes/1
         logs       floe logs job773010
       "
     `)
@@ -122,6 +130,7 @@ describe('show', () => {
         program    /p/prg.sh  sha256:91c091c091c0…
         outputs    mean/1.csv (3.21 kB) in 3.1.tar
         from       jobs.yaml:48213
+        queue      8812345_17 queued, Resources: it is next, when enough is free (will clear)
         try 1      frost 8810002_17 on c090   2026-11-21 19:02:11–19:05:40
           reuse      equal request  ← decided: succeeded
           from       /c/earlier job1
@@ -204,6 +213,10 @@ test('status with two sites and a run going on', () => {
     classes: { app: 3, memory: 38 },
     sites: { frost: { succeeded: 361_000, failed: 41 }, local: { succeeded: 361 } },
     runner: { host: 'login1', pid: 4711 },
+    at_work: {
+      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, next_look_sec: 40 },
+      waiting: 'your group has as much running as is allowed at once',
+    },
   }
   expect(renderStatus(status, { name: 'winds' })).toMatchInlineSnapshot(`
     "winds: 1,499,988 jobs, 24 % succeeded
@@ -214,6 +227,8 @@ test('status with two sites and a run going on', () => {
       failed            41  < 0.1 %  memory 38, app 3
       at frost  succeeded 361,000, failed 41
       at local  succeeded 361
+      frost: running 198 tasks · queued 802 (limit 1,000) · next look in 40 s
+      waiting: your group has as much running as is allowed at once
       A run is going on: process 4711 on login1.
     "
   `)

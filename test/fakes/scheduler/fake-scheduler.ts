@@ -28,6 +28,8 @@ export interface FakeJob {
   readonly script: string
   readonly cwd: string
   readonly queue: string
+  /** GPUs of a task. */
+  readonly gpus?: number
   readonly submittedAt: number
   /** Lost by the scheduler, as when its controller is killed: its tasks are never started, and nobody knows it. */
   lost: boolean
@@ -76,6 +78,10 @@ export interface Noise {
   holds: Set<string>
   /** Tasks end at once, well, without being run. */
   instant: boolean
+  /** A directory that compute nodes do not have, or have under another name. */
+  unseen: string | null
+  /** Why tasks wait, in the scheduler's word. */
+  reason: string | null
 }
 
 export const done = (stdout: string): Reply => ({ exit: 0, stdout, stderr: '' })
@@ -97,7 +103,7 @@ export abstract class FakeScheduler {
   readonly noise: Noise = {
     ...{ banner: '', bareNumber: false, noNumber: false, failing: new Map(), half: new Set(), empty: new Set() },
     ...{ forgets: false, accounts: true, stateWord: null, slowMs: 0, lostReplies: 0, paused: false, instant: false },
-    ...{ holds: new Set(), blind: false },
+    ...{ holds: new Set(), blind: false, unseen: null, reason: null },
   }
   slots: number
   arrayMax: number
@@ -255,6 +261,8 @@ export abstract class FakeScheduler {
     }
     const path = join(this.directory, 'scripts', String(this.jobs.indexOf(job)))
     const env = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: homedir(), USER: 'alice', ...this.environment(job, task) }
+    const { unseen } = this.noise
+    if (unseen !== null) writeFileSync(path, job.script.replaceAll(`cd ${unseen}`, `cd /elsewhere${unseen}`))
     const child = spawn('/bin/sh', [path], { cwd: '/', detached: true, stdio: 'ignore', env })
     task.state = 'running'
     task.child = child

@@ -26,6 +26,8 @@ const SACCT = ['-j', '-o', '-S', '-E', '-u', '-s']
 export class FakeSlurm extends FakeScheduler {
   readonly commands = ['sbatch', 'squeue', 'sacct', 'scancel', 'scontrol', 'sinfo', 'sacctmgr']
   readonly heeds = ['SLURM_', 'SBATCH_', 'SQUEUE_', 'SACCT_', 'SCANCEL_', 'SINFO_']
+  /** Of its queue, as sinfo says it. */
+  walltimeMax = 'infinite'
   readonly down = failed(1, 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)')
 
   answer(call: Call): Reply {
@@ -45,7 +47,7 @@ export class FakeSlurm extends FakeScheduler {
           `Configuration data as of 2026-11-21T05:58:55\nAccountingStorageType   = ${this.noise.accounts ? 'accounting_storage/slurmdbd' : '(null)'}\nMaxArraySize            = ${this.arrayMax}\nMaxJobCount             = 10000\nMinJobAge               = 300 sec\nSchedulerParameters     = (null)\nSLURM_VERSION           = 22.05.8\n`,
         )
       case 'sinfo':
-        return done('main*|up|infinite|16|4000|.\n')
+        return done(`main*|up|${this.walltimeMax}|16|4000|.\n`)
       default:
         return done(call.words.includes('qos') ? 'normal|||||\n' : 'ice||normal|normal|||\n')
     }
@@ -53,6 +55,8 @@ export class FakeSlurm extends FakeScheduler {
 
   environment(job: FakeJob, task: FakeTask): Record<string, string> {
     const ids = { SLURM_JOB_ID: String(ownId(job, task)), SLURM_CPUS_PER_TASK: '1' }
+    const gpus = Array.from({ length: job.gpus ?? 0 }, (_, gpu) => String(gpu)).join(',')
+    if (gpus !== '') Object.assign(ids, { CUDA_VISIBLE_DEVICES: gpus })
     return job.isArray
       ? { ...ids, SLURM_ARRAY_JOB_ID: String(job.number), SLURM_ARRAY_TASK_ID: String(task.index) }
       : ids
@@ -80,7 +84,8 @@ export class FakeSlurm extends FakeScheduler {
         "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
       )
     const name = options.get('--job-name') ?? options.get('-J') ?? 'sbatch'
-    const job = this.add({ name, isArray: array !== undefined, indices, script: stdin, cwd, queue })
+    const gpus = Number(/^gpu:(\d+)$/.exec(options.get('--gres') ?? '')?.[1] ?? 0)
+    const job = this.add({ name, isArray: array !== undefined, indices, script: stdin, cwd, queue, gpus })
     if (this.noise.noNumber) return done('Your job is on its way!\n')
     return done(
       options.has('--parsable') || this.noise.bareNumber ? `${job.number}\n` : `Submitted batch job ${job.number}\n`,
@@ -125,7 +130,13 @@ export class FakeSlurm extends FakeScheduler {
       i: job.isArray ? `${job.number}_${place}` : String(job.number),
       A: String(ownId(job, task)),
       T: inLocale(this.noise.stateWord ?? wordOf(task), env),
-      r: waits ? (task.state === 'held' ? 'JobHeldUser' : 'Resources') : task.state === 'ended' ? 'Resources' : 'None',
+      r: waits
+        ? task.state === 'held'
+          ? 'JobHeldUser'
+          : (this.noise.reason ?? 'Resources')
+        : task.state === 'ended'
+          ? 'Resources'
+          : 'None',
       j: job.name,
       P: job.queue,
       N: waits ? '' : 'c1',

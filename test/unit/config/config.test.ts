@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { compileConfig, configMarkdown, configTemplate, jsonSchema } from '../../../src/config/config.ts'
+import {
+  compileConfig,
+  configMarkdown,
+  configTemplate,
+  jsonSchema,
+  sitesJsonSchema,
+} from '../../../src/config/config.ts'
 import { FloeError } from '../../../src/model/errors.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
@@ -223,9 +229,12 @@ describe('a wrong floe.yaml', () => {
 })
 
 describe('made from the schema', () => {
-  // `npx vitest run test/unit/config -u` writes both files.
+  // `npx vitest run test/unit/config -u` writes these files.
   test('data/schemas/floe.schema.json', async () => {
     await expect(jsonSchema()).toMatchFileSnapshot(join(root, 'data', 'schemas', 'floe.schema.json'))
+  })
+  test('data/schemas/sites.schema.json', async () => {
+    await expect(sitesJsonSchema()).toMatchFileSnapshot(join(root, 'data', 'schemas', 'sites.schema.json'))
   })
   test('docs/config.md', async () => {
     await expect(configMarkdown()).toMatchFileSnapshot(join(root, 'docs', 'config.md'))

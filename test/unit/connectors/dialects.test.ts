@@ -146,6 +146,7 @@ describe('cancel', () => {
   ])('names tasks as the scheduler does: %s', (_, dialect, id, all, some) => {
     expect(dialect.cancel(id).map(line)).toEqual([all])
     expect(dialect.cancel(id, [7, 0, 2, 1, 1]).map(line)).toEqual([some])
+    expect(dialect.cancel(id, [])).toEqual([])
   })
 
   test.each([
@@ -159,7 +160,6 @@ describe('cancel', () => {
     )
     expect(commands).toHaveLength(5)
     expect(Math.max(...commands.map((argv) => line(argv).length))).toBeLessThan(10_000)
-    expect(dialect.cancel(id, [])).toEqual([])
   })
 })
 

@@ -203,7 +203,7 @@ describe('killed at any step and run again', () => {
       if (survived) break
     }
     expect(step).toBeGreaterThan(12)
-  })
+  }, 180_000)
 
   test('tells of a lost job once', async () => {
     for (let step = 5; ; step += 2) {

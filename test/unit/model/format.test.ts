@@ -8,7 +8,7 @@ import {
   formatRate,
   formatSeconds,
   formatShare,
-} from '../../../src/cli/text/format.ts'
+} from '../../../src/model/format.ts'
 
 describe('numbers', () => {
   test('counts', () => {

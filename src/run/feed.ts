@@ -1,0 +1,204 @@
+import { join } from 'node:path'
+import { isRefusal, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
+import { sitePaths } from '../model/campaign.ts'
+import { FloeError } from '../model/errors.ts'
+import { stageArray } from '../stage/stage.ts'
+import { answersFor } from './answers.ts'
+import { assignArray } from './arrays.ts'
+import type { RunContext } from './context.ts'
+import type { Lease } from './lease.ts'
+import type { LiveArray } from './live-array.ts'
+import { Patience } from './patience.ts'
+import { rootsOf } from './planning.ts'
+import type { Publisher } from './publisher.ts'
+
+/**
+ * Keeps a site fed: makes arrays of batches that are cut, stages, carries and submits them. A site that is full, or does not answer, is
+ * asked again later; the array stays as it is staged. One that the scheduler refuses is let go. Throws what a person has to mend, and
+ * SITE_UNREACHABLE when patience ends.
+ */
+export class Feed {
+  /** Batches that are cut and in no array yet. */
+  cut = 0
+  readonly #context: RunContext
+  readonly #lease: Lease
+  readonly #publisher: Publisher
+  readonly #arrays: Map<string, LiveArray>
+  readonly patience: Patience
+  /** Arrays that stand as they are until a person has mended something. */
+  readonly #stuck = new Set<LiveArray>()
+  /** Arrays to which the scheduler said that there is no room: it has nothing of them. */
+  readonly #putOff = new Set<LiveArray>()
+  readonly #letGone = new Set<string>()
+  /** Tasks of the next array; fewer than the site names where it turned out to take fewer. */
+  #tasksMax = Number.POSITIVE_INFINITY
+
+  constructor(context: RunContext, lease: Lease, publisher: Publisher, arrays: Map<string, LiveArray>) {
+    this.#context = context
+    this.#lease = lease
+    this.#publisher = publisher
+    this.#arrays = arrays
+    this.patience = new Patience(context.clock)
+  }
+
+  isStuck(array: LiveArray): boolean {
+    return this.#stuck.has(array)
+  }
+
+  /** The array is over without having been at the site. */
+  isLetGo({ id }: LiveArray): boolean {
+    return this.#letGone.has(id)
+  }
+
+  /** Something changed that may have been in the way. */
+  unstick(): void {
+    this.#stuck.clear()
+  }
+
+  limits(): Promise<TaskLimits> {
+    return this.#context.site.limits()
+  }
+
+  get openTasks(): number {
+    let open = 0
+    for (const array of this.#arrays.values()) open += array.openTasks.length
+    return open
+  }
+
+  /** A new array whenever fewer tasks wait than could start soon. */
+  async fill(): Promise<void> {
+    await this.patience.tries(async () => {
+      if (this.cut === 0) return
+      const { refillBelow, openMax, arrayMax } = await this.limits()
+      while (this.cut > 0 && this.openTasks < refillBelow && !this.patience.isPaused) {
+        const array = await assignArray(this.#context, {
+          first: this.#arrays.size === 0,
+          tasks: Math.min(arrayMax, openMax - this.openTasks, this.#tasksMax),
+          guard: () => this.#lease.guard(),
+        })
+        this.patience.heard()
+        if (!array) {
+          this.cut = 0
+          return
+        }
+        this.cut -= array.batches.length
+        this.#arrays.set(array.id, array)
+        await this.#orStuck(array, () => this.#stage(array))
+      }
+    })
+  }
+
+  /** Arrays that the site did not take are offered again. */
+  async offerAgain(): Promise<void> {
+    for (const array of this.#untaken)
+      if (!this.#stuck.has(array)) await this.#orStuck(array, () => this.#submit(array))
+  }
+
+  /** Lets go of all arrays of which the site surely has nothing. */
+  async withdraw(): Promise<void> {
+    for (const array of this.#untaken)
+      if (!array.isSent || this.#putOff.has(array)) await lenient(() => this.#letGo(array))
+  }
+
+  get #untaken(): LiveArray[] {
+    return [...this.#arrays.values()].filter(
+      ({ nativeId, goneSince, over }) => nativeId === undefined && goneSince === undefined && !over,
+    )
+  }
+
+  async #orStuck(array: LiveArray, act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.#stuck.add(array)
+      throw error
+    }
+  }
+
+  async #stage(array: LiveArray): Promise<void> {
+    const context = this.#context
+    const { site } = context
+    await context.tables.view('plan', undefined, 'plan_positions')
+    const staged = await stageArray(context.tables, {
+      arrayId: array.id,
+      tasks: array.batches.map(({ task, batchId }) => ({ task, batchId, terms: array.terms })),
+      chosen: `select p.job_key, p.revision, p.position, b.task
+        from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+        where b.array_id = '${array.id}'`,
+      directory: array.directory,
+      cache: sitePaths(context.paths.scratch, context.campaignId).cache,
+      siteCache: site.paths.cache,
+      campaign: context.campaignId,
+      outputs: site.outputs,
+      sandboxesMax: context.settings.sandboxesMax,
+      roots: rootsOf(context),
+      place: (file) => site.place(file),
+      answer: async (jobs) => {
+        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
+        this.#publisher.addAnswers(answers)
+        return answered
+      },
+    })
+    if (staged.jobs === 0) {
+      for (const { task } of array.batches) array.markGone(task)
+      return
+    }
+    array.isSent = false
+    await this.#submit(array)
+  }
+
+  /** Carries the array over, when it was staged by this process and is not there yet, and submits it. */
+  async #submit(array: LiveArray): Promise<void> {
+    const { campaignId, site } = this.#context
+    const directory = join(site.paths.arrays, array.id)
+    await this.patience.tries(async () => {
+      if (!array.isSent) {
+        await this.#lease.guard()
+        await site.send(array.id)
+      }
+      array.isSent = true
+      const spec = {
+        name: `floe-${campaignId.slice(0, 8)}-${array.id}`,
+        directory,
+        count: array.batches.length,
+        command: [...(await site.runner()), '--array', directory],
+        ...(await site.shape(array.terms)),
+      }
+      await this.#lease.guard()
+      this.#putOff.delete(array)
+      try {
+        array.nativeId = await site.submit(spec)
+      } catch (error) {
+        await this.#heedRefusal(array, error)
+        throw error
+      }
+      this.#tasksMax *= 2
+      this.patience.done()
+    })
+  }
+
+  /** An array that is refused would be refused again, whatever a person does about its jobs; one that finds no room in an empty site is too large. */
+  async #heedRefusal(array: LiveArray, error: unknown): Promise<void> {
+    if (error instanceof FloeError && error.code === 'SITE_FULL') {
+      this.#putOff.add(array)
+      const { length } = array.batches
+      if (length === 1 || this.#isWaitingForOthers) return
+      this.#tasksMax = Math.ceil(length / 2)
+      // What is asked next is another thing, so it needs no long pause.
+      this.patience.done()
+    } else if (!isRefusal(error)) return
+    await this.#letGo(array)
+  }
+
+  get #isWaitingForOthers(): boolean {
+    return [...this.#arrays.values()].some((array) => array.nativeId !== undefined && !array.over)
+  }
+
+  /** The directory goes first: a task that came to life in spite of all would find nothing to do. */
+  async #letGo(array: LiveArray): Promise<void> {
+    await this.#lease.guard()
+    await this.#context.site.remove([array.id], { cache: false })
+    this.#letGone.add(array.id)
+    for (const { task } of array.batches) array.markGone(task)
+  }
+}

@@ -1,0 +1,157 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { CLUSTERS } from '../../fakes/clusters.ts'
+import { withSums } from '../place.ts'
+import { began, onceEach, open, openScene, RESULTS, type SceneOptions, until, VERDICTS, withWaits } from './scene.ts'
+
+/* Sites as they are: schedulers that fail and chatter, variables and clocks that are not what one thinks, disks that are not there or full. */
+
+async function scened(scheduler: string, jobs: { jobs: number; waits?: boolean }, options: SceneOptions = {}) {
+  const scene = await openScene(scheduler, options)
+  withWaits(scene.place, jobs)
+  await scene.run(['add', scene.place.path('jobs.ndjson')])
+  return scene
+}
+
+describe.each(CLUSTERS.map(({ name, dialect }) => [name, dialect] as const))('%s', (scheduler) => {
+  const status = scheduler === 'slurm' ? 'squeue' : 'qstat'
+
+  test('a status command that fails, is cut, or says nothing ends no task', async () => {
+    const { place, fake, start, json } = await scened(scheduler, { jobs: 3 })
+    const run = start(['run', '--site', 'frost', '--jobs-per-batch', '1'])
+    await until('all began', () => Object.keys(began(place)).length === 3)
+    const { noise, calls } = fake
+    const asked = (times: number) => {
+      const before = calls.filter(({ command }) => command === status).length
+      return until('it was asked', () => calls.filter(({ command }) => command === status).length >= before + times)
+    }
+    noise.failing.set(status, { times: 3, reply: fake.down })
+    await asked(3)
+    noise.half.add(status)
+    await asked(4)
+    noise.half.clear()
+    noise.empty.add(status)
+    // Longer than the grace for a record that is on its way.
+    await asked(9)
+    noise.empty.clear()
+    open(place)
+    expect((await run.end).stderr).not.toContain('floe:')
+    expect(await json('status')).toMatchObject({ succeeded: 3 })
+    expect(began(place)).toEqual(onceEach(3))
+    expect(fake.jobs).toHaveLength(1)
+  }, 180_000)
+
+  test('banners, and a number without a word, are no obstacle', async () => {
+    const { place, fake, json } = await scened(scheduler, { jobs: 2, waits: false })
+    fake.noise.banner = 'Welcome to frost! Maintenance 12345 on Monday\n'
+    fake.noise.bareNumber = scheduler === 'slurm'
+    expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
+    expect(began(place)).toEqual(onceEach(2))
+    expect(fake.jobs).toHaveLength(1)
+  })
+
+  test('a submission without an answer is looked for, not repeated', async () => {
+    const { place, fake, json } = await scened(scheduler, { jobs: 2, waits: false })
+    fake.noise.noNumber = true
+    expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
+    expect(began(place)).toEqual(onceEach(2))
+    expect(fake.jobs).toHaveLength(1)
+  })
+
+  test('variables of a scheduler around floe, and a locale, change nothing', async () => {
+    const { place, fake, run } = await scened(scheduler, { jobs: 2, waits: false })
+    const env = {
+      ...{ SBATCH_PARTITION: 'fast', SBATCH_ACCOUNT: 'fire', SLURM_CLUSTERS: 'other', SQUEUE_PARTITION: 'fast' },
+      ...{ SQUEUE_FORMAT: '%i', SLURM_JOB_ID: '7', SLURM_ARRAY_TASK_ID: '7', SLURM_ARRAY_JOB_ID: '7' },
+      ...{ PBS_O_QUEUE: 'fast', PBS_JOBID: '7', PBS_ARRAY_INDEX: '7', PBS_ARRAY_ID: '7[]', QSTAT_FORMAT: 'x' },
+      ...{ LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8', LC_NUMERIC: 'de_DE.UTF-8', POSIXLY_CORRECT: '1' },
+    }
+    const { stderr, stdout } = await run(['run', '--site', 'frost', '--json'], { env })
+    expect(stderr).toBe('')
+    expect(JSON.parse(stdout)).toMatchObject({ succeeded: 2 })
+    expect(began(place)).toEqual(onceEach(2))
+    expect(fake.jobs).toHaveLength(1)
+  })
+
+  test('a scratch that compute nodes do not see is said', async () => {
+    const { place, fake, run } = await scened(scheduler, { jobs: 2, waits: false })
+    fake.noise.unseen = place.path('scratch')
+    const { status, stderr } = await run(['run', '--site', 'frost'])
+    expect(status).toBe(1)
+    expect(place.masked(stderr)).toMatch(
+      /^floe: The node \S+ of frost does not see DIR\/scratch\/floe\/campaigns\/UUID\/arrays\.\n {2}do +Name a directory that login and compute nodes share as `scratch:` of frost in sites\.yaml\.\n$/,
+    )
+    expect(began(place)).toEqual({})
+  })
+})
+
+test('without accounts the scratch is suspected when tasks come to nothing', async () => {
+  const { place, fake, run } = await scened('slurm', { jobs: 1, waits: false })
+  fake.noise.unseen = place.path('scratch')
+  fake.noise.accounts = false
+  const { status, stderr } = await run(['run', '--site', 'frost'])
+  expect(status).toBe(1)
+  expect(stderr).toContain('3 times all tasks ended without deciding a job')
+  expect(stderr).toContain('Do the compute nodes of frost see')
+}, 120_000)
+
+test('a clock that is an hour off changes nothing but times', async () => {
+  const clock = await openScene('slurm')
+  const { place } = clock
+  place.file(
+    'shift.mjs',
+    `const off = 3600_000, now = Date.now
+Date.now = () => now() + off
+Object.defineProperty(performance, 'timeOrigin', { value: performance.timeOrigin + off })
+`,
+  )
+  place.program('late-node', `exec '${process.execPath}' --import '${place.path('shift.mjs')}' "$@"`)
+  clock.site(`    node: ${place.path('late-node')}\n`)
+  withSums(place)
+  await clock.run(['add', place.path('jobs.ndjson')])
+  expect(await clock.json('run', '--site', 'frost')).toMatchObject({ succeeded: 7, failed: 1 })
+  expect(await clock.rows('select bool_and(ended_at > published_at) as ahead from attempts')).toBe('ahead\ntrue\n')
+  await place.run(['init', 'here'])
+  await place.run(['-C', 'here', 'add', 'jobs.ndjson'])
+  await place.run(['-C', 'here', 'run'])
+  for (const sql of [VERDICTS, RESULTS])
+    expect(await clock.rows(sql)).toBe((await place.run(['-C', 'here', 'query', sql, '--csv'])).stdout)
+  // Nothing is taken for older or newer than it is: a job that is asked for again has the new content.
+  place.file('data/1.txt', '5\n')
+  expect(await clock.json('run', '--site', 'frost', '--rerun')).toMatchObject({ succeeded: 7, failed: 1 })
+  expect(await clock.rows("select sum from merged where job_id = 'a1'")).toBe('sum\n5\n')
+})
+
+/** Mounting needs root, which the project's own checks are. */
+const cannotMount = (() => {
+  const { status, stderr } = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt'], { encoding: 'utf8' })
+  return status === 0 ? undefined : `nothing can be mounted here: ${stderr?.trim()}`
+})()
+
+test.skipIf(cannotMount !== undefined)('a full scratch stops the run, says where, and goes on with room', async () => {
+  const scene = await openScene('slurm')
+  const { place } = scene
+  place.file('big.bin', Buffer.alloc(3_000_000, 7))
+  place.program('use.sh', 'wc -c <big.bin >"$FLOE_OUTPUT_1"')
+  place.jobs(
+    'jobs.ndjson',
+    [0, 1].map((at) => ({
+      ...{ id: `j${at}`, executable: './use.sh' },
+      data: { input: ['big.bin'], output: [`o/${at}.txt`] },
+    })),
+  )
+  await scene.run(['add', place.path('jobs.ndjson')])
+  rmSync(place.path('scratch'), { recursive: true })
+  mkdirSync(place.path('scratch'))
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', place.path('scratch')])
+  onTestFinished(() => void execFileSync('umount', ['-l', place.path('scratch')]))
+  const { status, stderr } = await scene.run(['run', '--site', 'frost'])
+  expect(status).toBe(1)
+  expect(place.masked(stderr)).toMatch(/^floe: Could not carry array a000001 at this machine: .*no space is left/)
+  expect(stderr).toContain('Free some space there')
+  expect(scene.fake.jobs).toHaveLength(0)
+  execFileSync('mount', ['-o', 'remount,size=64m', place.path('scratch')])
+  expect(await scene.json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
+  expect(readdirSync(place.path('scratch/floe/cache')).length).toBeGreaterThan(2)
+})
