@@ -35,6 +35,7 @@ interface Attempt {
   readonly evidence: string
   readonly node: string | null
   readonly native_id: string
+  readonly task_attempt: number
 }
 
 describeSite('failures on Slurm', { timeout: 300_000 }, () => {
@@ -67,6 +68,17 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
   }
   const running = (name: string, count: number) =>
     until(async () => (await starts(name)).size >= count, { what: `${count} jobs of ${name} run`, waitMs: 90_000 })
+  /** Stops the runner of a task, so that it neither drains nor notes anything. */
+  async function freeze(node: string, id: string): Promise<void> {
+    const [array, index] = id.split('_')
+    const stopped = await site.machine(node).ask(
+      `for process in /proc/[0-9]*; do
+         grep -qz '^SLURM_ARRAY_JOB_ID=${array}$' $process/environ 2>/dev/null && grep -qz '^SLURM_ARRAY_TASK_ID=${index}$' $process/environ \
+           && grep -qz -- '--task' $process/cmdline && kill -STOP \${process#/proc/} && echo stopped
+       done; :`,
+    )
+    expect(stopped).toContain('stopped')
+  }
   const tasks = async (): Promise<{ id: string; state: string; node: string }[]> =>
     (await alice("squeue -h -r --me -o '%F_%K|%T|%N'"))
       .split('\n')
@@ -107,13 +119,13 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
       expect({ verdict, evidence }).toEqual({ verdict: 'lost', evidence: 'accounting' })
       expect(rule).toMatch(/^its node failed \(NODE_FAIL/)
     }
-    expect(await show(campaign, lost[0]!.job_id)).toMatch(/class node[\s\S]*its node failed \(NODE_FAIL/)
+    expect(await show(campaign, lost[0]!.job_id)).toMatch(/accounting its node failed \(NODE_FAIL.*class node/)
     await onceEach(campaign, { but: lost.map(({ job_id }) => job_id) })
     // Some had ended on the node that died.
     expect(all.filter((one) => one.verdict === 'succeeded' && one.node === node).length).toBeGreaterThan(0)
   })
 
-  it('killed with its machine and queued again by Slurm: the same, with no verdict lost', async () => {
+  it('queued again by Slurm: what had a verdict does not run again, what ran does', async () => {
     const campaign = await open(many('again', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('again', 4)
@@ -121,10 +133,17 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     await site.login.ask(`scontrol requeue ${task!.id}`)
     const { stdout, stderr } = await told
     expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 8 })
-    console.log([...(await starts('again'))], await attempts(campaign))
+    const all = await attempts(campaign)
+    expect(all.map(({ verdict }) => verdict)).toEqual(Array(8).fill('succeeded'))
+    // Its runner was told, and gave back the job that ran: that one alone started twice.
+    const twice = [...(await starts('again'))].filter(([, count]) => count > 1)
+    expect(twice.length).toBeLessThanOrEqual(1)
+    expect(twice.every(([, count]) => count === 2)).toBe(true)
+    expect(new Set(all.map(({ native_id }) => native_id)).size).toBe(1)
+    expect(all.some((one) => one.task_attempt === 2)).toBe(true)
   })
 
-  it('cancelled by hand: one task, then the array', async () => {
+  it('cancelled by hand: tasks give back what they run, and others take it', async () => {
     const campaign = await open(many('cancel', 16, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('cancel', 4)
@@ -133,8 +152,28 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     await running('cancel', 8)
     await alice(`scancel ${task!.id.replace(/_.*/, '')}`)
     const { stdout, stderr } = await told
-    console.log(stdout, stderr, [...(await starts('cancel'))], await attempts(campaign))
-    console.log(await alice('sacct -X -P -n -o JobID,State | tail -20'))
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 16 })
+    const counts = [...(await starts('cancel'))]
+    expect(counts.length).toBe(16)
+    expect(counts.filter(([, count]) => count > 1).length).toBeLessThanOrEqual(4)
+    expect((await attempts(campaign)).map(({ verdict }) => verdict)).toEqual(Array(16).fill('succeeded'))
+  })
+
+  it('cancelled by hand while its runner does not hear: class cancelled, and not tried again', async () => {
+    const campaign = await open(many('deaf', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('deaf', 4)
+    const [task] = await tasks()
+    await freeze(task!.node, task!.id)
+    await alice(`scancel ${task!.id}`)
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 7, cancelled: 1 })
+    const cancelled = (await attempts(campaign)).find(({ class: why }) => why === 'cancelled')!
+    expect(cancelled).toMatchObject({ verdict: 'cancelled', evidence: 'accounting' })
+    expect(await show(campaign, cancelled.job_id)).toMatch(
+      /accounting its task was cancelled at the scheduler \(CANCELLED/,
+    )
+    await onceEach(campaign)
   })
 
   it('the controller restarted while floe asks it', async () => {
