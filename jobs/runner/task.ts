@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
 import { visibleDevices } from './devices.ts'
-import { Finish, nowUs } from './finish.ts'
+import { Finish, type JobRun, nowUs } from './finish.ts'
 import { Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills, readStat } from './processes.ts'
 import { launchProblem } from './program.ts'
@@ -33,6 +33,8 @@ interface Ended {
   readonly report: Report
   readonly wallMs: number
   readonly killed: Killed | undefined
+  /** Something else than the runner ended it, and perhaps the runner is next. */
+  readonly isHearsay?: boolean
 }
 
 /** A slot whose shell dies this often cannot work. */
@@ -41,6 +43,12 @@ const STARTS_MAX = 1000
 const SHELL_END_MS = 1000
 /** A job that began within this share of its task's walltime had all of it. */
 const EARLY = 0.1
+/**
+ * Exits of jobs that HUP, INT, KILL, TERM or XCPU ended. A scheduler that takes a task back tells all its processes at once, and the runner may
+ * hear of the end of its jobs before its own signal: so long it waits for that before it blames the job.
+ */
+const ENDED_FROM_OUTSIDE = [129, 130, 137, 143, 152]
+const HEARSAY_MS = 1000
 /** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
 const TICKS_A_SECOND = 100
 
@@ -66,6 +74,8 @@ export class Task implements SlotListener {
   #walltimeSec: number | undefined
   readonly #beganMs = performance.now()
   #resolve: (ending: TaskEnding) => void = () => {}
+  /** Wakes those that wait for a signal of the runner's own. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(place: TaskPlace) {
     this.place = place
@@ -101,6 +111,7 @@ export class Task implements SlotListener {
   stop(reason: TaskEnding['reason'], message: string | null, graceMs = this.place.graceMs): void {
     if (this.#stop !== undefined) return
     this.#stop = { reason, message }
+    for (const wake of [...this.#waiting]) wake()
     for (const slot of this.slots) this.takeBack(slot)
     if (reason === 'cancelled') {
       this.#watch.endRunning({ class: 'cancelled', rule: 'cancelled on request' }, 0)
@@ -159,7 +170,11 @@ export class Task implements SlotListener {
         if (at < 0) continue
         const [flight] = slot.queue.splice(at, 1)
         if (report.exit === null) this.#prepare.giveBack([flight!])
-        else this.#ended(slot, flight!, { report, wallMs, killed: begun(slot.killing, now) })
+        else {
+          const killed = begun(slot.killing, now)
+          const isHearsay = killed === undefined && ENDED_FROM_OUTSIDE.includes(report.exit)
+          this.#ended(slot, flight!, { report, wallMs, killed, isHearsay })
+        }
       }
       slot.since = now
       if (ended > 0) {
@@ -184,8 +199,9 @@ export class Task implements SlotListener {
       if (running) {
         const report = { seq: running.seq, exit: null, check: null, said: '' }
         const blamed: Killed = { class: this.#stop === undefined ? 'app' : 'preempted', rule }
-        const killed = begun(slot.killing, performance.now()) ?? blamed
-        this.#ended(slot, running, { report, wallMs: performance.now() - slot.since, killed })
+        const begunBefore = begun(slot.killing, performance.now())
+        const wallMs = performance.now() - slot.since
+        this.#ended(slot, running, { report, wallMs, killed: begunBefore ?? blamed, isHearsay: !begunBefore })
       }
       if (!wasReady) this.stop('failed', `setup ended the shell (${how}): ${slot.err.last(400)}`)
       if (slot.starts >= STARTS_MAX) this.stop('failed', `${rule} ${STARTS_MAX} times`)
@@ -219,7 +235,7 @@ export class Task implements SlotListener {
     if (text !== '') slot.shell.tell(text)
   }
 
-  #ended(slot: Slot, flight: Flight, { report, wallMs, killed }: Ended): void {
+  #ended(slot: Slot, flight: Flight, { report, wallMs, killed, isHearsay = false }: Ended): void {
     slot.killing = undefined
     const end = slot.streamEnd(flight.seq)
     const startedMs = slot.since
@@ -245,18 +261,41 @@ export class Task implements SlotListener {
       launchProblem: () => launchProblem(flight.program, slot.shell.path),
       kernelKilled: () => this.#kernelKilled(),
     })
+    if (isHearsay) this.#later(this.#unlessTold(run, judged))
+    else this.#decide(run, judged)
+  }
+
+  #decide(run: JobRun, judged: Judged | undefined): void {
     const line = this.#finish.finish(run, judged)
-    if (!(line instanceof Promise)) this.#record(line)
-    else {
-      this.#finishing++
-      line
-        .then((known) => this.#record(known))
-        .catch((error) => this.#fail(error))
-        .finally(() => {
-          this.#finishing--
-          this.guard(() => this.#goOn())
-        })
+    if (line instanceof Promise) this.#later(line.then((known) => this.#record(known)))
+    else this.#record(line)
+  }
+
+  async #unlessTold(run: JobRun, judged: Judged | undefined): Promise<void> {
+    if (this.#stop === undefined) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer)
+          this.#waiting.delete(wake)
+          resolve()
+        }
+        const timer = setTimeout(wake, HEARSAY_MS)
+        this.#waiting.add(wake)
+      })
     }
+    if (this.#stop?.reason === 'drained') this.#finish.forget(run.flight, run.slot)
+    else this.#decide(run, judged)
+  }
+
+  /** The task does not end before this has. */
+  #later(act: Promise<void>): void {
+    this.#finishing++
+    act
+      .catch((error) => this.#fail(error))
+      .finally(() => {
+        this.#finishing--
+        this.guard(() => this.#goOn())
+      })
   }
 
   /** A job that had the whole task to itself and was not done will not be done in another one like it. */

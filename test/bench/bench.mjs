@@ -10,7 +10,11 @@ mkdirSync(join(root, 'bench-out'), { recursive: true })
 const outdir = mkdtempSync(join(root, 'bench-out', '.programs-'))
 await build({
   absWorkingDir: root,
-  entryPoints: { main: 'test/bench/main.ts', 'duckdb-copy': 'test/bench/duckdb-copy.ts' },
+  entryPoints: {
+    main: 'test/bench/main.ts',
+    'duckdb-copy': 'test/bench/duckdb-copy.ts',
+    'follow-site': 'test/bench/follow-site.ts',
+  },
   outdir,
   bundle: true,
   packages: 'external',

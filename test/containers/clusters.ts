@@ -34,6 +34,7 @@ export async function startSlurm(options: SlurmOptions = {}): Promise<SlurmSite>
       ...names.map((name) => plan(name, 'node')),
     ],
     login,
+    scratchMb: options.scratchMb,
   })
   const idle = async () => (await site.login.run('sinfo -h -p main -t idle -o %D')).stdout.trim() === String(count)
   await until(idle, { what: `${count} nodes are idle` })

@@ -101,7 +101,10 @@ export class Machine {
     )
   }
 
-  /** Stops all its processes where they are; connections stay open and silent. */
+  /**
+   * Stops all its processes where they are; connections stay open and silent. Nothing may be `run` there meanwhile: what an engine starts in a
+   * machine that is being paused is stuck for ever (20.10, cgroups 1), and the machine with it.
+   */
   async pause(): Promise<void> {
     await (await this.#handle()).pause()
   }

@@ -46,13 +46,21 @@ interface MachinePlan {
 /** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
 export async function openSite(
   imageName: string,
-  { machines, login }: { machines: readonly MachinePlan[]; login: LoginOptions },
+  {
+    machines,
+    login,
+    scratchMb,
+  }: { machines: readonly MachinePlan[]; login: LoginOptions; scratchMb?: number | undefined },
 ): Promise<Site> {
   const image = await imageOf(imageName)
   const name = `floe-${imageName}-${randomBytes(4).toString('hex')}`
   const docker = (await getContainerRuntimeClient()).container.dockerode
   await docker.createNetwork({ Name: name, Labels: { ...labels } })
-  await docker.createVolume({ Name: name, Labels: { ...labels } })
+  await docker.createVolume({
+    Name: name,
+    Labels: { ...labels },
+    ...(scratchMb !== undefined && { DriverOpts: inMemory(scratchMb) }),
+  })
   const key = makeKey()
   const start = ({ role, ...plan }: MachinePlan): Promise<Machine> => {
     const more = role === 'login' ? loginSetup(login, key.publicKey) : { files: {}, environment: {} }
@@ -75,6 +83,9 @@ export async function openSite(
   const entered = started.filter((_, at) => machines[at]!.role === 'login')
   return siteOf(started, { key, entered, remove: () => removeSite(name) })
 }
+
+/** A file system of that size, which machines share while one of them is up. */
+const inMemory = (mb: number) => ({ type: 'tmpfs', device: 'tmpfs', o: `size=${mb}m` })
 
 async function containersOf(site: string) {
   const docker = (await getContainerRuntimeClient()).container.dockerode

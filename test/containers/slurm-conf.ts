@@ -3,6 +3,8 @@ import type { LoginOptions } from './login.ts'
 export interface SlurmOptions {
   /** Compute nodes c1, c2, …; 3 by default. */
   readonly nodes?: number
+  /** Of a node; 16 by default. */
+  readonly cpus?: number
   /** slurmdbd with MariaDB; true by default. */
   readonly accounting?: boolean
   /** `wide` (the default) is for large arrays; `shipped` leaves what Slurm ships: MaxArraySize 1001, MaxJobCount 10000. */
@@ -11,6 +13,8 @@ export interface SlurmOptions {
   readonly config?: Readonly<Record<string, string | null>>
   /** More lines of slurm.conf, such as further partitions. */
   readonly lines?: readonly string[]
+  /** Size of /scratch; that of the disk by default. */
+  readonly scratchMb?: number
   /**
    * Memory is enforced by cgroups (version 1, of the engine's own machine, in folders named after the nodes): for one cluster at a time, and
    * what uses it removes `slurm_c*` from them.
@@ -35,7 +39,7 @@ const FAST = [
 
 /** slurm.conf of a cluster with partitions main (default), short (five minutes at most) and closed. */
 export function slurmConf(options: SlurmOptions): string {
-  const { nodes = 3, accounting = true, limits = 'wide', cgroups = false, config = {}, lines = [] } = options
+  const { nodes = 3, cpus = 16, accounting = true, limits = 'wide', cgroups = false, config = {}, lines = [] } = options
   const wide = limits === 'wide'
   const settings: Readonly<Record<string, string | null>> = {
     ClusterName: 'frost',
@@ -67,7 +71,7 @@ export function slurmConf(options: SlurmOptions): string {
   }
   return [
     ...Object.entries(settings).flatMap(([key, value]) => (value === null ? [] : [`${key}=${value}`])),
-    `NodeName=c[1-${nodes}] CPUs=16 RealMemory=4000`,
+    `NodeName=c[1-${nodes}] CPUs=${cpus} RealMemory=4000`,
     'PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP',
     'PartitionName=short Nodes=ALL MaxTime=00:05:00 State=UP',
     'PartitionName=closed Nodes=c1 MaxTime=01:00:00 State=DOWN',

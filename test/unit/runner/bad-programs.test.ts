@@ -205,6 +205,24 @@ describe('bad programs', () => {
     expect(existsSync(join(runner.scratch, 'started'))).toBe(false)
   })
 
+  it.each(['TERM', 'KILL'])('does not blame a job for %s that the whole task was told', async (signal) => {
+    const pid = join(runner.scratch, 'pid')
+    const directory = runner.array([
+      fakeJob('told', script(`echo $$ >'${pid}'; exec sleep 30`)),
+      fakeJob('next', script('sleep 30')),
+    ])
+    const { child, exit } = await runner.start(directory, { env: { FLOE_GRACE_SEC: '0.2' } })
+    const told = (): number => (existsSync(pid) ? Number(readFileSync(pid, 'utf8')) : 0)
+    while (!runner.read(directory).lines.some(({ event }) => event === 'job started') || !told()) await wait(30)
+    process.kill(told(), `SIG${signal}`)
+    await wait(200)
+    child.kill('SIGTERM')
+    expect(await exit).toBe(0)
+    const ran = runner.read(directory)
+    expect(ran.seal).toBe('drained')
+    expect([...ran.ended.keys()]).toEqual([])
+  })
+
   it('publishes nothing of a job that was cancelled before it ended, however late', async () => {
     const array = join(runner.scratch, 'arrays', 'a1')
     const outputs = ['small', 'large'].map((path) => ({ path, optional: false }))

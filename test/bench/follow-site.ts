@@ -1,0 +1,20 @@
+// Runs a campaign at a site and notes when each count of verdicts was reached. Usage: follow-site.js FLOE_JS CAMPAIGN SITE. Prints one JSON document.
+import type * as Floe from '../../src/floe.ts'
+
+const [library = '', directory = '', site = ''] = process.argv.slice(2)
+const { openCampaign } = (await import(library)) as typeof Floe
+const campaign = await openCampaign(directory)
+const seen: [number, number][] = []
+const started = Date.now()
+const report = await campaign.run({
+  site,
+  onProgress({ done }) {
+    if (done !== seen.at(-1)?.[1]) seen.push([Date.now(), done])
+  },
+})
+await campaign.close()
+const { user, system } = process.cpuUsage()
+const wallSec = (Date.now() - started) / 1000
+process.stdout.write(
+  `${JSON.stringify({ started, seen, succeeded: report.succeeded, wallSec, cpuSec: (user + system) / 1e6 })}\n`,
+)

@@ -1,0 +1,199 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { CampaignAt } from './campaign-at.ts'
+import { openCampaignAt } from './campaign-at.ts'
+import { type SlurmSite, startSlurm } from './clusters.ts'
+import { describeSite } from './engine.ts'
+import { until } from './machine.ts'
+
+/* What befalls jobs on a real Slurm, through `floe run` over SSH. Jobs note each start in a file, so that what ran twice is seen. */
+
+const STARTS = '/scratch/alice/starts'
+interface Wish {
+  readonly id: string
+  readonly script: string
+  readonly memory?: string
+  readonly output?: string
+}
+/** Jobs of sh that note their start. */
+const jobsOf = (wishes: readonly Wish[]): object[] =>
+  wishes.map(({ id, script, memory, output }) => ({
+    id,
+    executable: '/bin/sh',
+    arguments: ['-c', `echo "$FLOE_JOB $$" >>${STARTS}; ${script}`],
+    data: { output: output === undefined ? [] : [output] },
+    ...(memory === undefined ? {} : { resources: { memory } }),
+  }))
+const many = (name: string, count: number, script: string): Wish[] =>
+  Array.from({ length: count }, (_, at) => ({ id: `${name}${String(at).padStart(2, '0')}`, script }))
+
+interface Attempt {
+  readonly job_id: string
+  readonly try: number
+  readonly verdict: string
+  readonly class: string | null
+  readonly rule: string
+  readonly evidence: string
+  readonly node: string | null
+  readonly native_id: string
+  readonly task_attempt: number
+}
+
+describeSite('failures on Slurm', { timeout: 300_000 }, () => {
+  let site: SlurmSite
+  beforeAll(async () => {
+    site = await startSlurm({
+      nodes: 3,
+      config: { MinJobAge: '5', SlurmdTimeout: '8', AuthInfo: 'cred_expire=10', UnkillableStepTimeout: '10' },
+    })
+  })
+  afterAll(() => site?.stop())
+
+  const alice = (script: string) => site.login.ask(script, 'alice')
+
+  async function open(wishes: readonly Wish[], { settings = '', more = '' } = {}): Promise<CampaignAt> {
+    const campaign = await openCampaignAt(site, { connector: 'slurm', settings, more })
+    campaign.place.jobs('jobs.ndjson', jobsOf(wishes))
+    await campaign.run('add', campaign.place.path('jobs.ndjson'))
+    return campaign
+  }
+  const attempts = (campaign: CampaignAt) =>
+    campaign.query<Attempt>('select * from attempts where not superseded order by job_id, try')
+  const show = async (campaign: CampaignAt, job: string) => (await campaign.run('show', job)).stdout
+  /** Starts of each job that has one. */
+  async function starts(name: string): Promise<Map<string, number>> {
+    const counts = new Map<string, number>()
+    for (const [, job] of (await alice(`cat ${STARTS} 2>/dev/null; :`)).matchAll(/^(\S+) \d+$/gm))
+      if (job!.startsWith(name)) counts.set(job!, (counts.get(job!) ?? 0) + 1)
+    return counts
+  }
+  const running = (name: string, count: number) =>
+    until(async () => (await starts(name)).size >= count, { what: `${count} jobs of ${name} run`, waitMs: 90_000 })
+  /** Stops the runner of a task, so that it neither drains nor notes anything. */
+  async function freeze(node: string, id: string): Promise<void> {
+    const [array, index] = id.split('_')
+    const stopped = await site.machine(node).ask(
+      `for process in /proc/[0-9]*; do
+         grep -qz '^SLURM_ARRAY_JOB_ID=${array}$' $process/environ 2>/dev/null && grep -qz '^SLURM_ARRAY_TASK_ID=${index}$' $process/environ \
+           && grep -qz -- '--task' $process/cmdline && kill -STOP \${process#/proc/} && echo stopped
+       done; :`,
+    )
+    expect(stopped).toContain('stopped')
+  }
+  const tasks = async (): Promise<{ id: string; state: string; node: string }[]> =>
+    (await alice("squeue -h -r --me -o '%F_%K|%T|%N'"))
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => {
+        const [id = '', state = '', node = ''] = line.split('|')
+        return { id, state, node }
+      })
+
+  it('over its memory: ended by the runner, class memory', async () => {
+    const grows = 'exec awk \'BEGIN { s = "ice of the arctic"; while (1) s = s s }\''
+    const campaign = await open([{ id: 'grows', script: grows, memory: '64MB' }, ...many('small', 3, 'sleep 0.1')], {
+      settings: 'retries: {memory: {tries: 1}}\nstop_when_failed: 1\n',
+    })
+    const { stdout } = await campaign.follow().told
+    expect(JSON.parse(stdout)).toMatchObject({ succeeded: 3, failed: 1 })
+    const [grown] = await attempts(campaign)
+    expect(grown).toMatchObject({ job_id: 'grows', verdict: 'failed', class: 'memory', evidence: 'record' })
+    expect(await show(campaign, 'grows')).toMatch(/class memory[\s\S]*64/)
+  })
+
+  it('its node gone: what had a verdict does not run again', async () => {
+    const campaign = await open(many('gone', 12, 'sleep 2'), {
+      settings: 'batch: {jobs: 4}\n',
+      more: '    options: [--no-requeue]\n',
+    })
+    const { told } = campaign.follow()
+    await running('gone', 6)
+    const node = (await tasks()).find(({ state }) => state === 'RUNNING')!.node
+    await site.machine(node).kill()
+    const { stdout, stderr } = await told
+    await site.machine(node).start()
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 12 })
+    const all = await attempts(campaign)
+    const lost = all.filter(({ class: why }) => why === 'node')
+    expect(lost.length).toBeGreaterThan(0)
+    for (const { verdict, rule, evidence } of lost) {
+      expect({ verdict, evidence }).toEqual({ verdict: 'lost', evidence: 'accounting' })
+      expect(rule).toMatch(/^its node failed \(NODE_FAIL/)
+    }
+    expect(await show(campaign, lost[0]!.job_id)).toMatch(/accounting its node failed \(NODE_FAIL.*class node/)
+    await onceEach(campaign, { but: lost.map(({ job_id }) => job_id) })
+    // Some had ended on the node that died.
+    expect(all.filter((one) => one.verdict === 'succeeded' && one.node === node).length).toBeGreaterThan(0)
+  })
+
+  it('queued again by Slurm: what had a verdict does not run again, what ran does', async () => {
+    const campaign = await open(many('again', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('again', 4)
+    const [task] = await tasks()
+    await site.login.ask(`scontrol requeue ${task!.id}`)
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 8 })
+    const all = await attempts(campaign)
+    expect(all.map(({ verdict }) => verdict)).toEqual(Array(8).fill('succeeded'))
+    // Its runner was told, and gave back the job that ran: that one alone started twice.
+    const twice = [...(await starts('again'))].filter(([, count]) => count > 1)
+    expect(twice.length).toBeLessThanOrEqual(1)
+    expect(twice.every(([, count]) => count === 2)).toBe(true)
+    expect(new Set(all.map(({ native_id }) => native_id)).size).toBe(1)
+    expect(all.some((one) => one.task_attempt === 2)).toBe(true)
+  })
+
+  it('cancelled by hand: tasks give back what they run, and others take it', async () => {
+    const campaign = await open(many('cancel', 16, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('cancel', 4)
+    const [task] = await tasks()
+    await alice(`scancel ${task!.id}`)
+    await running('cancel', 8)
+    await alice(`scancel ${task!.id.replace(/_.*/, '')}`)
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 16 })
+    const counts = [...(await starts('cancel'))]
+    expect(counts.length).toBe(16)
+    expect(counts.filter(([, count]) => count > 1).length).toBeLessThanOrEqual(4)
+    expect((await attempts(campaign)).map(({ verdict }) => verdict)).toEqual(Array(16).fill('succeeded'))
+  })
+
+  it('cancelled by hand while its runner does not hear: class cancelled, and not tried again', async () => {
+    const campaign = await open(many('deaf', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('deaf', 4)
+    const [task] = await tasks()
+    await freeze(task!.node, task!.id)
+    await alice(`scancel ${task!.id}`)
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 7, cancelled: 1 })
+    const cancelled = (await attempts(campaign)).find(({ class: why }) => why === 'cancelled')!
+    expect(cancelled).toMatchObject({ verdict: 'cancelled', evidence: 'accounting' })
+    expect(await show(campaign, cancelled.job_id)).toMatch(
+      /accounting its task was cancelled at the scheduler \(CANCELLED/,
+    )
+    await onceEach(campaign)
+  })
+
+  it('the controller restarted while floe asks it', async () => {
+    const campaign = await open(many('restart', 12, 'sleep 4'), { settings: 'batch: {jobs: 4}\n' })
+    const { told } = campaign.follow()
+    await running('restart', 3)
+    // Younger jobs would be forgotten.
+    await site.controller.ask('sleep 6')
+    await site.controller.kill()
+    await site.controller.start()
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 12 })
+    await onceEach(campaign)
+  })
+
+  /** Each job started once; those of `but` once more for each try that was lost. */
+  async function onceEach(campaign: CampaignAt, { but = [] }: { but?: readonly string[] } = {}): Promise<void> {
+    const jobs = await campaign.query<{ job_id: string }>('select job_id from jobs order by 1')
+    const counts = await starts(jobs[0]!.job_id.replace(/\d+$/, ''))
+    const expected = jobs.map(({ job_id }) => [job_id, 1 + but.filter((one) => one === job_id).length])
+    expect([...counts].sort()).toEqual(expected)
+  }
+})
