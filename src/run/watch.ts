@@ -226,7 +226,8 @@ export class Watch {
       if (forMs < graceMs) continue
       found.tasks.push(task)
       if (state === 'ended') found.ended.push(task)
-      else if (forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
+      // Grid Engine drops what was cancelled while it waited.
+      else if (array.isRecalled(task) || forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
     }
     return found
   }
