@@ -62,11 +62,24 @@ function submit(array: ArraySpec): Argv {
   ]
 }
 
+/**
+ * What has ended. What sacct calls pending or running and squeue does not know is nowhere: of a job that a controller lost, when it was killed
+ * a moment after it had answered, the accounts say PENDING for ever.
+ */
+const ENDED = 'BF,CA,CD,DL,F,NF,OOM,PR,TO'
+
 /** squeue knows what waits, runs, or ended within MinJobAge; sacct what ended before. A task that ran has left its own trace. */
 function find(name: string): readonly Argv[] {
   return [
     ['squeue', '--me', '-a', '-h', '-t', 'all', '-n', name, '-o', '%F|%j|.'],
-    ['sacct', '-X', '-n', '-p', '-S', 'now-2days', `--name=${name}`, '--format=JobID,JobName'],
+    // Without an end the states are those at the start.
+    [
+      'sacct',
+      ...'-X -n -p -S now-2days -E now'.split(' '),
+      `--state=${ENDED}`,
+      `--name=${name}`,
+      '--format=JobID,JobName',
+    ],
   ]
 }
 

@@ -8,10 +8,16 @@ export interface CampaignAt {
   run(...args: string[]): Promise<Told>
   start(...args: string[]): ChildProcess
   /** `run --site frost` beside the test. */
-  follow(): { readonly child: ChildProcess; readonly told: Promise<Told> }
+  follow(): Following
   query<Row = Record<string, unknown>>(sql: string): Promise<Row[]>
   /** Tells sites.yaml the port of the login machine, which changes when it is started or plugged in again. */
   locate(): Promise<void>
+}
+
+export interface Following {
+  readonly campaign: CampaignAt
+  readonly child: ChildProcess
+  readonly told: Promise<Told>
 }
 
 /**
@@ -42,14 +48,14 @@ ${more}`,
   await place.run(['init', 'c'], { env })
   if (settings !== '') place.file('c/floe.yaml', settings)
   const start = (...args: string[]) => place.start(['-C', place.path('c'), ...args], { env })
-  return {
+  const campaign: CampaignAt = {
     place,
     locate,
     start,
     run: (...args) => ended(start(...args)),
     follow() {
       const child = start('run', '--site', 'frost', '--json')
-      return { child, told: ended(child) }
+      return { campaign, child, told: ended(child) }
     },
     async query<Row>(sql: string) {
       const { stdout, stderr, status } = await ended(start('query', sql, '--json'))
@@ -60,4 +66,5 @@ ${more}`,
         .map((line) => JSON.parse(line) as Row)
     },
   }
+  return campaign
 }

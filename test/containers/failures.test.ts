@@ -1,6 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { CampaignAt } from './campaign-at.ts'
-import { openCampaignAt } from './campaign-at.ts'
+import { type CampaignAt, openCampaignAt } from './campaign-at.ts'
 import { type SlurmSite, startSlurm } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { until } from './machine.ts'
@@ -34,8 +34,6 @@ interface Attempt {
   readonly rule: string
   readonly evidence: string
   readonly node: string | null
-  readonly native_id: string
-  readonly task_attempt: number
 }
 
 describeSite('failures on Slurm', { timeout: 300_000 }, () => {
@@ -79,14 +77,17 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     )
     expect(stopped).toContain('stopped')
   }
-  const tasks = async (): Promise<{ id: string; state: string; node: string }[]> =>
-    (await alice("squeue -h -r --me -o '%F_%K|%T|%N'"))
-      .split('\n')
-      .filter(Boolean)
+  /** Tasks of a campaign that run. */
+  async function tasks(campaign: CampaignAt): Promise<{ id: string; node: string }[]> {
+    const { id } = JSON.parse(readFileSync(campaign.place.path('c/campaign.json'), 'utf8')) as { id: string }
+    const lines = (await alice("squeue -h -r --me -t R -o '%j|%F_%K|%N'")).split('\n')
+    return lines
+      .filter((line) => line.startsWith(`floe-${id.slice(0, 8)}-`))
       .map((line) => {
-        const [id = '', state = '', node = ''] = line.split('|')
-        return { id, state, node }
+        const [, task = '', node = ''] = line.split('|')
+        return { id: task, node }
       })
+  }
 
   it('over its memory: ended by the runner, class memory', async () => {
     const grows = 'exec awk \'BEGIN { s = "ice of the arctic"; while (1) s = s s }\''
@@ -107,7 +108,7 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     })
     const { told } = campaign.follow()
     await running('gone', 6)
-    const node = (await tasks()).find(({ state }) => state === 'RUNNING')!.node
+    const node = (await tasks(campaign))[0]!.node
     await site.machine(node).kill()
     const { stdout, stderr } = await told
     await site.machine(node).start()
@@ -129,25 +130,23 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     const campaign = await open(many('again', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('again', 4)
-    const [task] = await tasks()
+    const [task] = await tasks(campaign)
     await site.login.ask(`scontrol requeue ${task!.id}`)
     const { stdout, stderr } = await told
     expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 8 })
     const all = await attempts(campaign)
     expect(all.map(({ verdict }) => verdict)).toEqual(Array(8).fill('succeeded'))
-    // Its runner was told, and gave back the job that ran: that one alone started twice.
+    // Its runner was told, sealed, and gave back the job that ran: that one alone started twice. The task that Slurm began again left at once.
     const twice = [...(await starts('again'))].filter(([, count]) => count > 1)
     expect(twice.length).toBeLessThanOrEqual(1)
     expect(twice.every(([, count]) => count === 2)).toBe(true)
-    expect(new Set(all.map(({ native_id }) => native_id)).size).toBe(1)
-    expect(all.some((one) => one.task_attempt === 2)).toBe(true)
   })
 
   it('cancelled by hand: tasks give back what they run, and others take it', async () => {
     const campaign = await open(many('cancel', 16, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('cancel', 4)
-    const [task] = await tasks()
+    const [task] = await tasks(campaign)
     await alice(`scancel ${task!.id}`)
     await running('cancel', 8)
     await alice(`scancel ${task!.id.replace(/_.*/, '')}`)
@@ -163,7 +162,7 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     const campaign = await open(many('deaf', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('deaf', 4)
-    const [task] = await tasks()
+    const [task] = await tasks(campaign)
     await freeze(task!.node, task!.id)
     await alice(`scancel ${task!.id}`)
     const { stdout, stderr } = await told

@@ -92,8 +92,8 @@ export class FakeSlurm extends FakeScheduler {
     )
   }
 
-  #rows(): Row[] {
-    return this.listed.flatMap((job) => {
+  #rows(jobs: readonly FakeJob[] = this.listed): Row[] {
+    return jobs.flatMap((job) => {
       const waiting = job.tasks.filter(({ state }) => state === 'queued' || state === 'held')
       const others = job.tasks.filter(({ state }) => state === 'running' || state === 'ended')
       const group: Row[] = waiting.length > 0 ? [{ job, tasks: waiting, waits: true }] : []
@@ -151,9 +151,14 @@ export class FakeSlurm extends FakeScheduler {
     const ids = (options.get('-j') ?? options.get('--jobs'))?.split(',')
     const name = options.get('--name')
     const tail = options.has('-p') || options.has('--parsable') ? '|' : ''
-    const lines = this.#rows()
+    const ofEnded = options.has('--state')
+    // As the real one: without an end the states are those of the moment at the start.
+    if (ofEnded && !options.has('-E')) return done('')
+    // What the controller lost waits in the accounts for ever.
+    const lines = this.#rows(this.noise.blind ? [] : this.jobs)
       .filter(({ job }) => ids === undefined || ids.includes(String(job.number)))
       .filter(({ job }) => name === undefined || job.name === name)
+      .filter(({ tasks: [task] }) => !ofEnded || task!.state === 'ended')
       .map((row) => fields.map((field) => this.#cell(field, row, env)).join('|') + tail)
     return done(lines.map((line) => `${line}\n`).join(''))
   }
