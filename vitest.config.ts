@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const shared = { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } as const
+const shared = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000 } as const
 
 export default defineConfig({
   test: {
@@ -15,6 +15,8 @@ export default defineConfig({
           globalSetup: 'test/containers/setup.ts',
           // Its own image cannot be pulled everywhere; owner.ts sweeps instead.
           env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },
+          // Real daemons in containers on a busy machine miss a deadline now and then.
+          retry: 1,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           // After the others: clusters and a build side by side are slow, and slowness looks like faults.
