@@ -157,6 +157,10 @@ export class LiveArray {
     for (const task of tasks) this.#recalled.add(task)
   }
 
+  isRecalled(task: number): boolean {
+    return this.#recalled.has(task)
+  }
+
   /** Recalled tasks that are gone and never began, once. */
   takeRecalled(): number[] {
     const begun = this.#begun

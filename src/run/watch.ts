@@ -49,6 +49,8 @@ const PURGED: InferredVerdict = {
   evidence: 'absence',
 }
 
+/** Answers to a question for states that say nothing of the tasks. */
+const UNCLEAR: ReadonlySet<string> = new Set(['SUBMIT_UNREADABLE', 'SUBMIT_REFUSED', 'STATE_UNKNOWN'])
 /** Longest time between two questions to accounting about the same missing tasks. */
 const EXPLAIN_MAX_MS = 300_000
 /** What a site said last of its tasks. */
@@ -199,10 +201,12 @@ export class Watch {
       if (reports) this.#waiting = waitingIn(reports, connector)
       return reports
     } catch (error) {
-      if (!(error instanceof FloeError) || error.code !== 'SUBMIT_UNREADABLE') throw error
+      // Words that floe does not know, as while a controller is being replaced: records decide, so there is time.
+      if (!(error instanceof FloeError) || !UNCLEAR.has(error.code)) throw error
       const { clock, site } = this.#context
       this.#unreadableSince ??= clock.ticks()
-      if (clock.ticks() - this.#unreadableSince > site.rhythm.absentMs) throw error
+      if (clock.ticks() - this.#unreadableSince > site.rhythm.blankMs) throw error
+      this.#waiting = `${error.message} (${error.hint})`
       return undefined
     }
   }
@@ -222,7 +226,8 @@ export class Watch {
       if (forMs < graceMs) continue
       found.tasks.push(task)
       if (state === 'ended') found.ended.push(task)
-      else if (forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
+      // Grid Engine drops what was cancelled while it waited.
+      else if (array.isRecalled(task) || forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
     }
     return found
   }

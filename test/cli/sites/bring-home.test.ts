@@ -116,13 +116,16 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   await run(['add', place.path('jobs.ndjson')])
   const atWork = scene.start(['run', '--site', 'frost'])
   await until('it began', () => Object.keys(began(place)).length === 1)
+  expect(await run(['clean', '--all'])).toMatchObject({ status: 11 })
+  atWork.signal('SIGINT')
+  expect((await atWork.end).status).toBe(130)
   const while1 = await run(['clean', '--all'])
   expect(while1.stdout).toMatch(/^Freed .*: \d arrays?, 0 cached files, /)
   expect(while1.stdout).toMatch(/at frost: .* kB; the cache stays: work is under way/)
   expect(readdirSync(arrays)).toEqual(['a000002'])
   expect(readdirSync(place.path('scratch/floe/cache')).length).toBeGreaterThan(1)
   open(place)
-  expect((await atWork.end).stderr).not.toContain('floe:')
+  expect((await run(['run', '--site', 'frost'])).stderr).not.toContain('floe:')
   const all = await json<{ sites: { site: string; arrays: number; cached: number; freed_bytes: number }[] }>(
     'clean',
     '--all',

@@ -209,7 +209,11 @@ describe('floe doctor finds', () => {
     const scene = await openScene('pbs')
     scene.settle({ account: 'fire' })
     expect(failures(await examined(scene))).toEqual([
-      { about: 'task', found: expect.stringContaining('qsub: Invalid Account'), floe: expect.any(String) },
+      {
+        about: 'task',
+        found: expect.stringContaining('frost refused the array: Invalid Account'),
+        floe: expect.any(String),
+      },
     ])
   })
 

@@ -11,7 +11,7 @@ const refusedBy = async (scheduler: string, site: string) => {
 }
 
 test('a wrong account is said in the words of the scheduler, with those that there are', async () => {
-  const { status, text, fake, site, json } = await refusedBy('slurm', '    account: fire\n')
+  const { status, text, fake, site, json, rows } = await refusedBy('slurm', '    account: fire\n')
   expect(status).toBe(2)
   expect(text).toMatchInlineSnapshot(`
     "floe: frost refused the array: Invalid account or account/partition combination specified
@@ -22,6 +22,8 @@ test('a wrong account is said in the words of the scheduler, with those that the
     "
   `)
   expect(fake.jobs).toHaveLength(0)
+  expect((await rows('select array_id, state from batches')).split('\n')[1]).toBe('a000001,ended')
+  expect(await json('status')).toMatchObject({ pending: 2, queued: 0 })
   site('    account: ice\n')
   expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
 })
