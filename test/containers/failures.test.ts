@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type CampaignAt, openCampaignAt } from './campaign-at.ts'
 import { type SlurmSite, startSlurm } from './clusters.ts'
+import { deafen } from './deaf.ts'
 import { describeSite } from './engine.ts'
 import { until } from './machine.ts'
 
@@ -66,17 +67,6 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
   }
   const running = (name: string, count: number) =>
     until(async () => (await starts(name)).size >= count, { what: `${count} jobs of ${name} run`, waitMs: 90_000 })
-  /** Stops the runner of a task, so that it neither drains nor notes anything. */
-  async function freeze(node: string, id: string): Promise<void> {
-    const [array, index] = id.split('_')
-    const stopped = await site.machine(node).ask(
-      `for process in /proc/[0-9]*; do
-         grep -qz '^SLURM_ARRAY_JOB_ID=${array}$' $process/environ 2>/dev/null && grep -qz '^SLURM_ARRAY_TASK_ID=${index}$' $process/environ \
-           && grep -qz -- '--task' $process/cmdline && kill -STOP \${process#/proc/} && echo stopped
-       done; :`,
-    )
-    expect(stopped).toContain('stopped')
-  }
   /** Tasks of a campaign that run. */
   async function tasks(campaign: CampaignAt): Promise<{ id: string; node: string }[]> {
     const { id } = JSON.parse(readFileSync(campaign.place.path('c/campaign.json'), 'utf8')) as { id: string }
@@ -159,11 +149,13 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
   })
 
   it('cancelled by hand while its runner does not hear: class cancelled, and not tried again', async () => {
-    const campaign = await open(many('deaf', 8, 'sleep 2'), { settings: 'batch: {jobs: 4}\n' })
+    const campaign = await open(many('deaf', 8, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
     const { told } = campaign.follow()
     await running('deaf', 4)
     const [task] = await tasks(campaign)
-    await freeze(task!.node, task!.id)
+    const [array = '', index = ''] = task!.id.split('_')
+    const of = { SLURM_ARRAY_JOB_ID: array, SLURM_ARRAY_TASK_ID: index }
+    expect(await deafen(site.machine(task!.node), of)).toBe(1)
     await alice(`scancel ${task!.id}`)
     const { stdout, stderr } = await told
     expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 7, cancelled: 1 })
