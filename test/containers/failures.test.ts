@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type CampaignAt, openCampaignAt } from './campaign-at.ts'
 import { type SlurmSite, startSlurm } from './clusters.ts'
-import { deafen } from './deaf.ts'
 import { describeSite } from './engine.ts'
 import { until } from './machine.ts'
 
@@ -146,25 +145,6 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     expect(counts.length).toBe(16)
     expect(counts.filter(([, count]) => count > 1).length).toBeLessThanOrEqual(4)
     expect((await attempts(campaign)).map(({ verdict }) => verdict)).toEqual(Array(16).fill('succeeded'))
-  })
-
-  it('cancelled by hand while its runner does not hear: class cancelled, and not tried again', async () => {
-    const campaign = await open(many('deaf', 8, 'sleep 3'), { settings: 'batch: {jobs: 4}\n' })
-    const { told } = campaign.follow()
-    await running('deaf', 4)
-    const [task] = await tasks(campaign)
-    const [array = '', index = ''] = task!.id.split('_')
-    const of = { SLURM_ARRAY_JOB_ID: array, SLURM_ARRAY_TASK_ID: index }
-    expect(await deafen(site.machine(task!.node), of)).toBe(1)
-    await alice(`scancel ${task!.id}`)
-    const { stdout, stderr } = await told
-    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 7, cancelled: 1 })
-    const cancelled = (await attempts(campaign)).find(({ class: why }) => why === 'cancelled')!
-    expect(cancelled).toMatchObject({ verdict: 'cancelled', evidence: 'accounting' })
-    expect(await show(campaign, cancelled.job_id)).toMatch(
-      /accounting its task was cancelled at the scheduler \(CANCELLED/,
-    )
-    await onceEach(campaign)
   })
 
   it('the controller restarted while floe asks it', async () => {
