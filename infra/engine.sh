@@ -3,7 +3,7 @@
 #
 # start   Uses the engine that answers. Else, as root on Debian or a system made from it: installs Debian's packages, starts `dockerd`
 #         by hand, and sees to the image that all Dockerfiles start from: pulled, or made by debootstrap from the mirror of this
-#         machine's own apt sources. Repeating it changes nothing; there is never a second engine.
+#         machine's own apt sources. Repeating it changes nothing; there is never a second engine. Prints `started` if it started one.
 # stop    Ends the engine that `start` started, by its pid, with its containers; images stay. No other engine is touched.
 # status  Says what answers. Exit 0: an engine does.
 #
@@ -133,6 +133,7 @@ start_dockerd() {
   version > /dev/null || fail "dockerd does not answer: $(tail -n 5 "$log")"
   say "Docker $(version) started, pid $(cat "$pid_file") ($pid_file)."
   disown "$pid"
+  echo started
 }
 
 # The mirror that this machine's apt uses for Debian itself.

@@ -43,15 +43,13 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 }
 
 async function openEngine(): Promise<{ why: string } | { isStartedHere: boolean }> {
-  const answers = () =>
-    getContainerRuntimeClient().then(
-      () => true,
-      () => false,
-    )
-  const isStartedHere = !(await answers())
   // Also where one answers: it may lack the image that all others start from.
-  const { status, stderr } = spawnSync(ENGINE, ['start'], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(ENGINE, ['start'], { encoding: 'utf8' })
+  const isStartedHere = stdout.includes('started')
   if (isStartedHere || status !== 0) process.stderr.write(stderr)
   if (status !== 0) return { why: `No engine for containers: ${stderr.trim().split('\n').at(-1)}` }
-  return (await answers()) ? { isStartedHere } : { why: 'testcontainers does not find the engine.' }
+  return getContainerRuntimeClient().then(
+    () => ({ isStartedHere }),
+    (error: Error) => ({ why: `testcontainers does not reach the engine: ${error.message}` }),
+  )
 }

@@ -64,8 +64,8 @@ describe.runIf(canStart)('infra/engine.sh', () => {
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : []
   }
   const engine = (verb: string, more: NodeJS.ProcessEnv = {}) => {
-    const { status, stderr } = spawnSync(ENGINE, [verb], { env: { ...env, ...more }, encoding: 'utf8' })
-    return { status, said: stderr }
+    const { status, stdout, stderr } = spawnSync(ENGINE, [verb], { env: { ...env, ...more }, encoding: 'utf8' })
+    return { status, printed: stdout, said: stderr }
   }
   const isAlive = (pid: string | number): boolean =>
     existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
@@ -95,7 +95,7 @@ describe.runIf(canStart)('infra/engine.sh', () => {
 
   it('uses an engine that answers, and does not end it', () => {
     writeFileSync(join(state, 'answers'), '')
-    expect(engine('start')).toMatchObject({ status: 0, said: expect.stringContaining('nothing to start') })
+    expect(engine('start')).toMatchObject({ status: 0, printed: '', said: expect.stringContaining('nothing to start') })
     expect(engine('stop').said).toContain('no engine of ours runs')
     expect(lines('started')).toEqual([])
     expect(existsSync(join(state, 'answers'))).toBe(true)
@@ -104,7 +104,7 @@ describe.runIf(canStart)('infra/engine.sh', () => {
   it('starts again after its engine was killed, though another process has its pid now', () => {
     mkdirSync(join(state, 'engine'))
     writeFileSync(join(state, 'engine', 'dockerd.pid'), String(process.pid))
-    expect(engine('start').status).toBe(0)
+    expect(engine('start')).toMatchObject({ status: 0, printed: 'started\n' })
     expect(lines('started').length).toBe(1)
     process.kill(Number(lines('started')[0]), 'SIGKILL')
     rmSync(join(state, 'answers'))
