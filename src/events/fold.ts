@@ -18,7 +18,7 @@ export interface Decided {
 /** What the record lines of one array say. */
 export interface Fold {
   readonly tasks: ReadonlyMap<TaskName, { readonly started: TaskStarted | null; readonly ended: TaskEnded | null }>
-  /** In order of (job, attempt, end). */
+  /** In order of (job, attempt, end, task). */
   readonly decided: readonly Decided[]
   /** `revision job` of jobs that started and have not ended in an attempt that is not sealed. */
   readonly runningJobs: readonly string[]
@@ -30,7 +30,7 @@ const jobName = (job: string, revision: number): string => `${revision} ${job}`
 
 /**
  * The state that a set of record lines means. Pure, and free of order: lines may come doubled and in any order, from any number of files.
- * The first verdict of a job by (attempt, end) counts; later ones are kept as superseded.
+ * The first verdict of a job by (attempt, end, task) counts; later ones are kept as superseded.
  */
 export function foldRecords(lines: Iterable<ReadLine>): Fold {
   const tasks = new Map<TaskName, { started: TaskStarted | null; ended: TaskEnded | null }>()
@@ -53,7 +53,7 @@ export function foldRecords(lines: Iterable<ReadLine>): Fold {
   }
   const decided: Decided[] = []
   for (const job of [...ended.keys()].sort()) {
-    const verdicts = [...ended.get(job)!.values()].sort((a, b) => a.attempt - b.attempt || a.end - b.end)
+    const verdicts = [...ended.get(job)!.values()].sort((a, b) => a.attempt - b.attempt || a.end - b.end || a.task - b.task)
     for (const [i, verdict] of verdicts.entries()) {
       decided.push({ ...verdict, superseded: i > 0 })
       started.delete(`${taskName(verdict.task, verdict.attempt)} ${job}`)

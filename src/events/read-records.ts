@@ -5,7 +5,7 @@ import { decodeRecord, type RecordLine } from '../model/record.ts'
 /** How far each record file (`<task>.<attempt>`) was read, bytes. */
 export type Offsets = Readonly<Record<string, number>>
 
-/** A line and where it ends in its file: the order of verdicts is by (attempt, end). */
+/** A line and where it ends in its file: the order of verdicts is by (attempt, end, task). */
 export interface ReadLine {
   readonly task: number
   readonly attempt: number

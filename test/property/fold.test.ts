@@ -93,7 +93,13 @@ test('events may come doubled and in any order: the state is the same', () => {
         .map(({ line }) => line)
       expect(plain(foldRecords(shuffled))).toEqual(plain(foldRecords(all)))
     }),
+    { numRuns: 500 },
   )
+})
+
+test('verdicts of two tasks at the same attempt and place have one order', () => {
+  const at = (task: number): Line => ({ task, attempt: 1, end: 2, line: ended('c', 'failed') })
+  expect(plain(foldRecords([at(0), at(1)]))).toEqual(plain(foldRecords([at(1), at(0)])))
 })
 
 test('one verdict a job counts: the first by attempt and place', () => {
