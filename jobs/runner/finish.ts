@@ -5,7 +5,7 @@ import { collectOutputs } from './outputs.ts'
 import { PackPublisher, TablePublisher } from './pack.ts'
 import { isDiskError } from './prepare.ts'
 import { FilePublisher, type Publisher } from './publish.ts'
-import { KeptSandboxes, type SandboxPool, sandboxName } from './sandbox.ts'
+import { KeptSandboxes, type Sandbox, type SandboxPool, sandboxName } from './sandbox.ts'
 import type { Flight } from './slot.ts'
 import { failed, type Judged, succeeded } from './verdict.ts'
 
@@ -59,7 +59,7 @@ export class Finish {
     if (judged) return this.#line(run, this.#withMissing(run, judged), [])
     const { job, sandbox } = run.flight
     if (job.outputs.length === 0) return this.#line(run, succeeded, [])
-    const collected = collectOutputs(sandbox.path, job.outputs, sandbox.links)
+    const collected = collectOutputs(sandbox.path, job.outputs, namesOf(sandbox))
     if ('problem' in collected) return this.#line(run, { ...failed('app', collected.problem), exit: 0 }, [])
     const written: (OutputWritten | Promise<OutputWritten>)[] = []
     // Asked for now, not at the last look: another job may take over the path once this one was told to end.
@@ -93,7 +93,7 @@ export class Finish {
   /** A failed check is often a missing output. */
   #withMissing({ flight: { sandbox, job } }: JobRun, judged: Judged): Judged {
     if (judged.class !== 'check') return judged
-    const collected = collectOutputs(sandbox.path, job.outputs, sandbox.links)
+    const collected = collectOutputs(sandbox.path, job.outputs, namesOf(sandbox))
     return 'problem' in collected ? { ...judged, rule: `${judged.rule}; ${collected.problem}` } : judged
   }
 
@@ -129,6 +129,8 @@ export class Finish {
     }
   }
 }
+
+const namesOf = ({ links }: Sandbox): string[] => links.map(({ name }) => name)
 
 /** Thrown instead of publishing an output of a job that is to be cancelled. */
 class Unwanted extends Error {}

@@ -43,6 +43,7 @@ export class SlotShell {
   readonly #options: SlotOptions
   #rest = ''
   #said = ''
+  #reports: Report[] = []
   readonly #gone: Promise<boolean>
   #isReady: (exit: number) => void = () => {}
 
@@ -69,6 +70,7 @@ export class SlotShell {
     this.#child.on('error', () => {})
     this.#gone = new Promise((resolve) => this.#child.on('close', () => resolve(true)))
     this.#child.on('close', (exit, signal) => {
+      this.#report()
       this.#isReady(exit ?? 255)
       options.onGone(signal === null ? `exit ${exit}` : `signal ${signal.replace('SIG', '')}`)
     })
@@ -89,7 +91,12 @@ export class SlotShell {
   hear(then: () => void): void {
     this.#control.resume()
     // The turn that is under way may have asked for news before; the next one asks after.
-    setImmediate(() => setImmediate(then))
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#report()
+        then()
+      }),
+    )
   }
 
   /** Ends the shell after what it was told; true when it has gone within `ms`. */
@@ -116,7 +123,6 @@ export class SlotShell {
   #hear(text: string): void {
     const lines = (this.#rest + text).split('\n')
     this.#rest = lines.pop()!
-    const reports: Report[] = []
     for (const line of lines) {
       if (!line.startsWith(this.nonce)) {
         this.#said = `${this.#said}${line}\n`.slice(0, SAID_MAX)
@@ -128,10 +134,17 @@ export class SlotShell {
       else {
         const exit = first === 'gone' ? null : Number(first)
         const check = exit === null || second === '-' ? null : Number(second)
-        reports.push({ seq: Number(word), exit, check, said: this.#said })
+        // What was read before a rest comes alone, then what was told meanwhile: together they say how long the jobs took.
+        if (this.#reports.length === 0) setImmediate(() => this.#report())
+        this.#reports.push({ seq: Number(word), exit, check, said: this.#said })
         this.#said = ''
       }
     }
+  }
+
+  #report(): void {
+    const reports = this.#reports
+    this.#reports = []
     if (reports.length > 0) this.#options.onReports(reports)
   }
 }

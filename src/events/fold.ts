@@ -53,7 +53,9 @@ export function foldRecords(lines: Iterable<ReadLine>): Fold {
   }
   const decided: Decided[] = []
   for (const job of [...ended.keys()].sort()) {
-    const verdicts = [...ended.get(job)!.values()].sort((a, b) => a.attempt - b.attempt || a.end - b.end || a.task - b.task)
+    const verdicts = [...ended.get(job)!.values()].sort(
+      (a, b) => a.attempt - b.attempt || a.end - b.end || a.task - b.task,
+    )
     for (const [i, verdict] of verdicts.entries()) {
       decided.push({ ...verdict, superseded: i > 0 })
       started.delete(`${taskName(verdict.task, verdict.attempt)} ${job}`)

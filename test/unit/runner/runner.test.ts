@@ -56,6 +56,18 @@ describe('runner', () => {
     expect(readdirSync(join(runner.scratch, 'sandboxes'))).toEqual([])
   })
 
+  it('gives each job its own inputs, whatever those before it did to theirs', async () => {
+    const [x, y] = [input('in', 'x', 'x'), input('in', 'y', 'y')]
+    const tampering = ['true', 'rm in', 'rm in; echo evil > in', 'ln -sf /dev/null in', 'mv in other', 'chmod 755 .']
+    const jobs = Array.from({ length: 60 }, (_, at) => ({
+      is: at % 3 === 0 ? y : x,
+      fields: script(`cat in; ls | wc -l; ${tampering[at % tampering.length]}`),
+    }))
+    const ran = await runner.run(jobs.map(({ is, fields }, at) => fakeJob(`j${at}`, { ...fields, inputs: [is] })))
+    for (const [at, { is }] of jobs.entries())
+      expect(ran.log(ran.ended.get(`j${at}`)!.stdout)).toBe(`${is === y ? 'y' : 'x'}1\n`)
+  })
+
   it('passes hostile arguments, names and variables as they are', async () => {
     const words = ["it's", '$(touch gone)', '`id`', 'two\nlines', '🧊😁', '-n', '', ' ', '"', '\\', 'a=b']
     const name = `-o 'q" $(x)\n🧊.txt`
