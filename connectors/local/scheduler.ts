@@ -232,13 +232,15 @@ function main(directory: string): void {
   let release = takeLock(directory)
   if (!release) return
   const scheduler = new Scheduler(directory)
-  const timer = setInterval(() => {
+  const turn = (): void => {
     if (scheduler.tick()) return
     // Given back first, looked again after: who submits writes first and looks for the lock after.
     release?.()
     release = scheduler.hasWork ? takeLock(directory) : undefined
     if (!release) clearInterval(timer)
-  }, TICK_MS)
+  }
+  const timer = setInterval(turn, TICK_MS)
+  turn()
 }
 
 const [directory] = process.argv.slice(2)
