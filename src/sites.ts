@@ -7,6 +7,7 @@ import type { Dialect } from '../connectors/dialect.ts'
 import { openLocalConnector } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
+import { qosIn } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
 import type { Ask } from '../connectors/transport/ssh/keys.ts'
@@ -18,7 +19,7 @@ import { sitePaths } from './model/campaign.ts'
 import type { Clock } from './ports/clock.ts'
 
 const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting) => Dialect>> = {
-  slurm: () => slurm,
+  slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),

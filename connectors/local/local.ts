@@ -24,7 +24,7 @@ export interface LocalOptions {
 }
 
 const LIMITS: SiteLimits = {
-  ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, queues: [], accounts: [] },
+  ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, arraysMax: null, queues: [], accounts: [] },
   ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
 }
 

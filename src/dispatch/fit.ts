@@ -33,7 +33,8 @@ export function taskLimits({ limits: own, queue }: TaskWishes, site: SiteLimits)
   // A few large arrays instead of one for each task that ended.
   const refillBelow = Math.max(1, Math.ceil(openMax * 0.75))
   const arrayMax = leastOf([site.arrayMax, chosen?.arrayMax ?? null, own.array, ARRAY_MAX])!
-  return { planBelow: refillBelow, refillBelow, openMax, arrayMax }
+  const arraysMax = site.arraysMax === null ? OPEN_MAX : Math.max(1, Math.floor(site.arraysMax * SHARE))
+  return { planBelow: refillBelow, refillBelow, openMax, arrayMax, arraysMax }
 }
 
 /** As many jobs side by side as fit into the task that the site's settings ask for, and into a node of its queue; at least one. */

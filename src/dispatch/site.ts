@@ -69,6 +69,8 @@ export interface TaskLimits {
   readonly refillBelow: number
   readonly openMax: number
   readonly arrayMax: number
+  /** Arrays that may be open at once. */
+  readonly arraysMax: number
 }
 
 /**
@@ -180,7 +182,13 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     slots,
     rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0, absentMs: 30_000, blankMs: 30_000 },
     limits: async () => ({
-      ...{ planBelow: slots, refillBelow: slots * 4, openMax: Number.POSITIVE_INFINITY, arrayMax: LOCAL_ARRAY_MAX },
+      ...{
+        planBelow: slots,
+        refillBelow: slots * 4,
+        openMax: Number.POSITIVE_INFINITY,
+        arrayMax: LOCAL_ARRAY_MAX,
+        arraysMax: Number.POSITIVE_INFINITY,
+      },
     }),
     connector: connected,
     runner: async () => runner,

@@ -57,6 +57,8 @@ export interface Measured {
 export interface LimitsReport {
   readonly array_max: number
   readonly queued_max: number | null
+  /** Absent in profiles of older versions. */
+  readonly arrays_max?: number | null
   readonly forgets_after_sec: number | null
   readonly has_accounting: boolean
   readonly accounts: readonly string[]
@@ -93,6 +95,7 @@ export interface DoctorReport {
 export const toLimitsReport = (limits: SiteLimits): LimitsReport => ({
   array_max: limits.arrayMax,
   queued_max: limits.queuedMax,
+  arrays_max: limits.arraysMax,
   forgets_after_sec: limits.forgetsAfterSec,
   has_accounting: limits.hasAccounting,
   accounts: limits.accounts,
@@ -112,6 +115,7 @@ export const toSiteLimits = (version: string, limits: LimitsReport): SiteLimits 
   version,
   arrayMax: limits.array_max,
   queuedMax: limits.queued_max,
+  arraysMax: limits.arrays_max ?? null,
   forgetsAfterSec: limits.forgets_after_sec,
   hasAccounting: limits.has_accounting,
   accounts: limits.accounts,

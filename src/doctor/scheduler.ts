@@ -78,8 +78,10 @@ export function queueFindings({ queue, task, name }: SiteSetting, { queues }: Si
   }
 }
 
-const queueText = ({ name, walltimeMaxSec }: QueueLimits): string =>
-  `${name} (${walltimeMaxSec === null ? 'no limit' : formatSeconds(walltimeMaxSec)})`
+const queueText = ({ name, walltimeMaxSec, queuedMax }: QueueLimits): string => {
+  const walltime = walltimeMaxSec === null ? 'no limit' : formatSeconds(walltimeMaxSec)
+  return `${name} (${walltime}${queuedMax === null ? '' : `, ${formatCounted(queuedMax, 'task')} submitted`})`
+}
 
 export function accountFindings({ account, name }: SiteSetting, { accounts }: SiteLimits, ledger: Ledger): void {
   if (accounts.length === 0) return
