@@ -23,6 +23,7 @@ export type {
   AddOptions,
   AddReport,
   Campaign,
+  CleanOptions,
   CleanReport,
   Columns,
   FetchOptions,

@@ -209,10 +209,10 @@ export class OpenedCampaign implements Campaign {
     return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }
   }
 
-  async clean({ all = false } = {}): ReturnType<Campaign['clean']> {
+  async clean(wishes: Parameters<Campaign['clean']>[0] = {}): ReturnType<Campaign['clean']> {
     const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
-    return cleanCampaign(context, { all })
+    return cleanCampaign(context, wishes)
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { count, seconds, text } from './schema.ts'
+import { bytes, count, seconds, text } from './schema.ts'
 
 /*
  * ~/.config/floe/sites.yaml, version 1: the clusters of a person. It names hosts, keys and accounts, so it stays out of campaigns and is
@@ -50,6 +50,12 @@ const site = z.strictObject({
     })
     .prefault({})
     .meta(text('Below what the site itself allows.')),
+  quota: bytes
+    .nullable()
+    .default(null)
+    .meta(
+      text('What floe may keep in scratch, of all your campaigns: `floe clean` frees the oldest beyond it.', 'bytes'),
+    ),
   task: z
     .strictObject({
       cpus: count(1).default(1).meta(text('Cores of a task; it runs as many jobs side by side as fit.', 'cores')),

@@ -39,6 +39,8 @@ export interface SiteSetting {
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
+  /** Of what floe keeps in scratch. */
+  readonly quotaBytes: number | null
 }
 
 /** `$XDG_CONFIG_HOME/floe/sites.yaml`, usually ~/.config/floe/sites.yaml. */
@@ -79,13 +81,14 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, ...rest } = site
+  const { ssh, task, interval, quota, ...rest } = site
   return {
     ...rest,
     name,
     ssh: ssh === undefined ? null : toSsh(ssh),
     task: { cpus: task.cpus, walltimeSec: task.walltime },
     intervalSec: interval,
+    quotaBytes: quota,
   }
 }
 

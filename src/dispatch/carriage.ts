@@ -75,6 +75,11 @@ export class Carriage {
     return `${posix.join(this.#place.there, name)}${isFolder ? '/' : ''}`
   }
 
+  /** Names in the cache of what was placed. */
+  get names(): readonly string[] {
+    return [...this.#waiting.keys()]
+  }
+
   #want(name: string, load: Load): void {
     this.#waiting.set(name, load)
   }

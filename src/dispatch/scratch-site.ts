@@ -1,7 +1,7 @@
 import type { Connector, SiteLimits } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
-import { Carriage } from './carriage.ts'
+import { Carriage, type CarriagePlace } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
 import { readPartThere } from './pull-records.ts'
@@ -17,6 +17,8 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly connector: Connector
   readonly runner: RunnerWishes
   readonly intervalMs: number
+  /** Of what floe keeps there, for `clean`; null: none. */
+  readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
   readonly knownLimits: SiteLimits | null
 }
@@ -61,6 +63,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     send: (id) =>
       tell(`carry array ${id}`, async () => {
         await site.runner()
+        await arrays.need(id, site.carriage.names)
         await site.carriage.send()
         await arrays.send(id)
       }),
@@ -79,7 +82,9 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     readPart: (id, file, range) =>
       tell(`read ${file} of ${id}`, () => readPartThere(transport, `${paths.arrays}/${id}/${file}`, range)),
     fetch: (files) => tell('fetch files', () => transport.fetch(files)),
-    remove: (ids, wish) => tell('clean the scratch directory', () => arrays.remove(ids, wish)),
+    quotaBytes: options.quotaBytes,
+    release: (ids) => tell('let go of what arrays needed', () => arrays.release(ids)),
+    remove: (ids, cached = []) => tell('clean the scratch directory', () => arrays.remove(ids, cached)),
     close: () => transport.close(),
   }
 }
@@ -97,6 +102,7 @@ const rhythmOf = (intervalMs: number): Rhythm => ({
 
 class ScratchSite {
   readonly carriage: Carriage
+  readonly #place: CarriagePlace
   readonly #options: ScratchSiteOptions
   #limits: Promise<SiteLimits> | undefined
   #runner: Promise<StagedRunner> | undefined
@@ -104,7 +110,8 @@ class ScratchSite {
   constructor(options: ScratchSiteOptions) {
     this.#options = options
     const { transport, paths, mirror, roots } = options
-    this.carriage = new Carriage(transport, { there: paths.cache, here: mirror.cache, roots })
+    this.#place = { there: paths.cache, here: mirror.cache, roots }
+    this.carriage = new Carriage(transport, this.#place)
   }
 
   /** Read once; a question that failed is asked again after a while, and answered by what was known before. */
@@ -123,12 +130,13 @@ class ScratchSite {
   /** Proved once; its files are looked for with what each array needs, for the cache may be purged. */
   async runner(): Promise<readonly string[]> {
     const { transport, runner } = this.#options
-    if (this.#runner) for (const file of (await this.#runner).files) this.carriage.place(file)
-    this.#runner ??= stageRunner(this.carriage, transport, runner).catch((error) => {
+    this.#runner ??= stageRunner(new Carriage(transport, this.#place), transport, runner).catch((error) => {
       this.#runner = undefined
       throw error
     })
-    return (await this.#runner).argv
+    const { argv, files } = await this.#runner
+    for (const file of files) this.carriage.place(file)
+    return argv
   }
 
   async probe(program: string, setup: string | null): Promise<string | undefined> {

@@ -130,19 +130,30 @@ export interface Site {
   ): Promise<Buffer | undefined>
   /** Brings files of the site here. */
   fetch(files: readonly { readonly here: string; readonly there: string; readonly digest?: string }[]): Promise<void>
-  /** Takes away directories of arrays, and with `cache` all that was carried. */
-  remove(ids: readonly string[], options: { readonly cache: boolean }): Promise<void>
+  /** Of what floe keeps there; null: none was set. */
+  readonly quotaBytes: number | null
+  /** Says of arrays that they are over: what they read of the cache may be freed. */
+  release(ids: readonly string[]): Promise<void>
+  /** Takes away directories of arrays, and contents of the cache; answers those that an array has come to need. */
+  remove(ids: readonly string[], cached?: readonly string[]): Promise<ReadonlySet<string>>
   close(): Promise<void>
 }
 
 /** What lies on the site. */
 export interface SiteUsage {
-  /** Bytes of the arrays of this campaign. */
-  readonly arrays: ReadonlyMap<string, number>
-  readonly cached: number
-  readonly cacheBytes: number
-  /** Other campaigns have arrays there, which may read from the cache. */
-  readonly isShared: boolean
+  /** The arrays of this campaign. */
+  readonly arrays: ReadonlyMap<string, { readonly bytes: number; readonly usedAtSec: number }>
+  /** The cache of all campaigns of this user. */
+  readonly cached: readonly CachedContent[]
+}
+
+export interface CachedContent {
+  readonly name: string
+  readonly bytes: number
+  /** When it was carried, or an array that reads it was made, whichever is later. */
+  readonly usedAtSec: number
+  /** An array that is not over reads it. */
+  readonly isNeeded: boolean
 }
 
 export interface Elsewhere {
@@ -223,13 +234,17 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
     list: async () => undefined,
+    quotaBytes: null,
+    release: async () => {},
+    // Who reads from the cache of a campaign is known to that campaign.
     usage: async () => ({
-      arrays: new Map(namesIn(paths.arrays).map((id) => [id, treeBytes(directory(id))])),
-      ...{ cached: namesIn(paths.cache).length, cacheBytes: treeBytes(paths.cache), isShared: false },
+      arrays: new Map(namesIn(paths.arrays).map((id) => [id, lying(directory(id))])),
+      cached: namesIn(paths.cache).map((name) => ({ name, ...lying(join(paths.cache, name)), isNeeded: false })),
     }),
-    async remove(ids, { cache }) {
-      for (const id of ids) rmSync(directory(id), { recursive: true, force: true })
-      if (cache) rmSync(paths.cache, { recursive: true, force: true })
+    async remove(ids, cached = []) {
+      for (const path of [...ids.map(directory), ...cached.map((name) => join(paths.cache, name))])
+        rmSync(path, { recursive: true, force: true })
+      return new Set()
     },
     close: async () => {},
   }
@@ -269,6 +284,11 @@ function nativeIdOf(directory: string): NativeId | undefined {
 }
 
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
+
+const lying = (path: string): { bytes: number; usedAtSec: number } => ({
+  bytes: treeBytes(path),
+  usedAtSec: (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) / 1000,
+})
 
 function treeBytes(path: string): number {
   const stat = statSync(path, { throwIfNoEntry: false })

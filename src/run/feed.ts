@@ -201,7 +201,7 @@ export class Feed {
   /** The directory goes first: a task that came to life in spite of all would find nothing to do. */
   async #letGo(array: LiveArray): Promise<void> {
     await this.#lease.guard()
-    await this.#context.site.remove([array.id], { cache: false })
+    await this.#context.site.remove([array.id])
     this.#letGone.add(array.id)
     for (const { task } of array.batches) array.markGone(task)
   }

@@ -8,7 +8,9 @@ import { FloeError } from '../model/errors.ts'
 import type { JobEnded } from '../model/record.ts'
 import { probePrograms, stageArray } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
+import { leaseHolder } from './lease.ts'
 import { lookAtFiles } from './planning.ts'
+import { sayTrying } from './trying.ts'
 
 export interface TryReport {
   readonly job: string
@@ -19,17 +21,39 @@ export interface TryReport {
   readonly outputs: string
 }
 
+export interface TryOptions {
+  readonly write: (stream: 'stdout' | 'stderr', text: Buffer) => void
+  readonly signal?: AbortSignal
+}
+
 const LOOK_EVERY_MS = 50
 
 /**
  * One job, here and now, by the same runner as in an array; its output goes to `write` as it comes. Nothing is published: outputs stay
  * beside the sandbox, and no table changes but `files`.
  */
-export async function tryJob(
-  context: RunContext,
-  jobId: string,
-  { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
-): Promise<TryReport> {
+export async function tryJob(context: RunContext, jobId: string, options: TryOptions): Promise<TryReport> {
+  const said = sayTrying(tryFolder(context))
+  try {
+    const cleaner = leaseHolder(context.paths.root, context.clock, 'clean')
+    if (cleaner)
+      throw new FloeError(
+        'RUN_LOCKED',
+        `\`floe clean\` works on this campaign: process ${cleaner.pid} on ${cleaner.host}.`,
+        {
+          hint: 'Try again when it has ended.',
+        },
+      )
+    return await tryUnder(context, jobId, options)
+  } finally {
+    said()
+  }
+}
+
+/** Where jobs are tried, and where it is said that they are. */
+export const tryFolder = ({ paths }: Pick<RunContext, 'paths'>): string => join(paths.scratch, 'try')
+
+async function tryUnder(context: RunContext, jobId: string, { write, signal }: TryOptions): Promise<TryReport> {
   const { tables, paths, campaignId, settings } = context
   const { sql } = tables
   await lookAtFiles(context, { stale: 'ask', digests: false })
@@ -50,7 +74,7 @@ export async function tryJob(
     })
   await probePrograms(tables, settings.roots)
   const site = sitePaths(paths.scratch, campaignId)
-  const directory = join(paths.scratch, 'try', encodeURIComponent(jobId).slice(0, 200))
+  const directory = join(tryFolder(context), encodeURIComponent(jobId).slice(0, 200))
   rmSync(directory, { recursive: true, force: true })
   const outputs = join(directory, 'outputs')
   mkdirSync(outputs, { recursive: true, mode: 0o700 })
@@ -95,7 +119,7 @@ export async function tryJob(
 async function runHere(
   { runner, clock }: RunContext,
   directory: string,
-  { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
+  { write, signal }: TryOptions,
 ): Promise<number | null> {
   const [program, ...rest] = [...runner, '--array', directory, '--task', '0']
   const child = spawn(program!, rest, {
