@@ -4,21 +4,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCommandConnector } from '../connectors/command.ts'
 import type { Dialect } from '../connectors/dialect.ts'
-import { openLocalConnector } from '../connectors/local/local.ts'
+import { lateConnector } from '../connectors/late.ts'
+import { localDialect } from '../connectors/local/dialect.ts'
+import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
 import { qosIn } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
 import type { Ask } from '../connectors/transport/ssh/keys.ts'
+import type { Transport } from '../connectors/transport/transport.ts'
 import { localQueue, type SiteGround } from './campaign/campaign.ts'
 import { openSites, type SiteSetting, siteNamed, sitesFile } from './config/config.ts'
-import { localSite, openScratchSite, type ScratchSiteOptions, type Site } from './dispatch/dispatch.ts'
+import { localSite, openScratchSite, programThere, type ScratchSiteOptions, type Site } from './dispatch/dispatch.ts'
 import { intervalFor, profileFile, readProfile, type SiteAtHand, toSiteLimits } from './doctor/doctor.ts'
 import { sitePaths } from './model/campaign.ts'
 import type { Clock } from './ports/clock.ts'
 
-const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting) => Dialect>> = {
+const DIALECTS: Readonly<Record<Exclude<SiteSetting['connector'], 'local'>, (setting: SiteSetting) => Dialect>> = {
   slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
@@ -101,23 +104,38 @@ type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'known
 
 /** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
 async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promise<Parts> {
-  const { ssh, connector, setup } = setting
+  const { ssh } = setting
   // Who names no site over SSH never loads it.
   const transport =
     ssh === null
       ? localTransport()
       : (await import('../connectors/transport/ssh.ts')).sshTransport({ ...ssh, ...(ask && { ask }) })
-  return {
-    ...setting,
-    transport,
-    connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }),
-    runner: {
-      file: program('runner'),
-      node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
-      own: setting.node,
-      site: setting.name,
-    },
+  const node = {
+    node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
+    ...{ own: setting.node, site: setting.name },
   }
+  return {
+    ...{ ...setting, transport, runner: { ...node, file: program('runner') } },
+    ...schedulerOf(setting, transport, { ...node, file: program('local-scheduler') }),
+  }
+}
+
+/** Where there is no scheduler, floe's own is put there before it is asked anything. */
+function schedulerOf(
+  setting: SiteSetting,
+  transport: Transport,
+  own: ScratchSiteOptions['runner'],
+): Pick<ScratchSiteOptions, 'connector' | 'companion'> {
+  const { connector, setup, scratch, slots } = setting
+  if (connector !== 'local')
+    return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
+  const companion = programThere(transport, sitePaths(scratch, '').cache, own)
+  const make = async () => {
+    const { argv } = await companion()
+    const dialect = localDialect({ program: argv, directory: `${scratch}/floe/local`, slots })
+    return openCommandConnector({ dialect, transport, setup })
+  }
+  return { connector: lateConnector({ name: 'local', waiting: waitingHere }, make), companion }
 }
 
 /** A site as `floe sites` lists it. */

@@ -24,8 +24,12 @@ const ssh = z.union([
 
 const site = z.strictObject({
   connector: z
-    .enum(['slurm', 'pbs', 'sge'])
-    .meta(text('The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine).')),
+    .enum(['slurm', 'pbs', 'sge', 'local'])
+    .meta(
+      text(
+        'The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine); local: a machine without one, floe brings its own.',
+      ),
+    ),
   ssh: ssh
     .optional()
     .meta(
@@ -59,10 +63,22 @@ const site = z.strictObject({
   task: z
     .strictObject({
       cpus: count(1).default(1).meta(text('Cores of a task; it runs as many jobs side by side as fit.', 'cores')),
-      walltime: seconds.prefault('1h').meta(text('Walltime of a task; it stops starting jobs before that.', 'seconds')),
+      walltime: seconds
+        .nullable()
+        .default(null)
+        .meta(
+          text(
+            'Walltime of a task; it stops starting jobs before that. Absent: an hour; with `local` none.',
+            'seconds',
+          ),
+        ),
     })
     .prefault({})
     .meta(text('What one task asks for.')),
+  slots: count(1)
+    .nullable()
+    .default(null)
+    .meta(text('Of `local`: cores that tasks may use at a time; absent: all of the machine.', 'cores')),
   node: z
     .string()
     .min(1)

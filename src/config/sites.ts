@@ -22,7 +22,7 @@ export interface SshSetting {
 /** A cluster as sites.yaml names it: units resolved, defaults filled in. */
 export interface SiteSetting {
   readonly name: string
-  readonly connector: 'slurm' | 'pbs' | 'sge'
+  readonly connector: 'slurm' | 'pbs' | 'sge' | 'local'
   /** Null: commands run on this machine. */
   readonly ssh: SshSetting | null
   readonly scratch: string
@@ -30,7 +30,9 @@ export interface SiteSetting {
   readonly queue: string | null
   readonly account: string | null
   readonly limits: { readonly queued: number | null; readonly array: number | null }
-  readonly task: { readonly cpus: number; readonly walltimeSec: number }
+  readonly task: { readonly cpus: number; readonly walltimeSec: number | null }
+  /** Cores that tasks of floe's own scheduler use at a time; null: all. */
+  readonly slots: number | null
   readonly node: string | null
   /** Words of Grid Engine that differ by site; null: the usual ones. */
   readonly pe: string | null
@@ -77,6 +79,8 @@ export function siteNamed(sites: readonly SiteSetting[], name: string, path: str
   })
 }
 
+const HOUR_SEC = 3600
+
 function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
@@ -86,7 +90,8 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
     ...rest,
     name,
     ssh: ssh === undefined ? null : toSsh(ssh),
-    task: { cpus: task.cpus, walltimeSec: task.walltime },
+    // Where nothing ends a task, none has to drain before that.
+    task: { cpus: task.cpus, walltimeSec: task.walltime ?? (site.connector === 'local' ? null : HOUR_SEC) },
     intervalSec: interval,
     quotaBytes: quota,
   }

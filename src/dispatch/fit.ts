@@ -9,7 +9,7 @@ export interface TaskWishes {
   /** More words for the submit command. */
   readonly options: readonly string[]
   /** Of one task. */
-  readonly task: { readonly cpus: number; readonly walltimeSec: number }
+  readonly task: { readonly cpus: number; readonly walltimeSec: number | null }
   /** Below what the site itself allows; null: what it allows. */
   readonly limits: { readonly queued: number | null; readonly array: number | null }
 }
@@ -52,7 +52,10 @@ export function taskShape(
     cpus: slots * cpus,
     memoryBytes: memory_bytes === null ? null : memory_bytes * slots + RUNNER_BYTES,
     // What a task is given beyond the needs of its jobs is a wish, and the queue may give less.
-    walltimeSec: Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
+    walltimeSec:
+      task.walltimeSec === null
+        ? null
+        : Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
     gpus: gpus * slots,
     queue,
     account,

@@ -1,11 +1,11 @@
 import type { Connector, SiteLimits } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
-import { Carriage, type CarriagePlace } from './carriage.ts'
+import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
 import { readPartThere } from './pull-records.ts'
-import { type RunnerWishes, type StagedRunner, stageRunner } from './runner-there.ts'
+import { programThere, type RunnerWishes, type StagedRunner } from './runner-there.ts'
 import { ScratchArrays, type ScratchPlace } from './scratch-arrays.ts'
 import type { Rhythm, Site } from './site.ts'
 import { submitted, translated } from './translate.ts'
@@ -16,6 +16,8 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly transport: Transport
   readonly connector: Connector
   readonly runner: RunnerWishes
+  /** Another program that has to be there as long as arrays run, such as a scheduler of ours. */
+  readonly companion?: () => Promise<StagedRunner>
   readonly intervalMs: number
   /** Of what floe keeps there, for `clean`; null: none. */
   readonly quotaBytes: number | null
@@ -102,16 +104,15 @@ const rhythmOf = (intervalMs: number): Rhythm => ({
 
 class ScratchSite {
   readonly carriage: Carriage
-  readonly #place: CarriagePlace
   readonly #options: ScratchSiteOptions
   #limits: Promise<SiteLimits> | undefined
-  #runner: Promise<StagedRunner> | undefined
+  readonly #runner: () => Promise<StagedRunner>
 
   constructor(options: ScratchSiteOptions) {
     this.#options = options
-    const { transport, paths, mirror, roots } = options
-    this.#place = { there: paths.cache, here: mirror.cache, roots }
-    this.carriage = new Carriage(transport, this.#place)
+    const { transport, paths, mirror, roots, runner } = options
+    this.carriage = new Carriage(transport, { there: paths.cache, here: mirror.cache, roots })
+    this.#runner = programThere(transport, paths.cache, runner)
   }
 
   /** Read once; a question that failed is asked again after a while, and answered by what was known before. */
@@ -129,13 +130,10 @@ class ScratchSite {
 
   /** Proved once; its files are looked for with what each array needs, for the cache may be purged. */
   async runner(): Promise<readonly string[]> {
-    const { transport, runner } = this.#options
-    this.#runner ??= stageRunner(new Carriage(transport, this.#place), transport, runner).catch((error) => {
-      this.#runner = undefined
-      throw error
-    })
-    const { argv, files } = await this.#runner
-    for (const file of files) this.carriage.place(file)
+    const { companion } = this.#options
+    const { argv, files } = await this.#runner()
+    const beside = (await companion?.())?.files ?? []
+    for (const file of [...files, ...beside]) this.carriage.place(file)
     return argv
   }
 
