@@ -93,6 +93,12 @@ const site = z.strictObject({
     .default(null)
     .meta(text('Grid Engine: the resource that limits memory, such as h_vmem or mem_free.')),
   gpu: word.nullable().default(null).meta(text('Grid Engine: the resource that gives GPUs.')),
+  container: z
+    .string()
+    .regex(/^(?:apptainer|singularity|\/[^\n\0]*)$/, 'must be apptainer, singularity or an absolute path')
+    .nullable()
+    .default(null)
+    .meta(text('What runs images of jobs with `container:` on its nodes: apptainer, singularity, or the path of one.')),
   setup: z
     .array(z.string().min(1))
     .default([])

@@ -38,6 +38,8 @@ export interface SiteSetting {
   readonly pe: string | null
   readonly memory: string | null
   readonly gpu: string | null
+  /** What runs images on its nodes. */
+  readonly container: string | null
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number

@@ -19,6 +19,8 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   /** Another program that has to be there as long as arrays run, such as a scheduler of ours. */
   readonly companion?: () => Promise<StagedRunner>
   readonly intervalMs: number
+  /** What runs images there; null: nothing. */
+  readonly container: string | null
   /** Of what floe keeps there, for `clean`; null: none. */
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
@@ -52,6 +54,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     },
     slots: options.task.cpus * TASKS_GUESSED,
     taskSec: options.task.walltimeSec,
+    container: options.container,
     limits: async () => taskLimits(options, await limits()),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),

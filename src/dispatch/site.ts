@@ -98,6 +98,8 @@ export interface Site {
   misfit(terms: ArrayTerms): Promise<string | undefined>
   /** The same terms, with no more of each than a task may have here. */
   clamped(terms: ArrayTerms): Promise<ArrayTerms>
+  /** What runs images here: Apptainer or Singularity, by name or path; null: nothing. */
+  readonly container: string | null
   /** Walltime of a task of jobs that name none; null: none. */
   readonly taskSec: number | null
   /** False when the directory was there: whoever makes it may submit the array. */
@@ -212,6 +214,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,
+    container: 'apptainer',
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {

@@ -17,6 +17,7 @@ export type FindingSubject =
   | 'locks'
   | 'task'
   | 'node'
+  | 'container'
   | 'memory'
   | 'sessions'
   | 'login'
@@ -133,7 +134,7 @@ export const toSiteLimits = (version: string, limits: LimitsReport): SiteLimits 
 
 const ORDER: readonly FindingSubject[] = [
   ...(['way', 'scheduler', 'replies', 'arrays', 'queue', 'account', 'policy', 'scratch', 'space', 'locks'] as const),
-  ...(['task', 'node', 'memory', 'sessions', 'login', 'clock'] as const),
+  ...(['task', 'node', 'container', 'memory', 'sessions', 'login', 'clock'] as const),
 ]
 
 /** Collects what the checks find. */

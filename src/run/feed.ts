@@ -135,6 +135,7 @@ export class Feed {
       campaign: context.campaignId,
       outputs: site.outputs,
       sandboxesMax: context.settings.sandboxesMax,
+      container: site.container,
       roots: rootsOf(context),
       place: (file) => site.place(file),
       answer: async (jobs) => {

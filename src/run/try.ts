@@ -6,7 +6,7 @@ import { foldRecords, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { JobEnded } from '../model/record.ts'
-import { probePrograms, stageArray } from '../stage/stage.ts'
+import { APPTAINER, probePrograms, stageArray } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { leaseHolder } from './lease.ts'
 import { lookAtFiles } from './planning.ts'
@@ -65,14 +65,15 @@ async function tryUnder(context: RunContext, jobId: string, { write, signal }: T
   const [job] = await sql.rows<{
     resources: Record<string, number | null> | null
     setup: string | null
+    container: string | null
     missing: boolean
-  }>('select j.resources, j.setup, j.missing from jobs j semi join runnable using (job_key)')
+  }>('select j.resources, j.setup, j.container, j.missing from jobs j semi join runnable using (job_key)')
   if (!job) throw new FloeError('NOTHING_SELECTED', `This campaign has no job ${jobId}.`)
   if (job.missing)
     throw new FloeError('INPUTS_MISSING', `An input of ${jobId} is missing.`, {
       hint: `\`floe show ${jobId}\` names it.`,
     })
-  await probePrograms(tables, settings.roots)
+  await probePrograms(tables, { site: 'this machine', roots: settings.roots, container: APPTAINER })
   const site = sitePaths(paths.scratch, campaignId)
   const directory = join(tryFolder(context), encodeURIComponent(jobId).slice(0, 200))
   rmSync(directory, { recursive: true, force: true })
@@ -82,6 +83,7 @@ async function tryUnder(context: RunContext, jobId: string, { write, signal }: T
     arrayId: 'try',
     directory,
     cache: site.cache,
+    siteCache: site.cache,
     campaign: campaignId,
     outputs,
     sandboxesMax: settings.sandboxesMax,
@@ -97,7 +99,7 @@ async function tryUnder(context: RunContext, jobId: string, { write, signal }: T
           walltime_sec: job.resources?.walltime_sec ?? null,
           gpus: 0,
           setup: job.setup,
-          container: null,
+          container: job.container,
           publish: 'files',
         },
       },

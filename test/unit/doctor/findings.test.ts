@@ -10,7 +10,15 @@ import { clockOf, endedFindings, proofFindings, type Ran, waitingFindings } from
 import { checkClock, checkWay } from '../../../src/doctor/way.ts'
 
 const setting = {
-  ...{ name: 'frost', connector: 'sge', scratch: '/scratch/alice', queue: null, account: null, node: null },
+  ...{
+    name: 'frost',
+    connector: 'sge',
+    scratch: '/scratch/alice',
+    queue: null,
+    account: null,
+    node: null,
+    container: null,
+  },
   task: { cpus: 1, walltimeSec: 3600 },
   intervalSec: 10,
 } as SiteSetting
