@@ -9,6 +9,7 @@ import { localDialect } from '../connectors/local/dialect.ts'
 import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
+import { openSimulatedConnector } from '../connectors/simulated/simulated.ts'
 import { qosIn } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
@@ -16,12 +17,24 @@ import type { Ask } from '../connectors/transport/ssh/keys.ts'
 import type { Transport } from '../connectors/transport/transport.ts'
 import { localQueue, type SiteGround } from './campaign/campaign.ts'
 import { openSites, type SiteSetting, siteNamed, sitesFile } from './config/config.ts'
-import { localSite, openScratchSite, programThere, type ScratchSiteOptions, type Site } from './dispatch/dispatch.ts'
+import {
+  localSite,
+  openScratchSite,
+  programThere,
+  type ScratchSiteOptions,
+  type Site,
+  simulatedRunner,
+  simulatedSite,
+} from './dispatch/dispatch.ts'
 import { intervalFor, profileFile, readProfile, type SiteAtHand, toSiteLimits } from './doctor/doctor.ts'
 import { sitePaths } from './model/campaign.ts'
+import { FloeError } from './model/errors.ts'
 import type { Clock } from './ports/clock.ts'
+import { readManifest } from './stage/stage.ts'
 
-const DIALECTS: Readonly<Record<Exclude<SiteSetting['connector'], 'local'>, (setting: SiteSetting) => Dialect>> = {
+const DIALECTS: Readonly<
+  Record<Exclude<SiteSetting['connector'], 'local' | 'simulated'>, (setting: SiteSetting) => Dialect>
+> = {
   slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
@@ -41,6 +54,7 @@ export async function openSite(name: string, ground: SiteGround, means: SiteMean
   if (name === 'local') return thisMachine(ground, means.program)
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
+  if (setting.connector === 'simulated') return rehearsalSite(setting, ground)
   const profile = readProfile(profileFile(path, name))
   const parts = await partsOf(setting, means)
   const { paths, campaignId } = ground
@@ -60,6 +74,11 @@ export async function openSiteAtHand(
 ): Promise<{ hand: SiteAtHand; profile: string; close(): Promise<void> }> {
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
+  if (setting.connector === 'simulated') {
+    throw new FloeError('USAGE', `There is nothing to look at: ${name} is simulated.`, {
+      hint: `\`floe run --site ${name}\` rehearses a campaign.`,
+    })
+  }
   const parts = await partsOf(setting, means)
   const id = means.clock.uuid()
   const ground = `${setting.scratch}/floe/doctor/${id}`
@@ -100,6 +119,22 @@ function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: S
   })
 }
 
+/** Slots where nothing is said. */
+const SIMULATED_SLOTS = 16
+
+function rehearsalSite(setting: SiteSetting, { paths, campaignId, roots }: SiteGround): Site {
+  const { name, simulate } = setting
+  const slots = setting.slots ?? SIMULATED_SLOTS
+  const connector = openSimulatedConnector({
+    ...{ directory: `${paths.scratch}/simulated/${name}`, slots, seed: simulate.seed },
+    ...{ queueDelaySec: simulate.queueDelaySec, now: Date.now, play: simulatedRunner(simulate, readManifest) },
+  })
+  return simulatedSite({
+    ...{ ...setting, connector, slots, outputs: paths.outputs, roots: { ...roots, ...setting.roots } },
+    paths: sitePaths(paths.scratch, campaignId),
+  })
+}
+
 type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits'>
 
 /** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
@@ -127,7 +162,7 @@ function schedulerOf(
   own: ScratchSiteOptions['runner'],
 ): Pick<ScratchSiteOptions, 'connector' | 'companion'> {
   const { connector, setup, scratch, slots } = setting
-  if (connector !== 'local')
+  if (connector !== 'local' && connector !== 'simulated')
     return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
   const companion = programThere(transport, sitePaths(scratch, '').cache, own)
   const make = async () => {

@@ -24,10 +24,10 @@ const ssh = z.union([
 
 const site = z.strictObject({
   connector: z
-    .enum(['slurm', 'pbs', 'sge', 'local'])
+    .enum(['slurm', 'pbs', 'sge', 'local', 'simulated'])
     .meta(
       text(
-        'The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine); local: a machine without one, floe brings its own.',
+        'The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine); local: a machine without one, floe brings its own; simulated: nothing is run, for rehearsals.',
       ),
     ),
   ssh: ssh
@@ -35,7 +35,13 @@ const site = z.strictObject({
     .meta(
       text('Where its commands are run: user@host, a name of ~/.ssh/config, or a mapping. Absent: on this machine.'),
     ),
-  scratch: absolute.meta(text('A directory of yours that login and compute nodes share; floe keeps to `floe/` in it.')),
+  scratch: absolute
+    .optional()
+    .meta(
+      text(
+        'A directory of yours that login and compute nodes share; floe keeps to `floe/` in it. Needed but with `simulated`.',
+      ),
+    ),
   roots: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]+$/, 'must be a word of two or more letters'), absolute)
     .default({})
@@ -78,7 +84,12 @@ const site = z.strictObject({
   slots: count(1)
     .nullable()
     .default(null)
-    .meta(text('Of `local`: cores that tasks may use at a time; absent: all of the machine.', 'cores')),
+    .meta(
+      text(
+        'Of `local` and `simulated`: cores that tasks may use at a time; absent: all of the machine, 16 of a simulated one.',
+        'cores',
+      ),
+    ),
   node: z
     .string()
     .min(1)
@@ -105,10 +116,35 @@ const site = z.strictObject({
     .meta(text('Lines of sh that put the commands of the scheduler on PATH.')),
   options: z.array(word).default([]).meta(text('More words for the submit command, such as `--constraint=avx2`.')),
   interval: seconds.prefault('10s').meta(text('Between two looks at the site.', 'seconds')),
+  simulate: z
+    .strictObject({
+      seed: z.number().int().default(1).meta(text('The same seed gives the same waiting, lengths and failures.')),
+      queue_delay: seconds
+        .prefault('10s')
+        .meta(text('How long an array waits, half of it to one and a half.', 'seconds')),
+      job: seconds.prefault('1s').meta(text('How long a job takes, half of it to one and a half.', 'seconds')),
+      failures: z.number().min(0).max(1).default(0).meta(text('Share of the jobs that fail.', '0 to 1')),
+    })
+    .prefault({})
+    .meta(text('Of `simulated`: the rule by which its tasks wait and end.')),
+})
+
+/** Keys that say nothing of a machine without a scheduler of its own. */
+const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu'] as const
+
+const checked = site.superRefine((given, context) => {
+  const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message })
+  if (given.connector !== 'simulated' && given.scratch === undefined) wrong('scratch', 'is needed')
+  if (given.connector !== 'local' && given.connector !== 'simulated') {
+    if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
+    return
+  }
+  for (const key of OF_SCHEDULERS)
+    if (given[key] !== null) wrong(key, `says nothing with \`connector: ${given.connector}\``)
 })
 
 export const sitesSchema = z
-  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), site).prefault({}) })
+  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}) })
   .meta({ title: 'sites.yaml', description: 'The clusters of a person.' })
 
 export type ParsedSites = z.output<typeof sitesSchema>

@@ -22,7 +22,7 @@ export interface SshSetting {
 /** A cluster as sites.yaml names it: units resolved, defaults filled in. */
 export interface SiteSetting {
   readonly name: string
-  readonly connector: 'slurm' | 'pbs' | 'sge' | 'local'
+  readonly connector: 'slurm' | 'pbs' | 'sge' | 'local' | 'simulated'
   /** Null: commands run on this machine. */
   readonly ssh: SshSetting | null
   readonly scratch: string
@@ -43,6 +43,13 @@ export interface SiteSetting {
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
+  /** The rule of a site that runs nothing. */
+  readonly simulate: {
+    readonly seed: number
+    readonly queueDelaySec: number
+    readonly jobSec: number
+    readonly failures: number
+  }
   /** Of what floe keeps in scratch. */
   readonly quotaBytes: number | null
 }
@@ -87,15 +94,21 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, quota, ...rest } = site
+  const { ssh, task, interval, quota, simulate, ...rest } = site
   return {
     ...rest,
     name,
+    // A simulated site alone has none, and needs none.
+    scratch: site.scratch ?? '',
     ssh: ssh === undefined ? null : toSsh(ssh),
     // Where nothing ends a task, none has to drain before that.
     task: { cpus: task.cpus, walltimeSec: task.walltime ?? (site.connector === 'local' ? null : HOUR_SEC) },
     intervalSec: interval,
     quotaBytes: quota,
+    simulate: {
+      ...{ seed: simulate.seed, queueDelaySec: simulate.queue_delay },
+      ...{ jobSec: simulate.job, failures: simulate.failures },
+    },
   }
 }
 

@@ -45,6 +45,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
   const limits = () => tell('read the limits', () => site.limits())
   return {
     name,
+    isSimulated: false,
     paths,
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,

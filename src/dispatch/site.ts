@@ -80,6 +80,8 @@ export interface TaskLimits {
  */
 export interface Site {
   readonly name: string
+  /** Nothing is run there: what it tells is for rehearsals alone. */
+  readonly isSimulated: boolean
   readonly paths: SitePaths
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
@@ -189,6 +191,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
   const directory = (id: string) => join(paths.arrays, id)
   return {
     name: 'local',
+    isSimulated: false,
     paths,
     outputs,
     roots,
