@@ -134,7 +134,7 @@ const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu'] as const
 
 const checked = site.superRefine((given, context) => {
   const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message })
-  if (given.connector !== 'simulated' && given.scratch === undefined) wrong('scratch', 'is needed')
+  if (given.connector !== 'simulated' && given.scratch === undefined) wrong('scratch', 'is missing')
   if (given.connector !== 'local' && given.connector !== 'simulated') {
     if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
     return

@@ -81,7 +81,7 @@ test('what is wrong for it is said', async () => {
   const site = (keys: object) => place.file('config/floe/sites.yaml', JSON.stringify({ sites: { sim: keys } }), 0o600)
   for (const [keys, words] of [
     [{ connector: 'simulated', queue: 'main' }, /queue.*says nothing with `connector: simulated`/],
-    [{ connector: 'local' }, /scratch.*is needed/],
+    [{ connector: 'local' }, /scratch.*is missing/],
     [{ connector: 'slurm', scratch: '/s', slots: 4 }, /slots.*is for `connector: local` and `simulated`/],
     [{ connector: 'simulated', simulate: { failures: 2 } }, /failures/],
   ] as const) {
