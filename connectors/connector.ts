@@ -59,6 +59,8 @@ export interface SiteLimits {
   readonly arrayMax: number
   /** Tasks of a user that may be queued or running at once. */
   readonly queuedMax: number | null
+  /** Arrays of a user that may be there at once, where the site counts those. */
+  readonly arraysMax: number | null
   readonly queues: readonly QueueLimits[]
   readonly accounts: readonly string[]
   /** Seconds for which an ended task is still listed. */

@@ -10,7 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 /** Split, so that each verb loads only what it needs. */
 const split = { cli: 'src/cli/main.ts', floe: 'src/floe.ts' }
 /** One file each, because they are staged to sites by content. */
-const single = { runner: 'jobs/runner/main.ts', 'local-scheduler': 'connectors/local/scheduler.ts' }
+const single = { runner: 'jobs/runner/main.ts', 'local-scheduler': 'connectors/local/main.ts' }
 
 const options = {
   absWorkingDir: root,

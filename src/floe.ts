@@ -23,6 +23,7 @@ export type {
   AddOptions,
   AddReport,
   Campaign,
+  CleanOptions,
   CleanReport,
   Columns,
   FetchOptions,
@@ -145,6 +146,7 @@ function means({ ask }: OpenOptions): Means {
     clock: systemClock,
     user: `${userName()}@${hostname()}`,
     cores: availableParallelism(),
+    files: diskFiles(),
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),

@@ -4,21 +4,38 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCommandConnector } from '../connectors/command.ts'
 import type { Dialect } from '../connectors/dialect.ts'
-import { openLocalConnector } from '../connectors/local/local.ts'
+import { lateConnector } from '../connectors/late.ts'
+import { localDialect } from '../connectors/local/dialect.ts'
+import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
+import { openSimulatedConnector } from '../connectors/simulated/simulated.ts'
+import { qosIn } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
 import type { Ask } from '../connectors/transport/ssh/keys.ts'
+import type { Transport } from '../connectors/transport/transport.ts'
 import { localQueue, type SiteGround } from './campaign/campaign.ts'
 import { openSites, type SiteSetting, siteNamed, sitesFile } from './config/config.ts'
-import { localSite, openScratchSite, type ScratchSiteOptions, type Site } from './dispatch/dispatch.ts'
+import {
+  localSite,
+  openScratchSite,
+  programThere,
+  type ScratchSiteOptions,
+  type Site,
+  simulatedRunner,
+  simulatedSite,
+} from './dispatch/dispatch.ts'
 import { intervalFor, profileFile, readProfile, type SiteAtHand, toSiteLimits } from './doctor/doctor.ts'
 import { sitePaths } from './model/campaign.ts'
+import { FloeError } from './model/errors.ts'
 import type { Clock } from './ports/clock.ts'
+import { readManifest } from './stage/stage.ts'
 
-const DIALECTS: Readonly<Record<SiteSetting['connector'], (setting: SiteSetting) => Dialect>> = {
-  slurm: () => slurm,
+const DIALECTS: Readonly<
+  Record<Exclude<SiteSetting['connector'], 'local' | 'simulated'>, (setting: SiteSetting) => Dialect>
+> = {
+  slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),
@@ -37,6 +54,7 @@ export async function openSite(name: string, ground: SiteGround, means: SiteMean
   if (name === 'local') return thisMachine(ground, means.program)
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
+  if (setting.connector === 'simulated') return rehearsalSite(setting, ground)
   const profile = readProfile(profileFile(path, name))
   const parts = await partsOf(setting, means)
   const { paths, campaignId } = ground
@@ -56,6 +74,11 @@ export async function openSiteAtHand(
 ): Promise<{ hand: SiteAtHand; profile: string; close(): Promise<void> }> {
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
+  if (setting.connector === 'simulated') {
+    throw new FloeError('USAGE', `There is nothing to look at: ${name} is simulated.`, {
+      hint: `\`floe run --site ${name}\` rehearses a campaign.`,
+    })
+  }
   const parts = await partsOf(setting, means)
   const id = means.clock.uuid()
   const ground = `${setting.scratch}/floe/doctor/${id}`
@@ -96,27 +119,58 @@ function thisMachine({ paths, campaignId, roots, slots }: SiteGround, program: S
   })
 }
 
+/** Slots where nothing is said. */
+const SIMULATED_SLOTS = 16
+
+function rehearsalSite(setting: SiteSetting, { paths, campaignId, roots }: SiteGround): Site {
+  const { name, simulate } = setting
+  const slots = setting.slots ?? SIMULATED_SLOTS
+  const connector = openSimulatedConnector({
+    ...{ directory: `${paths.scratch}/simulated/${name}`, slots, seed: simulate.seed },
+    ...{ queueDelaySec: simulate.queueDelaySec, now: Date.now, play: simulatedRunner(simulate, readManifest) },
+  })
+  return simulatedSite({
+    ...{ ...setting, connector, slots, outputs: paths.outputs, roots: { ...roots, ...setting.roots } },
+    paths: sitePaths(paths.scratch, campaignId),
+  })
+}
+
 type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits'>
 
 /** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
 async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promise<Parts> {
-  const { ssh, connector, setup } = setting
+  const { ssh } = setting
   // Who names no site over SSH never loads it.
   const transport =
     ssh === null
       ? localTransport()
       : (await import('../connectors/transport/ssh.ts')).sshTransport({ ...ssh, ...(ask && { ask }) })
-  return {
-    ...setting,
-    transport,
-    connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }),
-    runner: {
-      file: program('runner'),
-      node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
-      own: setting.node,
-      site: setting.name,
-    },
+  const node = {
+    node: { path: process.execPath, system: execFileSync('uname', ['-sm'], { encoding: 'utf8' }).trim() },
+    ...{ own: setting.node, site: setting.name },
   }
+  return {
+    ...{ ...setting, transport, runner: { ...node, file: program('runner') } },
+    ...schedulerOf(setting, transport, { ...node, file: program('local-scheduler') }),
+  }
+}
+
+/** Where there is no scheduler, floe's own is put there before it is asked anything. */
+function schedulerOf(
+  setting: SiteSetting,
+  transport: Transport,
+  own: ScratchSiteOptions['runner'],
+): Pick<ScratchSiteOptions, 'connector' | 'companion'> {
+  const { connector, setup, scratch, slots } = setting
+  if (connector !== 'local' && connector !== 'simulated')
+    return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
+  const companion = programThere(transport, sitePaths(scratch, '').cache, own)
+  const make = async () => {
+    const { argv } = await companion()
+    const dialect = localDialect({ program: argv, directory: `${scratch}/floe/local`, slots })
+    return openCommandConnector({ dialect, transport, setup })
+  }
+  return { connector: lateConnector({ name: 'local', waiting: waitingHere }, make), companion }
 }
 
 /** A site as `floe sites` lists it. */

@@ -42,6 +42,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     ...PORTS,
     'connectors/connector.ts',
     'connectors/quote.ts',
+    'connectors/simulated/simulated.ts',
     'connectors/transport/transport.ts',
   ],
   'src/doctor': [
@@ -70,7 +71,7 @@ const MAINS: Readonly<Record<string, readonly string[]>> = {
     'src/model/',
     'src/ports/clock.ts',
     'connectors/',
-    ...doors(['dispatch', 'config', 'campaign', 'doctor']),
+    ...doors(['stage', 'dispatch', 'config', 'campaign', 'doctor']),
   ],
 }
 

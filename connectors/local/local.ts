@@ -8,6 +8,7 @@ import {
   type NativeId,
   type SiteLimits,
   type TaskReport,
+  type Waiting,
 } from '../connector.ts'
 import { lockHolder } from './lock.ts'
 import { Queue } from './queue.ts'
@@ -23,8 +24,15 @@ export interface LocalOptions {
   readonly schedulerFile: string
 }
 
+export interface LocalConnector extends Connector {
+  /** Idempotent on the name, as `submit`; `sh` runs the script for each task, with FLOE_LOCAL_ID and FLOE_LOCAL_INDEX. */
+  submitScript(array: ArraySpec, script: string): Promise<NativeId>
+}
+
+export const waitingHere = (): Waiting => ({ sentence: 'other tasks have the cores', clears: 'will clear' })
+
 const LIMITS: SiteLimits = {
-  ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, queues: [], accounts: [] },
+  ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, arraysMax: null, queues: [], accounts: [] },
   ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
 }
 
@@ -34,22 +42,27 @@ const LIMITS: SiteLimits = {
  * after a kill. Environment and PATH of the tasks are those of the process that submitted. Costs: one directory an array, one file read
  * an array and status call.
  */
-export function openLocalConnector(options: LocalOptions): Connector {
+export function openLocalConnector(options: LocalOptions): LocalConnector {
   const { directory, slots } = options
   let opened: Queue | undefined
   const queue = (): Queue => {
     opened ??= open(directory, slots)
     return opened
   }
+  const submit = async (array: ArraySpec, script?: string): Promise<NativeId> => {
+    const environment = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== undefined))
+    const spec = {
+      ...{ ...array, submittedAt: Date.now(), environment: environment as Record<string, string> },
+      ...(script !== undefined && { script }),
+    }
+    const id = attempt(`submit ${array.name}`, () => queue().add(spec))
+    wake(queue(), options)
+    return id
+  }
   return {
     name: 'local',
-    async submit(array: ArraySpec): Promise<NativeId> {
-      const environment = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== undefined))
-      const spec = { ...array, submittedAt: Date.now(), environment: environment as Record<string, string> }
-      const id = attempt(`submit ${array.name}`, () => queue().add(spec))
-      wake(queue(), options)
-      return id
-    },
+    submit: (array) => submit(array),
+    submitScript: submit,
     async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
       const reports = attempt('read the states of tasks', () => [...arrays.keys()].flatMap((id) => queue().report(id)))
       wake(queue(), options)
@@ -61,7 +74,7 @@ export function openLocalConnector(options: LocalOptions): Connector {
     },
     endings: async () => [],
     siteLimits: async () => LIMITS,
-    waiting: () => ({ sentence: 'other tasks have the cores', clears: 'will clear' }),
+    waiting: waitingHere,
   }
 }
 
@@ -83,7 +96,11 @@ function wake(queue: Queue, { directory, node, schedulerFile }: LocalOptions): v
   if (queue.queued().length === 0 || lockHolder(directory)) return
   const log = openSync(join(directory, 'scheduler.log'), 'a', 0o600)
   try {
-    const child = spawn(node, [schedulerFile, directory], { cwd: '/', detached: true, stdio: ['ignore', log, log] })
+    const child = spawn(node, [schedulerFile, 'schedule', directory, '0'], {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+    })
     child.on('error', () => {})
     child.unref()
   } finally {

@@ -22,6 +22,7 @@ import type { ProcessName } from './process.ts'
  *   queue/<id>/        an array with tasks that have not ended; made aside and moved here by rename, so whole or absent
  *   ended/<id>/        the same directory, moved by the scheduler when the last task ended; it stays, so that a name runs once
  *     spec.json        the ArraySpec, when it was submitted, and the environment to run it in
+ *     script           what is run for a task, of arrays that came with one
  *     <n>.pid          made by task n itself before it does anything else, if it is not there: so a task runs once, whoever started it
  *     tasks            NDJSON, appended by the scheduler: {"task","event":"started","pid","start"}, {"task","event":"ended","reason"}
  *     cancel           appended by `cancel`: a line a task index, or `all`
@@ -36,6 +37,8 @@ import type { ProcessName } from './process.ts'
 export interface QueuedSpec extends ArraySpec {
   readonly submittedAt: number
   readonly environment: Readonly<Record<string, string>>
+  /** What `sh` runs for each task, in place of the command. */
+  readonly script?: string
 }
 
 export type TaskLine =
@@ -68,6 +71,7 @@ export class Queue {
     mkdirSync(aside, { mode: 0o700 })
     try {
       writeFileSync(join(aside, 'spec.json'), JSON.stringify(spec), { mode: 0o600 })
+      if (spec.script !== undefined) writeFileSync(join(aside, 'script'), spec.script, { mode: 0o600 })
       renameSync(aside, join(this.directory, 'queue', id))
     } catch (error) {
       if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
@@ -120,6 +124,10 @@ export class Queue {
   append(id: NativeId, line: TaskLine): void {
     const path = join(this.directory, 'queue', id, 'tasks')
     appendFileSync(path, `${endsTorn(path) ? '\n' : ''}${JSON.stringify(line)}\n`, { mode: 0o600 })
+  }
+
+  scriptPath(id: NativeId): string {
+    return join(this.directory, 'queue', id, 'script')
   }
 
   /** The file by which a task says that it is the one. */

@@ -178,7 +178,8 @@ class Scheduler {
 
   #spawn(array: OpenArray, index: number): void {
     const { id, spec } = array
-    const words = ['-c', CLAIM, 'claim', this.#queue.claimPath(id, index), ...spec.command, '--task', String(index)]
+    const command = spec.script === undefined ? spec.command : ['/bin/sh', this.#queue.scriptPath(id)]
+    const words = ['-c', CLAIM, 'claim', this.#queue.claimPath(id, index), ...command, '--task', String(index)]
     const sandboxes = this.#sandboxes(id, index)
     mkdirSync(sandboxes, { recursive: true, mode: 0o700 })
     const log = openSync(join(this.#queue.directory, 'queue', id, 'log'), 'a', 0o600)
@@ -186,7 +187,10 @@ class Scheduler {
     const child: ChildProcess = spawn('/bin/sh', words, {
       cwd: spec.directory,
       detached: true,
-      env: { ...spec.environment, FLOE_TMPDIR: sandboxes, [name]: value },
+      env: {
+        ...spec.environment,
+        ...{ FLOE_TMPDIR: sandboxes, [name]: value, FLOE_LOCAL_ID: id, FLOE_LOCAL_INDEX: String(index) },
+      },
       stdio: ['ignore', log, log],
     })
     closeSync(log)
@@ -227,7 +231,8 @@ const splitMark = (mark: string): [string, string] => [
   mark.slice(mark.indexOf('=') + 1),
 ]
 
-function main(directory: string): void {
+/** Runs what is queued there, unless another process does; returns at once, and lets the process end when nothing is left to do. */
+export function schedule(directory: string): void {
   for (const word of ['SIGHUP', 'SIGINT'] as const) process.on(word, () => {})
   let release = takeLock(directory)
   if (!release) return
@@ -242,9 +247,3 @@ function main(directory: string): void {
   const timer = setInterval(turn, TICK_MS)
   turn()
 }
-
-const [directory] = process.argv.slice(2)
-if (directory === undefined) {
-  process.stderr.write('usage: node local-scheduler.js DIRECTORY\n')
-  process.exitCode = 2
-} else main(directory)

@@ -9,22 +9,24 @@ export function limits(): readonly Argv[] {
     ['qstat', '-Bf'],
     ['qstat', '-Qf'],
     ['id', '-un'],
+    ['id', '-gn'],
   ]
 }
 
 export function parseLimits(outputs: readonly Output[]): SiteLimits {
-  const [said, queuesSaid, me] = outputs
+  const [said, queuesSaid, me, ours] = outputs
   const [server] = objectsOf('qstat -Bf', said)
   if (!server) throw unreadable('qstat -Bf', 'no server', said?.stdout ?? '')
-  const user = me?.exit === 0 ? me.stdout.trim() : ''
+  const whose: Whose = { user: wordOf(me), group: wordOf(ours) }
   const isKept = server.one('job_history_enable') === 'True'
-  const most = mostFor(server, user)
+  const most = submitMax(server, whose)
   const queues = objectsOf('qstat -Qf', queuesSaid)
   return {
     version: `PBS ${server.one('pbs_version') ?? 'of unknown version'}`,
     arrayMax: numberOf(server.one('max_array_size')) ?? 10_000,
     queuedMax: most,
-    queues: queues.filter((queue) => queue.one('enabled') === 'True').map((queue) => limitsOf(queue, server, user)),
+    arraysMax: null,
+    queues: queues.filter((queue) => queue.one('enabled') === 'True').map((queue) => limitsOf(queue, server, whose)),
     accounts: [],
     // Two weeks unless the site says otherwise.
     forgetsAfterSec: isKept ? secondsOf(server.one('job_history_duration') ?? '336:00:00') : 0,
@@ -33,9 +35,13 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
       ...(isKept
         ? []
         : ['The server keeps no history (job_history_enable): how a task ended is known from its records alone.']),
-      ...[...server.all('max_queued_res'), ...server.all('max_run'), ...server.all('max_run_res')].map(
-        ([key, value]) => `The server limits ${key} = ${value}; floe waits when it refuses.`,
-      ),
+      ...[server, ...queues].flatMap((told) => runNote(told, whose)),
+      ...server
+        .all('max_queued_res')
+        .map(([key, value]) => `The server limits ${key} = ${value}; floe waits when it refuses.`),
+      ...server
+        .all('max_run_res')
+        .map(([key, value]) => `The server limits ${key} = ${value}; what is beyond it waits.`),
       ...queues
         .filter((queue) => queue.one('enabled') !== 'True' || queue.one('started') !== 'True')
         .map((queue) => `Queue ${queue.name} is closed, or does not start what it takes.`),
@@ -43,7 +49,17 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
   }
 }
 
-function limitsOf(queue: Told, server: Told, user: string): QueueLimits {
+const wordOf = (output: Output | undefined): string => (output?.exit === 0 ? output.stdout.trim() : '')
+
+/** Of all at once the least; 0 may be a limit. */
+function runNote(told: Told, whose: Whose): string[] {
+  const most = leastFor(told, ['max_run', 'max_user_run', 'max_running'], whose)
+  if (most === null) return []
+  const where = told.isServer ? 'at the site' : `in queue ${told.name}`
+  return [`At most ${most} tasks of yours run at once ${where} (max_run).`]
+}
+
+function limitsOf(queue: Told, server: Told, whose: Whose): QueueLimits {
   return {
     name: queue.name,
     isDefault: queue.name === server.one('default_queue'),
@@ -51,30 +67,42 @@ function limitsOf(queue: Told, server: Told, user: string): QueueLimits {
     cpusMax: numberOf(queue.one('resources_max.ncpus')),
     memoryMaxBytes: bytesOf(queue.one('resources_max.mem') ?? ''),
     arrayMax: numberOf(queue.one('max_array_size')),
-    queuedMax: mostFor(queue, user),
+    queuedMax: submitMax(queue, whose),
   }
 }
 
-/** `[u:PBS_GENERIC=30]`, `[u:alice=25]`, `[o:PBS_ALL=200]`: a limit by name stands in place of the one for all users. Tasks are counted. */
-function mostFor(told: Told, user: string): number | null {
-  const all = told
-    .all('max_queued')
-    .map(([, value]) => value)
-    .join()
-  const of = (whom: string): number | null =>
-    numberOf(
-      all
-        .split(/[[\],]+/)
-        .find((one) => one.startsWith(`${whom}=`))
-        ?.split('=')[1],
-    )
-  const mine = (user === '' ? null : of(`u:${user}`)) ?? of('u:PBS_GENERIC')
-  const total = of('o:PBS_ALL')
-  return mine === null || total === null ? (mine ?? total) : Math.min(mine, total)
+interface Whose {
+  readonly user: string
+  readonly group: string
+}
+
+/** Tasks that a user may have there, running ones too, and those that may wait (queued_jobs_threshold). */
+const submitMax = (told: Told, whose: Whose): number | null =>
+  leastFor(told, ['max_queued', 'queued_jobs_threshold', 'max_queuable'], whose)
+
+/**
+ * `[u:PBS_GENERIC=30]`, `[u:alice=25]`, `[g:ice=50]`, `[o:PBS_ALL=200]`, or in the older form a number: the least of what holds for the
+ * user, the group and all. A limit by name stands in place of the one for every user, or every group. Tasks are counted.
+ */
+function leastFor(told: Told, keys: readonly string[], { user, group }: Whose): number | null {
+  const known = keys.flatMap((key) => {
+    const values = told.all(key).filter(([found]) => found === key)
+    const words = values.flatMap(([, value]) => value.split(/[[\],\s]+/))
+    const of = (whom: string): number | null =>
+      numberOf(words.find((word) => word.startsWith(`${whom}=`))?.split('=')[1])
+    return [
+      (user === '' ? null : of(`u:${user}`)) ?? of('u:PBS_GENERIC'),
+      (group === '' ? null : of(`g:${group}`)) ?? of('g:PBS_GENERIC'),
+      of('o:PBS_ALL'),
+      ...words.map(numberOf),
+    ].filter((most) => most !== null)
+  })
+  return known.length === 0 ? null : Math.min(...known)
 }
 
 interface Told {
   readonly name: string
+  readonly isServer: boolean
   one(key: string): string | undefined
   /** Pairs under this key, or under keys below it (`max_run_res.mem`). */
   all(key: string): readonly (readonly [string, string])[]
@@ -97,6 +125,7 @@ function objectsOf(command: string, output: Output | undefined): readonly Told[]
     })
     return {
       name: name.trim(),
+      isServer: command === 'qstat -Bf',
       one: (key) => pairs.find(([found]) => found === key)?.[1],
       all: (key) => pairs.filter(([found]) => found === key || found.startsWith(`${key}.`)),
     }

@@ -18,7 +18,7 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
   const [set = new Map<string, string>()] = objectsOf(config.stdout, undefined)
   // 0 switches a limit off.
   const limit = (key: string): number | null => numberOf(set.get(key)) || null
-  const jobs = limit('max_u_jobs')
+  const [jobs, all] = [limit('max_u_jobs'), limit('max_jobs')]
   const instances = limit('max_aj_instances')
   const pes = environments?.exit === 0 ? linesOf(environments.stdout) : []
   const hasAccounting = !/\baccounting=false/.test(set.get('reporting_params') ?? '')
@@ -26,6 +26,7 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
     version: (help?.exit === 0 && help.stdout.trim()) || 'Grid Engine of unknown version',
     arrayMax: limit('max_aj_tasks') ?? 75_000,
     queuedMax: null,
+    arraysMax: jobs,
     queues: queues?.exit === 0 ? objectsOf(queues.stdout, 'qname').map(queueOf) : [],
     accounts: [],
     forgetsAfterSec: 0,
@@ -33,7 +34,8 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
     notes: [
       ...(jobs === null
         ? []
-        : [`At most ${jobs} jobs of a user, an array being one (max_u_jobs); floe waits when it refuses.`]),
+        : [`At most ${jobs} jobs of a user, an array being one (max_u_jobs); floe keeps below it.`]),
+      ...(all === null ? [] : [`At most ${all} jobs of all users (max_jobs); floe waits when it refuses.`]),
       ...(instances === null ? [] : [`At most ${instances} tasks of one array run at once (max_aj_instances).`]),
       pes.length === 0
         ? 'There is no parallel environment: tasks have one cpu.'

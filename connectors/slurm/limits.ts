@@ -1,6 +1,7 @@
 import type { Argv, QueueLimits, SiteLimits } from '../dialect.ts'
 import { bytesOf, linesOf, numberOf, secondsOf, unanswered } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
+import { NO_RIGHTS, qualitiesOf, rightsOf, type SlurmWishes } from './rights.ts'
 import { refusal } from './words.ts'
 
 /** floe leaves room for others in the table of all jobs of the cluster (MaxJobCount). */
@@ -14,14 +15,17 @@ export function limits(): readonly Argv[] {
     [
       'sh',
       '-c',
-      `exec sacctmgr -nP show assoc where user="$(id -un)" format=Account,Partition,QOS,DefaultQOS,MaxSubmit,MaxJobs`,
+      `exec sacctmgr -nP show assoc where user="$(id -un)" format=Account,Partition,QOS,DefaultQOS,MaxSubmit,MaxJobs,GrpSubmit,Cluster`,
     ],
-    ['sacctmgr', '-nP', 'show', 'qos', 'format=Name,MaxSubmitPU,MaxSubmitPA,MaxJobsPU,MaxWall'],
+    ['sacctmgr', '-nP', 'show', 'qos', 'format=Name,MaxSubmitPU,MaxSubmitPA,MaxJobsPU,MaxWall,GrpSubmit'],
+    // Group limits of accounts are not inherited in what is shown of a user. Rows without a user are those of accounts.
+    ['sh', '-c', `sacctmgr -nP show assoc format=Account,User,ParentName,GrpSubmit,Cluster | sed -n '/^[^|]*||/p'`],
+    ['scontrol', '-o', 'show', 'partition'],
   ]
 }
 
-export function parseLimits(outputs: readonly Output[]): SiteLimits {
-  const [config = { exit: 127, stdout: '', stderr: '' }, nodes, associations, qualities] = outputs
+export function parseLimits(outputs: readonly Output[], wishes: SlurmWishes): SiteLimits {
+  const [config = { exit: 127, stdout: '', stderr: '' }, nodes, associations, qualities, groups, partitions] = outputs
   if (config.exit !== 0) throw unanswered('scontrol show config', config, refusal(config.stderr))
   const set = settingsOf(config.stdout)
   const number = (key: string): number | null => numberOf(set.get(key)?.split(' ')[0] ?? '')
@@ -29,13 +33,16 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
   const arrayTasks = numberOf(/\bmax_array_tasks=(\d+)/.exec(set.get('SchedulerParameters') ?? '')?.[1] ?? '')
   const allJobs = number('MaxJobCount') ?? 10_000
   const hasAccounting = /slurmdbd/.test(set.get('AccountingStorageType') ?? '')
-  const mine = hasAccounting ? rightsOf(associations, qualities) : NO_RIGHTS
+  const qos = hasAccounting ? qualitiesOf(qualities) : new Map<string, number | null>()
+  const cluster = set.get('ClusterName') ?? ''
+  const mine = hasAccounting ? rightsOf({ associations, groups, qos, cluster }, wishes) : NO_RIGHTS
   const share = Math.floor(allJobs * SHARE_OF_ALL_JOBS)
   return {
     version: `Slurm ${set.get('SLURM_VERSION') ?? 'of unknown version'}`,
     arrayMax: Math.max(1, Math.min(arraySize, arrayTasks ?? arraySize)),
     queuedMax: Math.min(share, mine.submitMax ?? share),
-    queues: nodes?.exit === 0 ? queuesOf(nodes.stdout) : [],
+    arraysMax: null,
+    queues: nodes?.exit === 0 ? queuesOf(nodes.stdout, submitMaxOf(partitions, qos)) : [],
     accounts: mine.accounts,
     forgetsAfterSec: number('MinJobAge'),
     hasAccounting,
@@ -60,7 +67,7 @@ function settingsOf(text: string): ReadonlyMap<string, string> {
 }
 
 /** `main*|up|infinite|16|4000|.`; cpus and memory with a plus are the least of several. The largest node counts. */
-function queuesOf(text: string): readonly QueueLimits[] {
+function queuesOf(text: string, submitMax: ReadonlyMap<string, number | null>): readonly QueueLimits[] {
   const queues = new Map<string, QueueLimits>()
   for (const line of linesOf(text)) {
     const [partition = '', , walltime = '', cpus = '', memory = ''] = line.split('|')
@@ -75,56 +82,18 @@ function queuesOf(text: string): readonly QueueLimits[] {
       cpusMax: largest(known?.cpusMax, numberOf(cpus.replace('+', ''))),
       memoryMaxBytes: largest(known?.memoryMaxBytes, bytesOf(memory.replace('+', ''), 'M')),
       arrayMax: null,
-      queuedMax: null,
+      queuedMax: submitMax.get(name) ?? null,
     })
   }
   return [...queues.values()]
 }
 
-interface Rights {
-  readonly accounts: readonly string[]
-  readonly submitMax: number | null
-  readonly notes: readonly string[]
-}
-
-const NO_RIGHTS: Rights = { accounts: [], submitMax: null, notes: [] }
-
-/**
- * How many tasks may be submitted: the least of the association and its default QOS, for the account with the most room. Under a tighter
- * account the site refuses, and floe waits.
- */
-function rightsOf(associations: Output | undefined, qualities: Output | undefined): Rights {
-  if (associations?.exit !== 0) return NO_RIGHTS
-  const qos = new Map(
-    (qualities?.exit === 0 ? linesOf(qualities.stdout) : []).map((line) => {
-      const [name = '', perUser = '', perAccount = ''] = line.split('|')
-      return [name, leastOf([numberOf(perUser), numberOf(perAccount)])]
-    }),
-  )
-  const rows = linesOf(associations.stdout).map((line) => {
-    const [account = '', partition = '', all = '', usual = '', submit = '', jobs = ''] = line.split('|')
-    const quality = usual || (all.includes(',') ? '' : all)
-    return {
-      account,
-      partition,
-      quality,
-      jobs: numberOf(jobs),
-      max: leastOf([numberOf(submit), qos.get(quality) ?? null]),
-    }
-  })
-  const notes = rows
-    .filter(({ max, jobs }) => max !== null || jobs !== null)
-    .map(({ account, partition, quality, max, jobs }) => {
-      const where = [`Account ${account}`, partition && `in queue ${partition}`, quality && `with QOS ${quality}`]
-      const most = [max !== null && `${max} tasks submitted`, jobs !== null && `${jobs} running`]
-      return `${where.filter(Boolean).join(' ')}: at most ${most.filter(Boolean).join(', ')}.`
-    })
-  const isOpen = rows.length === 0 || rows.some(({ max }) => max === null)
-  const submitMax = isOpen ? null : Math.max(...rows.map(({ max }) => max!))
-  return { accounts: [...new Set(rows.map(({ account }) => account))], submitMax, notes }
-}
-
-function leastOf(numbers: readonly (number | null)[]): number | null {
-  const known = numbers.filter((number) => number !== null)
-  return known.length === 0 ? null : Math.min(...known)
+/** A partition may have a QOS of its own, which holds for all its jobs: `PartitionName=main … QoS=N/A …`. */
+function submitMaxOf(
+  partitions: Output | undefined,
+  qos: ReadonlyMap<string, number | null>,
+): ReadonlyMap<string, number | null> {
+  const lines = partitions?.exit === 0 ? linesOf(partitions.stdout) : []
+  const word = (line: string, key: string): string => new RegExp(`(?:^| )${key}=(\\S+)`).exec(line)?.[1] ?? ''
+  return new Map(lines.map((line) => [word(line, 'PartitionName'), qos.get(word(line, 'QoS')) ?? null]))
 }

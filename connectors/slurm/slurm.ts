@@ -4,6 +4,7 @@ import { inChunks, indicesBelow, type Ranges, readRanges, runsOf, unknownState, 
 import type { Output } from '../transport/transport.ts'
 import { accounting, isWithoutAccounts, parseAccounting } from './accounting.ts'
 import { limits, parseLimits } from './limits.ts'
+import type { SlurmWishes } from './rights.ts'
 import { rowsOf, textOf, WHOLE } from './rows.ts'
 import { refusal, STATES, waiting } from './words.ts'
 
@@ -11,7 +12,7 @@ import { refusal, STATES, waiting } from './words.ts'
  * Slurm 20.11 to 26.05, by text with columns of our own: its JSON changes with each release and `squeue --json` ignored `-j` until 24.05.
  * One array costs one submit; all arrays together one squeue. Job steps are never made, so the controller sees one job a task.
  */
-export const slurm: Dialect = {
+export const slurm = (wishes: SlurmWishes = { account: null, queue: null, qos: null }): Dialect => ({
   name: 'slurm',
   clears: ['SLURM_', 'SBATCH_', 'SQUEUE_', 'SACCT_', 'SCANCEL_', 'SINFO_', 'SCONTROL_', 'SACCTMGR_'],
   keeps: ['SLURM_CONF', 'SLURM_CONF_SERVER'],
@@ -30,10 +31,10 @@ export const slurm: Dialect = {
   isGone: (output) =>
     /Invalid job id specified|already completing or completed|Job has already finished/.test(textOf(output)),
   limits,
-  parseLimits,
+  parseLimits: (outputs) => parseLimits(outputs, wishes),
   refusal: (output) => refusal(textOf(output)),
   waiting,
-}
+})
 
 function submit(array: ArraySpec): Argv {
   return [

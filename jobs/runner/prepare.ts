@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
+import { containerArguments } from './container.ts'
 import { InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
@@ -15,6 +16,8 @@ export interface PreparationPlace {
   readonly decided: ReadonlySet<string>
   readonly cancelled: ReadonlySet<string>
   readonly pool: SandboxPool
+  /** Where its directories are. */
+  readonly root: string
   /** A job that is not to run: its verdict. */
   readonly refuse: (job: ManifestJob, judged: Judged) => void
 }
@@ -84,7 +87,10 @@ export class Preparation {
     ]
     for (const [i, { name }] of job.inputs.entries()) variables.push([`FLOE_INPUT_${i + 1}`, name])
     for (const [i, { path }] of job.outputs.entries()) variables.push([`FLOE_OUTPUT_${i + 1}`, path])
-    return jobText(job, slot.shell.nonce, { seq, directory: sandbox.path, program, variables })
+    // Only now, since a job that is given back gets another directory.
+    const inside = this.#inside(job, sandbox.path)
+    const told = inside === undefined || 'problem' in inside ? job : { ...job, arguments: inside }
+    return jobText(told, slot.shell.nonce, { seq, directory: sandbox.path, program, variables })
   }
 
   #read(): ManifestJob | undefined {
@@ -107,8 +113,15 @@ export class Preparation {
         if (difference !== undefined) return this.#unless(input.path, failed('input', difference))
       }
     }
-    const program = this.#programs.find(job.program, path, now)
-    if ('problem' in program) return this.#unless(job.program, failed('launch', program.problem))
+    const { container } = this.#place.header
+    if (container !== undefined && !existsSync(container.image))
+      return this.#unless(container.image, failed('input', `image ${container.image} is not there`))
+    // What runs in an image is looked for in there.
+    const wanted = container?.program ?? job.program
+    const program = this.#programs.find(wanted, path, now)
+    if ('problem' in program) return this.#unless(wanted, failed('launch', program.problem))
+    const inside = this.#inside(job, '')
+    if (inside !== undefined && 'problem' in inside) return failed('launch', inside.problem)
     try {
       const sandbox = this.#place.pool.make(job)
       const seq = this.#seq++
@@ -125,6 +138,14 @@ export class Preparation {
       if (isDiskError(error)) throw error
       return failed('staging', `its directory could not be made: ${(error as Error).message}`)
     }
+  }
+
+  /** The words behind the program, of one that is run in an image. */
+  #inside(job: ManifestJob, directory: string): ReturnType<typeof containerArguments> | undefined {
+    const { header, root } = this.#place
+    if (header.container === undefined) return undefined
+    const { container, cache, gpus = 0 } = header
+    return containerArguments(job, directory, { container, cache, gpus, root })
   }
 
   /** What floe carried to the site and is not there any more was purged: it is carried again. */

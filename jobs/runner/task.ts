@@ -83,7 +83,7 @@ export class Task implements SlotListener {
     const refuse = (job: ManifestJob, judged: Judged) => this.#refuse(job, judged)
     const pool = new SandboxPool(root)
     this.#pool = pool
-    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, pool, refuse })
+    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, pool, root, refuse })
     this.#finish = new Finish({ array, header, attempt: record.attempt, pool })
     this.#watch = new Watch(this)
   }

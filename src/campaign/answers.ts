@@ -112,6 +112,8 @@ export interface RunReport extends StateCounts {
   readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
   readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
+  /** With a simulated site: the campaign in which it was rehearsed. Nothing was run, and all numbers are of that one. */
+  readonly rehearsal: string | null
 }
 
 export interface RequestReport {

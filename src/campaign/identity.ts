@@ -5,7 +5,7 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 
 /*
- * campaign.json, version 1: {v, id, made_at, host, path, inode}. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
+ * campaign.json, version 1: {v, id, made_at, host, path, inode}; `rehearsal_of` in rehearsals. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
  * `inode` say where the directory was when it was made or last adopted; a copy has another inode, a move another path.
  */
 export interface CampaignFile {
@@ -15,6 +15,8 @@ export interface CampaignFile {
   readonly host: string
   readonly path: string
   readonly inode: number
+  /** A rehearsal of the campaign in that directory: nothing in it is real. */
+  readonly rehearsal_of?: string
 }
 
 export const CAMPAIGN_FILE = 'campaign.json'

@@ -4,6 +4,7 @@ import type { CampaignPaths } from '../model/campaign.ts'
 import { campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Files } from '../ports/files/files.ts'
 import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { RunContext } from '../run/run.ts'
 import type { AddReport, FetchReport, RequestReport, StatusReport } from './answers.ts'
@@ -19,6 +20,7 @@ export interface Means {
   readonly user: string
   readonly cores: number
   readonly openTables: (options: TablesOptions) => Promise<Tables>
+  readonly files: Files
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly runner: readonly string[]
@@ -81,11 +83,36 @@ export class OpenedCampaign implements Campaign {
 
   async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
     const context = await this.#toRun(site)
+    const isRehearsal = this.#place.file.rehearsal_of !== undefined
+    if (context.site.isSimulated && !isRehearsal)
+      return this.#rehearse(context.site.name, { ...options, ...(onProgress && { onProgress }) })
+    if (!context.site.isSimulated && isRehearsal) {
+      throw new FloeError('USAGE', `This is a rehearsal of ${this.#place.file.rehearsal_of}: nothing is run here.`, {
+        hint: 'Run the campaign itself, or a simulated site here.',
+      })
+    }
     const { runCampaign } = await import('../run/run.ts')
     const tell = onProgress && {
       onProgress: (progress: Parameters<typeof toProgress>[0]) => onProgress(toProgress(progress)),
     }
     return toRunReport(await runCampaign(context, { ...options, ...tell }))
+  }
+
+  /** What a simulated site tells must never be taken for results: it is told to a copy. */
+  async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
+    const { makeRehearsal } = await import('./rehearse.ts')
+    const { files, clock, openTables } = this.#means
+    await this.#configured()
+    const place = await makeRehearsal({
+      ...{ place: this.#place, files, clock },
+      openTables: (root) => openTables({ root, cache: campaignPaths(root).cache, clock }),
+    })
+    const rehearsal = new OpenedCampaign(place, this.#means)
+    try {
+      return { ...(await rehearsal.run({ ...options, site })), rehearsal: place.root }
+    } finally {
+      await rehearsal.close()
+    }
   }
 
   async try(jobId: string, options: Parameters<Campaign['try']>[1]): ReturnType<Campaign['try']> {
@@ -209,10 +236,10 @@ export class OpenedCampaign implements Campaign {
     return { columns: answer.columns, rows: converted(answer), close: () => answer.close() }
   }
 
-  async clean({ all = false } = {}): ReturnType<Campaign['clean']> {
+  async clean(wishes: Parameters<Campaign['clean']>[0] = {}): ReturnType<Campaign['clean']> {
     const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
-    return cleanCampaign(context, { all })
+    return cleanCampaign(context, wishes)
   }
 
   async close(): Promise<void> {
@@ -224,7 +251,10 @@ export class OpenedCampaign implements Campaign {
   }
 
   #configured(): Promise<Config> {
-    this.#config ??= import('../config/config.ts').then(({ openConfig }) => openConfig(this.root))
+    const { rehearsal_of: original } = this.#place.file
+    this.#config ??= import('../config/config.ts').then(({ openConfig }) =>
+      original === undefined ? openConfig(this.root) : { ...openConfig(original), outputs: `${this.root}/outputs` },
+    )
     return this.#config
   }
 

@@ -106,6 +106,7 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
     elapsed_sec: elapsedSec,
     stopped,
+    rehearsal: null,
   }
 }
 

@@ -30,6 +30,15 @@ export interface AddOptions {
   readonly signal?: AbortSignal
 }
 
+export interface CleanOptions {
+  /** Only what lies at this site. */
+  readonly site?: string
+  /** What may stay at a site, oldest first to go; absent: its `quota`, else the newest logs. */
+  readonly keepBytes?: number
+  /** Nothing stays that no live work needs. */
+  readonly all?: boolean
+}
+
 export interface PlanOptions {
   readonly site?: string
   readonly jobsPerBatch?: number
@@ -171,6 +180,6 @@ export interface Campaign {
   /** Outputs that lie at sites, into the campaign's outputs. Tables are not changed. */
   fetch(selection: Selection, options?: FetchOptions): Promise<FetchReport>
   query(sql: string): Promise<RowStream>
-  clean(options?: { all?: boolean }): Promise<CleanReport>
+  clean(options?: CleanOptions): Promise<CleanReport>
   close(): Promise<void>
 }

@@ -79,6 +79,7 @@ async function commitFiles({ sql }: Adding, tables: Tables, fresh: string): Prom
         FROM ${fresh} WHERE input_sizes IS NOT NULL
       UNION ALL SELECT DISTINCT unnest(inputs), 'input', NULL, NULL FROM ${fresh} WHERE input_sizes IS NULL
       UNION ALL SELECT DISTINCT unnest(files), 'file', NULL, NULL FROM ${fresh} WHERE files IS NOT NULL
+      UNION ALL SELECT DISTINCT container, 'image', NULL, NULL FROM ${fresh} WHERE container IS NOT NULL
       UNION ALL SELECT DISTINCT executable, 'program', NULL, NULL FROM ${fresh} WHERE is_program) GROUP BY url`)
   const known = `SELECT u.* FROM add_urls u ANTI JOIN (SELECT url FROM add_files) f USING (url)`
   const [counted] = await sql.rows<{ n: number }>(`SELECT count(*) AS n FROM (${known})`)

@@ -78,12 +78,19 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('give the job a shorter name'),
   },
   {
-    when: "wrong_key IN ('after', 'container', 'nodes over 1')",
-    needs: ['after', 'container', 'nodes'],
+    when: "wrong_key IN ('after', 'nodes over 1')",
+    needs: ['after', 'nodes'],
     value: 'wrong_value',
     reason:
       "'not supported yet: `' || split_part(wrong_key, ' ', 1) || '`' || CASE WHEN wrong_key LIKE '% over 1' THEN ' over 1' ELSE '' END",
     hint: "'take `' || split_part(wrong_key, ' ', 1) || '` out of the job for now'",
+  },
+  {
+    when: "wrong_key = 'container'",
+    needs: ['container'],
+    value: 'wrong_value',
+    reason: text('`container` names no image file'),
+    hint: "'make one and name it: `apptainer build image.sif ' || left(wrong_value, 200) || '`'",
   },
   {
     when: "executable IS NULL OR executable = ''",

@@ -63,6 +63,7 @@ export const ROWS: Readonly<Record<string, string>> = {
   file_names: 'VARCHAR[]',
   environment: 'MAP(VARCHAR, VARCHAR)',
   setup: 'VARCHAR',
+  container: 'VARCHAR',
   stdin: 'VARCHAR',
   stdout: 'VARCHAR',
   check: 'VARCHAR',
@@ -162,6 +163,7 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
   const directory = quoteText(base)
   const each = (name: GivenColumn, sql: (path: string) => string): string =>
     has(name) ? `list_transform(${name}, lambda path: ${sql('path')})` : `CAST(NULL AS VARCHAR[])`
+  const image = `CASE WHEN container <> '' THEN ${urlOf('container', directory)} END`
   const prefixed = `list_transform(inputs, lambda path: ${directory} || path)`
   const plainOr = (name: 'inputs' | 'outputs', plain: string, sql: string): string =>
     has(name) ? `CASE WHEN plain_${name} THEN ${plain} ELSE ${sql} END` : sql
@@ -206,6 +208,7 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ['file_names', each('files', nameOf)],
     ['environment', mapSql(has('environment'), 'environment', defaults.environment)],
     ['setup', textOr(given('setup'), defaults.setup)],
+    ['container', has('container') ? image : given('container')],
     ['stdin', has('stdin') ? streamSql('stdin', has('inputs'), nameOf, 'inputs') : given('stdin')],
     [
       'stdout',
@@ -278,6 +281,9 @@ function resourcesSql(has: Has, defaults: JobDefaults['resources']): string {
   return `CAST(${values} AS ${ROWS.resources})`
 }
 
+/** What Apptainer pulls from somewhere: what it gives tomorrow is another image. */
+const REGISTRIES = '^(?:docker|docker-daemon|docker-archive|library|oras|shub):'
+
 /** The first key whose text is no amount, flag or choice, with its text. */
 function wrongColumns(has: Has): [string, string][] {
   const tests: Readonly<Record<string, string>> = {
@@ -288,7 +294,7 @@ function wrongColumns(has: Has): [string, string][] {
   }
   const arms = [
     { from: 'after', key: 'after', test: 'len(after) > 0', value: "array_to_string(after, ', ')" },
-    { from: 'container', key: 'container', test: "container <> ''", value: 'container' },
+    { from: 'container', key: 'container', test: `regexp_matches(container, '${REGISTRIES}')`, value: 'container' },
     { from: 'nodes', key: 'nodes over 1', test: `${AMOUNTS.nodes} > 1`, value: 'nodes' },
     ...Object.entries(tests).map(([name, test]) => ({
       from: name,

@@ -26,6 +26,7 @@ const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
   { letter: 'g', sql: lengthsSql('files', 'file_names', 'false'), from: 'files' },
   { letter: 'v', sql: entriesSql('environment') },
   { letter: 's', sql: 'setup' },
+  { letter: 'k', sql: 'container', from: 'container' },
   { letter: 'd', sql: 'stdin', from: 'stdin' },
   { letter: 't', sql: 'stdout', from: 'stdout' },
   { letter: 'c', sql: '"check"' },

@@ -16,7 +16,7 @@ const BASE = {
 
 /** Whether a file that a row of jobs needs was looked for and not found. */
 export const MISSING =
-  'coalesce(list_has_any(list_concat(inputs, files, [executable]), (SELECT list(url) FROM files WHERE missing)), false)'
+  'coalesce(list_has_any(list_concat(inputs, files, [executable, container]), (SELECT list(url) FROM files WHERE missing)), false)'
 
 /** What the state of jobs is read from once `openViews` was called. */
 export const STATE_SOURCES = {

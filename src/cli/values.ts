@@ -1,6 +1,6 @@
 import { FloeError } from '../model/errors.ts'
 import { nearest } from '../model/nearest.ts'
-import { parseSeconds } from '../model/resources.ts'
+import { parseBytes, parseSeconds } from '../model/resources.ts'
 import { JOB_STATES, type JobState } from '../model/verdict.ts'
 
 /** Values of options as people type them; each throws USAGE that names the option. */
@@ -8,6 +8,12 @@ import { JOB_STATES, type JobState } from '../model/verdict.ts'
 export function positive(option: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value
   throw new FloeError('USAGE', `${option} takes a whole number of 1 or more.`)
+}
+
+export function bytes(option: string, text: string): number {
+  const parsed = parseBytes(text)
+  if (parsed !== undefined) return parsed
+  throw new FloeError('USAGE', `${option} takes a size such as 500MB, 50G or 1.5GiB, not ${text}.`)
 }
 
 export function seconds(option: string, text: string): number {

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { count, seconds, text } from './schema.ts'
+import { bytes, count, seconds, text } from './schema.ts'
 
 /*
  * ~/.config/floe/sites.yaml, version 1: the clusters of a person. It names hosts, keys and accounts, so it stays out of campaigns and is
@@ -24,14 +24,24 @@ const ssh = z.union([
 
 const site = z.strictObject({
   connector: z
-    .enum(['slurm', 'pbs', 'sge'])
-    .meta(text('The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine).')),
+    .enum(['slurm', 'pbs', 'sge', 'local', 'simulated'])
+    .meta(
+      text(
+        'The scheduler: slurm, pbs (OpenPBS, PBS Pro), sge (Grid Engine); local: a machine without one, floe brings its own; simulated: nothing is run, for rehearsals.',
+      ),
+    ),
   ssh: ssh
     .optional()
     .meta(
       text('Where its commands are run: user@host, a name of ~/.ssh/config, or a mapping. Absent: on this machine.'),
     ),
-  scratch: absolute.meta(text('A directory of yours that login and compute nodes share; floe keeps to `floe/` in it.')),
+  scratch: absolute
+    .optional()
+    .meta(
+      text(
+        'A directory of yours that login and compute nodes share; floe keeps to `floe/` in it. Needed but with `simulated`.',
+      ),
+    ),
   roots: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]+$/, 'must be a word of two or more letters'), absolute)
     .default({})
@@ -50,13 +60,36 @@ const site = z.strictObject({
     })
     .prefault({})
     .meta(text('Below what the site itself allows.')),
+  quota: bytes
+    .nullable()
+    .default(null)
+    .meta(
+      text('What floe may keep in scratch, of all your campaigns: `floe clean` frees the oldest beyond it.', 'bytes'),
+    ),
   task: z
     .strictObject({
       cpus: count(1).default(1).meta(text('Cores of a task; it runs as many jobs side by side as fit.', 'cores')),
-      walltime: seconds.prefault('1h').meta(text('Walltime of a task; it stops starting jobs before that.', 'seconds')),
+      walltime: seconds
+        .nullable()
+        .default(null)
+        .meta(
+          text(
+            'Walltime of a task; it stops starting jobs before that. Absent: an hour; with `local` none.',
+            'seconds',
+          ),
+        ),
     })
     .prefault({})
     .meta(text('What one task asks for.')),
+  slots: count(1)
+    .nullable()
+    .default(null)
+    .meta(
+      text(
+        'Of `local` and `simulated`: cores that tasks may use at a time; absent: all of the machine, 16 of a simulated one.',
+        'cores',
+      ),
+    ),
   node: z
     .string()
     .min(1)
@@ -71,16 +104,47 @@ const site = z.strictObject({
     .default(null)
     .meta(text('Grid Engine: the resource that limits memory, such as h_vmem or mem_free.')),
   gpu: word.nullable().default(null).meta(text('Grid Engine: the resource that gives GPUs.')),
+  container: z
+    .string()
+    .regex(/^(?:apptainer|singularity|\/[^\n\0]*)$/, 'must be apptainer, singularity or an absolute path')
+    .nullable()
+    .default(null)
+    .meta(text('What runs images of jobs with `container:` on its nodes: apptainer, singularity, or the path of one.')),
   setup: z
     .array(z.string().min(1))
     .default([])
     .meta(text('Lines of sh that put the commands of the scheduler on PATH.')),
   options: z.array(word).default([]).meta(text('More words for the submit command, such as `--constraint=avx2`.')),
   interval: seconds.prefault('10s').meta(text('Between two looks at the site.', 'seconds')),
+  simulate: z
+    .strictObject({
+      seed: z.number().int().default(1).meta(text('The same seed gives the same waiting, lengths and failures.')),
+      queue_delay: seconds
+        .prefault('10s')
+        .meta(text('How long an array waits, half of it to one and a half.', 'seconds')),
+      job: seconds.prefault('1s').meta(text('How long a job takes, half of it to one and a half.', 'seconds')),
+      failures: z.number().min(0).max(1).default(0).meta(text('Share of the jobs that fail.', '0 to 1')),
+    })
+    .prefault({})
+    .meta(text('Of `simulated`: the rule by which its tasks wait and end.')),
+})
+
+/** Keys that say nothing of a machine without a scheduler of its own. */
+const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu'] as const
+
+const checked = site.superRefine((given, context) => {
+  const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message })
+  if (given.connector !== 'simulated' && given.scratch === undefined) wrong('scratch', 'is missing')
+  if (given.connector !== 'local' && given.connector !== 'simulated') {
+    if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
+    return
+  }
+  for (const key of OF_SCHEDULERS)
+    if (given[key] !== null) wrong(key, `says nothing with \`connector: ${given.connector}\``)
 })
 
 export const sitesSchema = z
-  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), site).prefault({}) })
+  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}) })
   .meta({ title: 'sites.yaml', description: 'The clusters of a person.' })
 
 export type ParsedSites = z.output<typeof sitesSchema>

@@ -22,7 +22,7 @@ export interface SshSetting {
 /** A cluster as sites.yaml names it: units resolved, defaults filled in. */
 export interface SiteSetting {
   readonly name: string
-  readonly connector: 'slurm' | 'pbs' | 'sge'
+  readonly connector: 'slurm' | 'pbs' | 'sge' | 'local' | 'simulated'
   /** Null: commands run on this machine. */
   readonly ssh: SshSetting | null
   readonly scratch: string
@@ -30,15 +30,28 @@ export interface SiteSetting {
   readonly queue: string | null
   readonly account: string | null
   readonly limits: { readonly queued: number | null; readonly array: number | null }
-  readonly task: { readonly cpus: number; readonly walltimeSec: number }
+  readonly task: { readonly cpus: number; readonly walltimeSec: number | null }
+  /** Cores that tasks of floe's own scheduler use at a time; null: all. */
+  readonly slots: number | null
   readonly node: string | null
   /** Words of Grid Engine that differ by site; null: the usual ones. */
   readonly pe: string | null
   readonly memory: string | null
   readonly gpu: string | null
+  /** What runs images on its nodes. */
+  readonly container: string | null
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
+  /** The rule of a site that runs nothing. */
+  readonly simulate: {
+    readonly seed: number
+    readonly queueDelaySec: number
+    readonly jobSec: number
+    readonly failures: number
+  }
+  /** Of what floe keeps in scratch. */
+  readonly quotaBytes: number | null
 }
 
 /** `$XDG_CONFIG_HOME/floe/sites.yaml`, usually ~/.config/floe/sites.yaml. */
@@ -75,17 +88,27 @@ export function siteNamed(sites: readonly SiteSetting[], name: string, path: str
   })
 }
 
+const HOUR_SEC = 3600
+
 function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, ...rest } = site
+  const { ssh, task, interval, quota, simulate, ...rest } = site
   return {
     ...rest,
     name,
+    // A simulated site alone has none, and needs none.
+    scratch: site.scratch ?? '',
     ssh: ssh === undefined ? null : toSsh(ssh),
-    task: { cpus: task.cpus, walltimeSec: task.walltime },
+    // Where nothing ends a task, none has to drain before that.
+    task: { cpus: task.cpus, walltimeSec: task.walltime ?? (site.connector === 'local' ? null : HOUR_SEC) },
     intervalSec: interval,
+    quotaBytes: quota,
+    simulate: {
+      ...{ seed: simulate.seed, queueDelaySec: simulate.queue_delay },
+      ...{ jobSec: simulate.job, failures: simulate.failures },
+    },
   }
 }
 

@@ -6,9 +6,9 @@ import { quote } from '../../connectors/quote.ts'
 import type { Carried, Output, Transport } from '../../connectors/transport/transport.ts'
 
 export interface CarriagePlace {
-  /** The cache of the site, and its mirror here. */
+  /** The cache of the site, and its mirror here; null: there is none. */
   readonly there: string
-  readonly here: string
+  readonly here: string | null
   readonly roots: Readonly<Record<string, string>>
 }
 
@@ -56,12 +56,13 @@ export class Carriage {
   /** Where the file will lie on the site. A trailing slash says folder, and stays. */
   place({ path, digest, mtimeUs = null }: PlacedFile): string {
     if (this.isInPlace(path)) return path
-    const inCache = relative(this.#place.here, path)
-    if (!inCache.startsWith('..') && !posix.isAbsolute(inCache)) {
+    const { here } = this.#place
+    const inCache = here === null ? '..' : relative(here, path)
+    if (here !== null && !inCache.startsWith('..') && !posix.isAbsolute(inCache)) {
       // Staged here already, as programs are: its folder goes over under the same name.
       const [name, ...below] = inCache.split(sep)
       this.#want(name!, {
-        ...{ from: join(this.#place.here, name!), digest: undefined, isFolder: below.length > 0, mtimeUs: null },
+        ...{ from: join(here, name!), digest: undefined, isFolder: below.length > 0, mtimeUs: null },
       })
       return posix.join(this.#place.there, name!, ...below)
     }
@@ -73,6 +74,11 @@ export class Carriage {
       mtimeUs: isContent || isFolder ? null : mtimeUs,
     })
     return `${posix.join(this.#place.there, name)}${isFolder ? '/' : ''}`
+  }
+
+  /** Names in the cache of what was placed. */
+  get names(): readonly string[] {
+    return [...this.#waiting.keys()]
   }
 
   #want(name: string, load: Load): void {

@@ -2,7 +2,10 @@ import type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport } from '../
 import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
+export { programThere } from './runner-there.ts'
 export { openScratchSite, type ScratchSiteOptions } from './scratch-site.ts'
+export { simulatedRunner } from './simulated-runner.ts'
+export { simulatedSite } from './simulated-site.ts'
 export { localSite, type Site, type TaskLimits } from './site.ts'
 export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }

@@ -9,7 +9,7 @@ export interface TaskWishes {
   /** More words for the submit command. */
   readonly options: readonly string[]
   /** Of one task. */
-  readonly task: { readonly cpus: number; readonly walltimeSec: number }
+  readonly task: { readonly cpus: number; readonly walltimeSec: number | null }
   /** Below what the site itself allows; null: what it allows. */
   readonly limits: { readonly queued: number | null; readonly array: number | null }
 }
@@ -33,7 +33,8 @@ export function taskLimits({ limits: own, queue }: TaskWishes, site: SiteLimits)
   // A few large arrays instead of one for each task that ended.
   const refillBelow = Math.max(1, Math.ceil(openMax * 0.75))
   const arrayMax = leastOf([site.arrayMax, chosen?.arrayMax ?? null, own.array, ARRAY_MAX])!
-  return { planBelow: refillBelow, refillBelow, openMax, arrayMax }
+  const arraysMax = site.arraysMax === null ? OPEN_MAX : Math.max(1, Math.floor(site.arraysMax * SHARE))
+  return { planBelow: refillBelow, refillBelow, openMax, arrayMax, arraysMax }
 }
 
 /** As many jobs side by side as fit into the task that the site's settings ask for, and into a node of its queue; at least one. */
@@ -51,7 +52,10 @@ export function taskShape(
     cpus: slots * cpus,
     memoryBytes: memory_bytes === null ? null : memory_bytes * slots + RUNNER_BYTES,
     // What a task is given beyond the needs of its jobs is a wish, and the queue may give less.
-    walltimeSec: Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
+    walltimeSec:
+      task.walltimeSec === null
+        ? null
+        : Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
     gpus: gpus * slots,
     queue,
     account,

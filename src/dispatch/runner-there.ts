@@ -3,10 +3,10 @@ import { createReadStream } from 'node:fs'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import { FloeError } from '../model/errors.ts'
-import type { Carriage } from './carriage.ts'
+import { Carriage } from './carriage.ts'
 
 export interface RunnerWishes {
-  /** The bundled runner, here. */
+  /** The bundled runner, or another program, here. */
   readonly file: string
   /** The Node that runs this process, here, with what `uname -sm` says of it. */
   readonly node: { readonly path: string; readonly system: string }
@@ -21,12 +21,26 @@ export interface StagedRunner {
   readonly files: readonly { readonly path: string; readonly digest: string }[]
 }
 
+/** A program of floe's at the site, put there at its first use. */
+export function programThere(transport: Transport, cache: string, wishes: RunnerWishes): () => Promise<StagedRunner> {
+  let staged: Promise<StagedRunner> | undefined
+  return () => {
+    staged ??= stageRunner(new Carriage(transport, { there: cache, here: null, roots: {} }), transport, wishes).catch(
+      (error: unknown) => {
+        staged = undefined
+        throw error
+      },
+    )
+    return staged
+  }
+}
+
 /**
  * Puts the runner on the site, and Node where the site names none of its own: the one that runs floe, for Linux of the same architecture.
  * Both by content, once. Answers the argv, and the files that have to be in the cache whenever it is used. Throws STAGE_FAILED when that
  * Node does not run there.
  */
-export async function stageRunner(
+async function stageRunner(
   carriage: Carriage,
   transport: Transport,
   { file, node, own, site }: RunnerWishes,

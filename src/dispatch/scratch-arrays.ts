@@ -2,9 +2,11 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { ConnectorError } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
-import type { Output, Transport } from '../../connectors/transport/transport.ts'
+import type { Transport } from '../../connectors/transport/transport.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { pullRecords } from './pull-records.ts'
+import { removeFrom, usageOf } from './scratch-clean.ts'
+import { type ScratchShell, scratchShell } from './scratch-shell.ts'
 import type { Seal, SiteUsage, Submission } from './site.ts'
 
 export interface ScratchPlace {
@@ -17,23 +19,19 @@ export interface ScratchPlace {
   readonly mirror: SitePaths
 }
 
-/** A file system that hangs must not hold everything else; `du` and `rm` of many files take their time. */
-const TIMEOUT_MS = 900_000
-/** Exit of a script that found no scratch directory at all, and of one that found an array there already. */
-const NO_SCRATCH = 71
+/** Exit of a script that found an array there already. */
 const IS_THERE = 79
-
-/** As `makeArray` of run/ names them. What is removed is named, never made of an empty word. */
-const ARRAY_ID = /^a\d{6,}$/
 
 /** The directories of a campaign's arrays on a scratch file system, and their mirrors here. */
 export class ScratchArrays {
   readonly #transport: Transport
   readonly #place: ScratchPlace
+  readonly #run: ScratchShell
 
   constructor(transport: Transport, place: ScratchPlace) {
     this.#transport = transport
     this.#place = place
+    this.#run = scratchShell(transport, place)
   }
 
   /** False: the directory was there. `umask` for all that is made on the way; records and logs are there before a task looks. */
@@ -49,6 +47,24 @@ export class ScratchArrays {
     if (exit === IS_THERE) return false
     mkdirSync(this.#here(id), { recursive: true, mode: 0o700 })
     return true
+  }
+
+  /** Names of what it reads of the cache, noted before they are looked for there. */
+  async need(id: string, names: readonly string[]): Promise<void> {
+    if (names.length === 0) return
+    const path = posix.join(this.#there(id), 'needs')
+    await this.#run(`umask 077; printf '%s\\n' ${names.map(quote).join(' ')} >>${quote(path)}`, {
+      tried: `write into ${this.#there(id)}`,
+    })
+  }
+
+  async release(ids: readonly string[]): Promise<void> {
+    await this.#run(
+      `cd ${quote(this.#place.paths.arrays)} 2>/dev/null || exit 0
+       for id in ${ids.map(quote).join(' ')}; do [ -f "$id/needs" ] && mv -f "$id/needs" "$id/needed"; done
+       :`,
+      { tried: 'let go of what arrays needed' },
+    )
   }
 
   /** The index comes last: an array with an index is staged. */
@@ -119,49 +135,12 @@ export class ScratchArrays {
     await this.#transport.send([{ here, there: posix.join(this.#there(id), 'cancel') }])
   }
 
-  /** Bytes on the disk of each array that is there, and of the cache of all campaigns of this user. */
-  async usage(): Promise<SiteUsage> {
-    const { arrays, cache, campaign } = this.#place.paths
-    const { stdout } = await this.#run(
-      `if cd ${quote(arrays)} 2>/dev/null; then
-         for id in a*; do [ -d "$id" ] && printf 'array %s %s\\n' "$id" "$(du -sk "$id" | cut -f 1)"; done
-       fi
-       if cd ${quote(cache)} 2>/dev/null; then
-         printf 'cache %s %s\\n' "$(ls | grep -vc '[.]whole$')" "$(du -sk . | cut -f 1)"
-       fi
-       for other in ${quote(posix.dirname(campaign))}/*/arrays/a*; do
-         case $other in ${quote(arrays)}/*) ;; *) [ -d "$other" ] && { echo shared 1 1; break; } ;; esac
-       done
-       :`,
-      { tried: 'look how full the scratch is' },
-    )
-    const bytes = new Map<string, number>()
-    const usage = { cached: 0, cacheBytes: 0, isShared: false }
-    for (const line of stdout.split('\n')) {
-      const [word, name = '', blocks] = line.split(' ')
-      if (word === 'array') bytes.set(name, Number(blocks) * 1024)
-      else if (word === 'cache') Object.assign(usage, { cached: Number(name), cacheBytes: Number(blocks) * 1024 })
-      else if (word === 'shared') usage.isShared = true
-    }
-    return { arrays: bytes, ...usage }
+  usage(): Promise<SiteUsage> {
+    return usageOf(this.#run, this.#place.paths)
   }
 
-  async remove(ids: readonly string[], { cache }: { cache: boolean }): Promise<void> {
-    const named = ids.filter((id) => ARRAY_ID.test(id)).map((id) => this.#there(id))
-    const folders = [...named, ...(cache ? [this.#place.paths.cache] : [])]
-    if (folders.length === 0) return
-    await this.#run(
-      `gone=0
-       for folder in ${folders.map(quote).join(' ')}; do
-         [ -e "$folder" ] || continue
-         # What was carried is read-only, folders too.
-         chmod -R u+w "$folder" 2>/dev/null
-         # A task that just ended may still write its last words.
-         rm -rf "$folder" 2>/dev/null || { sleep 1; rm -rf "$folder"; } || gone=1
-       done
-       exit $gone`,
-      { tried: 'remove what is not needed any more' },
-    )
+  remove(ids: readonly string[], cached: readonly string[]): Promise<ReadonlySet<string>> {
+    return removeFrom(this.#run, this.#place.paths, { ids, cached })
   }
 
   /** Regular files below a folder, by their paths in it; undefined: it is not there. */
@@ -176,29 +155,6 @@ export class ScratchArrays {
       .filter(Boolean)
       .map((path) => path.slice('./'.length))
       .sort()
-  }
-
-  /** Runs where the scratch is there; other exits than 0 and `answers` are errors with what the site said. */
-  async #run(script: string, { tried, answers = [] }: { tried: string; answers?: readonly number[] }): Promise<Output> {
-    const { scratch, site } = this.#place
-    const output = await this.#transport.run(
-      `LC_ALL=C; export LC_ALL\n[ -d ${quote(scratch)} ] || exit ${NO_SCRATCH}\n${script}`,
-      { timeoutMs: TIMEOUT_MS },
-    )
-    const { exit, stderr } = output
-    if (exit === 0 || answers.includes(exit)) return output
-    if (exit === NO_SCRATCH) {
-      throw new ConnectorError(
-        'unreachable',
-        `there is no directory ${scratch} at ${this.#transport.where}`,
-        `Correct \`scratch:\` of ${site} in sites.yaml; or the file system is away for now: wait and run again, nothing is lost.`,
-      )
-    }
-    throw new ConnectorError(
-      'refused',
-      `${this.#transport.where} could not ${tried}: ${lastLine(stderr) || `exit ${exit}`}`,
-      `Look at \`scratch:\` of ${site} in sites.yaml: ${scratch} has to be writable for you and to have room.`,
-    )
   }
 
   #unreadable(what: string, text: string): ConnectorError {
@@ -217,5 +173,3 @@ export class ScratchArrays {
     return join(this.#place.mirror.arrays, id)
   }
 }
-
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''

@@ -5,7 +5,7 @@ import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
 import { readPartThere } from './pull-records.ts'
-import { type RunnerWishes, type StagedRunner, stageRunner } from './runner-there.ts'
+import { programThere, type RunnerWishes, type StagedRunner } from './runner-there.ts'
 import { ScratchArrays, type ScratchPlace } from './scratch-arrays.ts'
 import type { Rhythm, Site } from './site.ts'
 import { submitted, translated } from './translate.ts'
@@ -16,7 +16,13 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly transport: Transport
   readonly connector: Connector
   readonly runner: RunnerWishes
+  /** Another program that has to be there as long as arrays run, such as a scheduler of ours. */
+  readonly companion?: () => Promise<StagedRunner>
   readonly intervalMs: number
+  /** What runs images there; null: nothing. */
+  readonly container: string | null
+  /** Of what floe keeps there, for `clean`; null: none. */
+  readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
   readonly knownLimits: SiteLimits | null
 }
@@ -39,6 +45,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
   const limits = () => tell('read the limits', () => site.limits())
   return {
     name,
+    isSimulated: false,
     paths,
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,
@@ -48,6 +55,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     },
     slots: options.task.cpus * TASKS_GUESSED,
     taskSec: options.task.walltimeSec,
+    container: options.container,
     limits: async () => taskLimits(options, await limits()),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),
@@ -61,6 +69,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     send: (id) =>
       tell(`carry array ${id}`, async () => {
         await site.runner()
+        await arrays.need(id, site.carriage.names)
         await site.carriage.send()
         await arrays.send(id)
       }),
@@ -79,7 +88,9 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     readPart: (id, file, range) =>
       tell(`read ${file} of ${id}`, () => readPartThere(transport, `${paths.arrays}/${id}/${file}`, range)),
     fetch: (files) => tell('fetch files', () => transport.fetch(files)),
-    remove: (ids, wish) => tell('clean the scratch directory', () => arrays.remove(ids, wish)),
+    quotaBytes: options.quotaBytes,
+    release: (ids) => tell('let go of what arrays needed', () => arrays.release(ids)),
+    remove: (ids, cached = []) => tell('clean the scratch directory', () => arrays.remove(ids, cached)),
     close: () => transport.close(),
   }
 }
@@ -99,12 +110,13 @@ class ScratchSite {
   readonly carriage: Carriage
   readonly #options: ScratchSiteOptions
   #limits: Promise<SiteLimits> | undefined
-  #runner: Promise<StagedRunner> | undefined
+  readonly #runner: () => Promise<StagedRunner>
 
   constructor(options: ScratchSiteOptions) {
     this.#options = options
-    const { transport, paths, mirror, roots } = options
+    const { transport, paths, mirror, roots, runner } = options
     this.carriage = new Carriage(transport, { there: paths.cache, here: mirror.cache, roots })
+    this.#runner = programThere(transport, paths.cache, runner)
   }
 
   /** Read once; a question that failed is asked again after a while, and answered by what was known before. */
@@ -122,13 +134,11 @@ class ScratchSite {
 
   /** Proved once; its files are looked for with what each array needs, for the cache may be purged. */
   async runner(): Promise<readonly string[]> {
-    const { transport, runner } = this.#options
-    if (this.#runner) for (const file of (await this.#runner).files) this.carriage.place(file)
-    this.#runner ??= stageRunner(this.carriage, transport, runner).catch((error) => {
-      this.#runner = undefined
-      throw error
-    })
-    return (await this.#runner).argv
+    const { companion } = this.#options
+    const { argv, files } = await this.#runner()
+    const beside = (await companion?.())?.files ?? []
+    for (const file of [...files, ...beside]) this.carriage.place(file)
+    return argv
   }
 
   async probe(program: string, setup: string | null): Promise<string | undefined> {

@@ -69,6 +69,8 @@ export interface TaskLimits {
   readonly refillBelow: number
   readonly openMax: number
   readonly arrayMax: number
+  /** Arrays that may be open at once. */
+  readonly arraysMax: number
 }
 
 /**
@@ -78,6 +80,8 @@ export interface TaskLimits {
  */
 export interface Site {
   readonly name: string
+  /** Nothing is run there: what it tells is for rehearsals alone. */
+  readonly isSimulated: boolean
   readonly paths: SitePaths
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
@@ -96,6 +100,8 @@ export interface Site {
   misfit(terms: ArrayTerms): Promise<string | undefined>
   /** The same terms, with no more of each than a task may have here. */
   clamped(terms: ArrayTerms): Promise<ArrayTerms>
+  /** What runs images here: Apptainer or Singularity, by name or path; null: nothing. */
+  readonly container: string | null
   /** Walltime of a task of jobs that name none; null: none. */
   readonly taskSec: number | null
   /** False when the directory was there: whoever makes it may submit the array. */
@@ -128,19 +134,30 @@ export interface Site {
   ): Promise<Buffer | undefined>
   /** Brings files of the site here. */
   fetch(files: readonly { readonly here: string; readonly there: string; readonly digest?: string }[]): Promise<void>
-  /** Takes away directories of arrays, and with `cache` all that was carried. */
-  remove(ids: readonly string[], options: { readonly cache: boolean }): Promise<void>
+  /** Of what floe keeps there; null: none was set. */
+  readonly quotaBytes: number | null
+  /** Says of arrays that they are over: what they read of the cache may be freed. */
+  release(ids: readonly string[]): Promise<void>
+  /** Takes away directories of arrays, and contents of the cache; answers those that an array has come to need. */
+  remove(ids: readonly string[], cached?: readonly string[]): Promise<ReadonlySet<string>>
   close(): Promise<void>
 }
 
 /** What lies on the site. */
 export interface SiteUsage {
-  /** Bytes of the arrays of this campaign. */
-  readonly arrays: ReadonlyMap<string, number>
-  readonly cached: number
-  readonly cacheBytes: number
-  /** Other campaigns have arrays there, which may read from the cache. */
-  readonly isShared: boolean
+  /** The arrays of this campaign. */
+  readonly arrays: ReadonlyMap<string, { readonly bytes: number; readonly usedAtSec: number }>
+  /** The cache of all campaigns of this user. */
+  readonly cached: readonly CachedContent[]
+}
+
+export interface CachedContent {
+  readonly name: string
+  readonly bytes: number
+  /** When it was carried, or an array that reads it was made, whichever is later. */
+  readonly usedAtSec: number
+  /** An array that is not over reads it. */
+  readonly isNeeded: boolean
 }
 
 export interface Elsewhere {
@@ -174,13 +191,20 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
   const directory = (id: string) => join(paths.arrays, id)
   return {
     name: 'local',
+    isSimulated: false,
     paths,
     outputs,
     roots,
     slots,
     rhythm: { turnMs: 120, pullMs: 0, watchMs: 1000, graceMs: 0, absentMs: 30_000, blankMs: 30_000 },
     limits: async () => ({
-      ...{ planBelow: slots, refillBelow: slots * 4, openMax: Number.POSITIVE_INFINITY, arrayMax: LOCAL_ARRAY_MAX },
+      ...{
+        planBelow: slots,
+        refillBelow: slots * 4,
+        openMax: Number.POSITIVE_INFINITY,
+        arrayMax: LOCAL_ARRAY_MAX,
+        arraysMax: Number.POSITIVE_INFINITY,
+      },
     }),
     connector: connected,
     runner: async () => runner,
@@ -193,6 +217,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,
+    container: 'apptainer',
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {
@@ -215,13 +240,17 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
     list: async () => undefined,
+    quotaBytes: null,
+    release: async () => {},
+    // Who reads from the cache of a campaign is known to that campaign.
     usage: async () => ({
-      arrays: new Map(namesIn(paths.arrays).map((id) => [id, treeBytes(directory(id))])),
-      ...{ cached: namesIn(paths.cache).length, cacheBytes: treeBytes(paths.cache), isShared: false },
+      arrays: new Map(namesIn(paths.arrays).map((id) => [id, lying(directory(id))])),
+      cached: namesIn(paths.cache).map((name) => ({ name, ...lying(join(paths.cache, name)), isNeeded: false })),
     }),
-    async remove(ids, { cache }) {
-      for (const id of ids) rmSync(directory(id), { recursive: true, force: true })
-      if (cache) rmSync(paths.cache, { recursive: true, force: true })
+    async remove(ids, cached = []) {
+      for (const path of [...ids.map(directory), ...cached.map((name) => join(paths.cache, name))])
+        rmSync(path, { recursive: true, force: true })
+      return new Set()
     },
     close: async () => {},
   }
@@ -261,6 +290,11 @@ function nativeIdOf(directory: string): NativeId | undefined {
 }
 
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
+
+const lying = (path: string): { bytes: number; usedAtSec: number } => ({
+  bytes: treeBytes(path),
+  usedAtSec: (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) / 1000,
+})
 
 function treeBytes(path: string): number {
   const stat = statSync(path, { throwIfNoEntry: false })

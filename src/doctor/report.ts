@@ -17,6 +17,7 @@ export type FindingSubject =
   | 'locks'
   | 'task'
   | 'node'
+  | 'container'
   | 'memory'
   | 'sessions'
   | 'login'
@@ -57,6 +58,8 @@ export interface Measured {
 export interface LimitsReport {
   readonly array_max: number
   readonly queued_max: number | null
+  /** Absent in profiles of older versions. */
+  readonly arrays_max?: number | null
   readonly forgets_after_sec: number | null
   readonly has_accounting: boolean
   readonly accounts: readonly string[]
@@ -93,6 +96,7 @@ export interface DoctorReport {
 export const toLimitsReport = (limits: SiteLimits): LimitsReport => ({
   array_max: limits.arrayMax,
   queued_max: limits.queuedMax,
+  arrays_max: limits.arraysMax,
   forgets_after_sec: limits.forgetsAfterSec,
   has_accounting: limits.hasAccounting,
   accounts: limits.accounts,
@@ -112,6 +116,7 @@ export const toSiteLimits = (version: string, limits: LimitsReport): SiteLimits 
   version,
   arrayMax: limits.array_max,
   queuedMax: limits.queued_max,
+  arraysMax: limits.arrays_max ?? null,
   forgetsAfterSec: limits.forgets_after_sec,
   hasAccounting: limits.has_accounting,
   accounts: limits.accounts,
@@ -129,7 +134,7 @@ export const toSiteLimits = (version: string, limits: LimitsReport): SiteLimits 
 
 const ORDER: readonly FindingSubject[] = [
   ...(['way', 'scheduler', 'replies', 'arrays', 'queue', 'account', 'policy', 'scratch', 'space', 'locks'] as const),
-  ...(['task', 'node', 'memory', 'sessions', 'login', 'clock'] as const),
+  ...(['task', 'node', 'container', 'memory', 'sessions', 'login', 'clock'] as const),
 ]
 
 /** Collects what the checks find. */

@@ -62,7 +62,7 @@ export function queueFindings({ queue, task, name }: SiteSetting, { queues }: Si
     `queues ${[...shown, ...more].join(', ')}`,
     used === undefined ? 'the scheduler chooses one' : `floe submits to ${used.name}`,
   )
-  if (used?.walltimeMaxSec != null && used.walltimeMaxSec < task.walltimeSec) {
+  if (used?.walltimeMaxSec != null && task.walltimeSec !== null && used.walltimeMaxSec < task.walltimeSec) {
     const most = formatSeconds(used.walltimeMaxSec)
     const found = `queue ${used.name} ends tasks after ${most}, and tasks ask for ${formatSeconds(task.walltimeSec)}`
     ledger.add(
@@ -78,8 +78,10 @@ export function queueFindings({ queue, task, name }: SiteSetting, { queues }: Si
   }
 }
 
-const queueText = ({ name, walltimeMaxSec }: QueueLimits): string =>
-  `${name} (${walltimeMaxSec === null ? 'no limit' : formatSeconds(walltimeMaxSec)})`
+const queueText = ({ name, walltimeMaxSec, queuedMax }: QueueLimits): string => {
+  const walltime = walltimeMaxSec === null ? 'no limit' : formatSeconds(walltimeMaxSec)
+  return `${name} (${walltime}${queuedMax === null ? '' : `, ${formatCounted(queuedMax, 'task')} submitted`})`
+}
 
 export function accountFindings({ account, name }: SiteSetting, { accounts }: SiteLimits, ledger: Ledger): void {
   if (accounts.length === 0) return
@@ -138,11 +140,11 @@ export function checkReplies({ setting, transport }: SiteAtHand, ledger: Ledger)
 
 const replyText = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : formatSeconds(ms / 1000))
 
-const COMMANDS: Readonly<Record<SiteSetting['connector'], { readonly command: string; readonly scheduler: string }>> = {
+const COMMANDS = {
   slurm: { command: 'sbatch', scheduler: 'Slurm' },
   sge: { command: 'qconf', scheduler: 'Grid Engine' },
   pbs: { command: 'qselect', scheduler: 'PBS' },
-}
+} as const
 
 /** Whose commands are there, when it is not the scheduler that sites.yaml names. */
 async function otherScheduler({ transport, setting }: SiteAtHand): Promise<string | null> {
@@ -155,6 +157,6 @@ async function otherScheduler({ transport, setting }: SiteAtHand): Promise<strin
   const found = there?.stdout.split('\n').filter((name) => name !== '') ?? []
   const [other] = found
   if (other === undefined || found.includes(setting.connector)) return null
-  const { command, scheduler } = COMMANDS[other as SiteSetting['connector']]
+  const { command, scheduler } = COMMANDS[other as keyof typeof COMMANDS]
   return `\`${command}\` of ${scheduler} is there: is it \`connector: ${other}\`?`
 }

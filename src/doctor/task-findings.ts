@@ -36,6 +36,7 @@ export function proofFindings(ran: Ran, proof: ReadonlyMap<string, string>): voi
   const seen = `${setting.scratch} is seen by ${transport.isHere ? 'this machine' : 'the login node'} and ${host}`
   ledger.add('ok', 'task', `${seen}; a task started in ${formatSeconds(measured.waited_sec ?? 0)}`, disk(proof))
   nodeFindings(ran, proof, host)
+  containerFinding(ran, proof, host)
   clockFinding(ran, proof, host)
 }
 
@@ -59,6 +60,17 @@ function nodeFindings({ hand, ledger }: Ran, proof: ReadonlyMap<string, string>,
   if (limit === undefined) return
   const memory = `set \`memory:\` of ${setting.name} to a resource that does not limit address space, such as mem_free`
   ledger.add('fail', 'memory', limited, memory)
+}
+
+function containerFinding({ hand, ledger }: Ran, proof: ReadonlyMap<string, string>, host: string): void {
+  const { container } = hand.setting
+  if (container === null) return
+  const said = proof.get('container')?.trim() ?? ''
+  if (said !== '') ledger.add('ok', 'container', `${said} runs images on ${host}`, null)
+  else {
+    const found = `${container} does not run on ${host}`
+    ledger.add('warn', 'container', found, 'jobs with `container:` need a `setup:` that puts it on PATH there')
+  }
 }
 
 function clockFinding({ hand, ledger, submittedAt }: Ran, proof: ReadonlyMap<string, string>, host: string): void {

@@ -90,7 +90,7 @@ async function submitted(
     await site.makeArray(ARRAY)
     const script = `${directory}/proof.sh`
     const { exit, stderr } = await transport.run(
-      `umask 077; printf '%s' ${quote(proofScript(directory, node))} >${quote(script)}`,
+      `umask 077; printf '%s' ${quote(proofScript(directory, node, hand.setting.container))} >${quote(script)}`,
     )
     if (exit !== 0) {
       ledger.add('fail', 'task', `${script} could not be written: ${stderr.trim()}`, null)
@@ -115,7 +115,7 @@ async function submitted(
 }
 
 /** Runs in a task before anything of floe does. The file appears whole. */
-const proofScript = (directory: string, node: readonly string[]): string => `
+const proofScript = (directory: string, node: readonly string[], container: string | null): string => `
 cd ${quote(directory)} || exit ${NO_DIRECTORY}
 say() { printf '%s=%s\\n' "$1" "$2"; }
 flat() { tail -n 4 | tr '\\n' ' '; }
@@ -127,7 +127,7 @@ flat() { tail -n 4 | tr '\\n' ' '; }
   say glibc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
   say address_kb "$(ulimit -v)"
   say node "$(${quoteWords(node)} -p process.versions.node 2>&1 | flat)"
-} >.proof.$$
+${container === null ? '' : `  say container "$(${quote(container)} --version 2>/dev/null | flat)"\n`}} >.proof.$$
 mv .proof.$$ proof
 `
 

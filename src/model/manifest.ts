@@ -21,6 +21,8 @@ export interface ManifestTask {
   readonly walltime_sec: number | null
   /** sh, run once in each slot before the first job. */
   readonly setup: string | null
+  /** Programs run in this image. */
+  readonly container?: ManifestContainer
   readonly publish: 'files' | 'pack' | 'table'
   /** Absolute directory that output paths are relative to. */
   readonly outputs: string
@@ -32,6 +34,13 @@ export interface ManifestTask {
   readonly sandboxes_max: number
   /** Sandboxes of jobs that succeeded are kept too. */
   readonly sandboxes_all?: true
+}
+
+export interface ManifestContainer {
+  /** Apptainer or Singularity: a bare name looked up on PATH of the slot, or an absolute path. */
+  readonly program: string
+  /** Absolute path of the image on the site. */
+  readonly image: string
 }
 
 export interface ManifestInput {

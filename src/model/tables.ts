@@ -44,7 +44,7 @@ export const TABLES = {
       column('file_names', 'VARCHAR[]', 'the path below the job directory that each helper file is linked under'),
       column('environment', 'MAP(VARCHAR, VARCHAR)', 'set for the job'),
       column('setup', 'VARCHAR', 'sh, run once a slot before the first job'),
-      column('container', 'VARCHAR', 'image to run in; null: none'),
+      column('container', 'VARCHAR', 'url of the image to run in; null: none'),
       column('stdin', 'VARCHAR', 'name of the input that is standard input; null: empty'),
       column('stdout', 'VARCHAR', 'path of the output that is standard output; null: the log'),
       column('check', 'VARCHAR', 'sh, run after exit 0; if it fails the job has failed'),
@@ -67,7 +67,7 @@ export const TABLES = {
     partitionBy: [],
     columns: [
       column('url', 'VARCHAR', 'as in jobs.inputs, jobs.files, and executables that are staged; each once'),
-      column('kind', 'VARCHAR', 'input, file or program'),
+      column('kind', 'VARCHAR', 'input, file, program or image'),
       column('size_bytes', 'BIGINT', 'null: not looked up or missing'),
       column('mtime', 'TIMESTAMPTZ', 'as looked up'),
       column('digest', 'VARCHAR', 'see digest_kind; null: not known'),

@@ -1,10 +1,15 @@
 import type { Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
+import { formatBytes, formatCounted } from '../model/format.ts'
 import { TABLES, type TableName } from '../model/tables.ts'
+import type { Tables } from '../ports/tables/tables.ts'
 import { mergeOutputs } from '../results/results.ts'
 import { bringOutputs } from './bring.ts'
+import { bytesOf, chooseToFree, type Freeable } from './choose-to-free.ts'
 import type { RunContext } from './context.ts'
 import { type Lease, takeLease } from './lease.ts'
+import { tryFolder } from './try.ts'
+import { isTrying } from './trying.ts'
 
 /** What was freed at one site. */
 export interface SiteCleaned {
@@ -25,27 +30,31 @@ export interface CleanReport {
   readonly sites: readonly SiteCleaned[]
 }
 
-/** Logs of the newest arrays of a site stay under this, so that `logs` and `show` go on working for what a person still looks at. */
-const KEEP_BYTES = 1e9
-
 /** Longer than any commit is being made. */
 const STRAY_KEEP_SEC = 3600
 
 /** Arrays of this campaign at all sites, by what `batches` says. */
 interface Arrays {
   readonly live: ReadonlySet<string>
+  readonly over: readonly string[]
   readonly sites: readonly string[]
 }
 
+interface CleanWishes {
+  /** Only this site; else all of the campaign, and its tables. */
+  readonly site?: string
+  /** What floe may keep at each site, oldest first to go; absent: `quota` of the site, else the newest logs. */
+  readonly keepBytes?: number
+  /** Nothing is kept that no live work needs. */
+  readonly all?: boolean
+}
+
 /**
- * Frees what no live work needs, here and at each site of the campaign: directories of ended arrays beyond the newest `keepBytes`, what
- * was carried into the cache of a site where nothing is under way, old parts of tables. Never touches outputs, nothing of arrays that are
- * live, and no array that holds the only copy of an output of `publish: table`. A site that does not answer is left as it is.
+ * Frees what no live work needs, here and at each site of the campaign: directories of ended arrays, contents of caches, old parts of
+ * tables. Never touches outputs, nothing that an array which is not over reads, of whatever campaign, nor what `floe try` runs from, and no
+ * array that holds the only copy of an output of `publish: table`. A site that does not answer is left as it is, unless it was named.
  */
-export async function cleanCampaign(
-  context: RunContext,
-  wishes: { keepBytes?: number; all?: boolean } = {},
-): Promise<CleanReport> {
+export async function cleanCampaign(context: RunContext, wishes: CleanWishes = {}): Promise<CleanReport> {
   const lease = takeLease(context.paths.root, context.clock, 'clean')
   try {
     return await cleanUnder(lease, context, wishes)
@@ -54,22 +63,30 @@ export async function cleanCampaign(
   }
 }
 
-async function cleanUnder(
-  lease: Lease,
-  context: RunContext,
-  { keepBytes = KEEP_BYTES, all = false }: { keepBytes?: number; all?: boolean },
-): Promise<CleanReport> {
+async function cleanUnder(lease: Lease, context: RunContext, wishes: CleanWishes): Promise<CleanReport> {
   const { tables } = context
   // Contents of `publish: table` lie in the directories of arrays until they are merged, and for good where they could not be.
   const guard = () => lease.guard()
   await mergeOutputs(tables, { root: context.paths.root, bring: bringOutputs(context), guard })
   const arrays = await arraysOf(context)
   const sites: SiteCleaned[] = []
-  for (const name of arrays.sites) {
-    const wish = { keepBytes: all ? 0 : keepBytes, arrays, guard }
-    sites.push(await cleanLeniently(name, async () => cleanSite(context, await context.openSite(name), wish)))
+  for (const name of wishes.site === undefined ? arrays.sites : [wishes.site]) {
+    const clean = async () => cleanSite(context, await context.openSite(name), { wishes, arrays, guard })
+    sites.push(await (wishes.site === undefined ? cleanLeniently(name, clean) : clean()))
   }
-  let [parts, partBytes] = [0, 0]
+  const { parts, bytes } = wishes.site === undefined ? await cleanTables(tables, wishes.all) : { parts: 0, bytes: 0 }
+  const sum = (of: (site: SiteCleaned) => number): number => sites.reduce((total, site) => total + of(site), 0)
+  return {
+    arrays: sum((site) => site.arrays),
+    cached: sum((site) => site.cached),
+    parts,
+    freed_bytes: bytes + sum((site) => site.freed_bytes),
+    sites,
+  }
+}
+
+async function cleanTables(tables: Tables, all = false): Promise<{ parts: number; bytes: number }> {
+  let [parts, bytes] = [0, 0]
   for (const table of [...Object.keys(TABLES), 'merged'] as TableName[]) {
     // What no version has listed may be about to be: `add` and requests need no lease.
     const { deleted, freedBytes } = await tables.maintain(
@@ -77,16 +94,9 @@ async function cleanUnder(
       all ? { keepSec: 0, strayKeepSec: STRAY_KEEP_SEC } : {},
     )
     parts += deleted
-    partBytes += freedBytes
+    bytes += freedBytes
   }
-  const sum = (of: (site: SiteCleaned) => number): number => sites.reduce((total, site) => total + of(site), 0)
-  return {
-    arrays: sum((site) => site.arrays),
-    cached: sum((site) => site.cached),
-    parts,
-    freed_bytes: partBytes + sum((site) => site.freed_bytes),
-    sites,
-  }
+  return { parts, bytes }
 }
 
 async function arraysOf({ tables }: RunContext): Promise<Arrays> {
@@ -95,8 +105,10 @@ async function arraysOf({ tables }: RunContext): Promise<Arrays> {
     `select array_id, any_value(site) as site, bool_or(state in ('staged', 'submitted')) as is_live
      from batches where array_id is not null group by array_id`,
   )
+  const ids = (live: boolean) => rows.filter(({ is_live }) => is_live === live).map(({ array_id }) => array_id)
   return {
-    live: new Set(rows.filter(({ is_live }) => is_live).map(({ array_id }) => array_id)),
+    live: new Set(ids(true)),
+    over: ids(false),
     sites: [...new Set(['local', ...rows.map(({ site }) => site)])],
   }
 }
@@ -113,42 +125,39 @@ async function cleanLeniently(name: string, clean: () => Promise<SiteCleaned>): 
 async function cleanSite(
   context: RunContext,
   site: Site,
-  { keepBytes, arrays, guard }: { keepBytes: number; arrays: Arrays; guard: () => Promise<void> },
+  { wishes, arrays, guard }: { wishes: CleanWishes; arrays: Arrays; guard: () => Promise<void> },
 ): Promise<SiteCleaned> {
-  const usage = await site.usage()
   const unmerged = await unmergedArrays(context, site.paths.arrays)
-  // One that no table knows was being made by a process that died: the lease keeps a living one away.
-  const ended = [...usage.arrays.keys()]
-    .filter((id) => !arrays.live.has(id) && !unmerged.has(id))
-    .sort()
-    .reverse()
-  const removed: string[] = []
-  let [kept, freed] = [0, 0]
-  for (const id of ended) {
-    const bytes = usage.arrays.get(id)!
-    if (keepBytes > 0 && kept + bytes <= keepBytes) kept += bytes
-    else {
-      removed.push(id)
-      freed += bytes
-    }
-  }
-  // Live arrays run programs from the cache; without any, all of it can be staged again.
-  const needed = neededBy({ isLive: arrays.live.size > 0, isShared: usage.isShared })
-  const cache = usage.cached > 0 && needed === null
   await guard()
-  await site.remove(removed, { cache })
+  await site.release(arrays.over)
+  const usage = await site.usage()
+  const isInUse = site.name === 'local' && (arrays.live.size > 0 || isTrying(tryFolder(context), context.clock))
+  const cached = usage.cached.map((content) => (isInUse ? { ...content, isNeeded: true } : content))
+  const choice = chooseToFree({
+    // One that no table knows was being made by a process that died: the lease keeps a living one away.
+    arrays: [...usage.arrays].map(([id, { bytes, usedAtSec }]) => {
+      return { name: id, bytes, usedAtSec, isNeeded: arrays.live.has(id) || unmerged.has(id) }
+    }),
+    cached,
+    keepBytes: wishes.all ? 0 : (wishes.keepBytes ?? site.quotaBytes),
+  })
+  await guard()
+  const names = (list: readonly Freeable[]) => list.map(({ name }) => name)
+  const back = await site.remove(names(choice.arrays), names(choice.cached))
+  const gone = choice.cached.filter(({ name }) => !back.has(name))
+  const freed = [...choice.arrays, ...gone]
   return {
     site: site.name,
-    arrays: removed.length,
-    cached: cache ? usage.cached : 0,
-    freed_bytes: freed + (cache ? usage.cacheBytes : 0),
-    kept: usage.cached > 0 ? needed : null,
+    arrays: choice.arrays.length,
+    cached: gone.length,
+    freed_bytes: bytesOf(freed),
+    kept: keptText(cached.filter(({ isNeeded }) => isNeeded).length + back.size, choice.overBytes),
   }
 }
 
-function neededBy({ isLive, isShared }: { isLive: boolean; isShared: boolean }): string | null {
-  if (isLive) return 'the cache stays: work is under way'
-  return isShared ? 'the cache stays: other campaigns of yours have arrays there' : null
+function keptText(needed: number, overBytes: number): string | null {
+  if (overBytes > 0) return `${formatBytes(overBytes)} more than was to be kept: work under way needs it`
+  return needed === 0 ? null : `${formatCounted(needed, 'cached file')} needed by work under way`
 }
 
 /** Ids of arrays with contents that are in no file and not in the merged table: no table by their name, unreadable, or of other types. */

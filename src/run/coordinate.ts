@@ -296,6 +296,8 @@ class Coordinator {
     if (over.length > 0 && (due || this.#arrays.size - this.#idle === over.length || over.length > 8)) {
       await this.#publish()
       await endArrays(this.#context, over, () => this.#lease.guard())
+      // Said for other campaigns; what was not heard, `clean` says again.
+      await lenient(() => this.#site.release(over.map(({ id }) => id)))
       for (const array of over) {
         this.#arrays.delete(array.id)
         if (!this.#feed.isLetGo(array)) this.#ended++

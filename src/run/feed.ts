@@ -65,12 +65,16 @@ export class Feed {
     return open
   }
 
+  get #openArrays(): number {
+    return [...this.#arrays.values()].filter(({ openTasks }) => openTasks.length > 0).length
+  }
+
   /** A new array whenever fewer tasks wait than could start soon. */
   async fill(): Promise<void> {
     await this.patience.tries(async () => {
       if (this.cut === 0) return
-      const { refillBelow, openMax, arrayMax } = await this.limits()
-      while (this.cut > 0 && this.openTasks < refillBelow && !this.patience.isPaused) {
+      const { refillBelow, openMax, arrayMax, arraysMax } = await this.limits()
+      while (this.cut > 0 && this.openTasks < refillBelow && this.#openArrays < arraysMax && !this.patience.isPaused) {
         const array = await assignArray(this.#context, {
           first: this.#arrays.size === 0,
           tasks: Math.min(arrayMax, openMax - this.openTasks, this.#tasksMax),
@@ -131,6 +135,7 @@ export class Feed {
       campaign: context.campaignId,
       outputs: site.outputs,
       sandboxesMax: context.settings.sandboxesMax,
+      container: site.container,
       roots: rootsOf(context),
       place: (file) => site.place(file),
       answer: async (jobs) => {
@@ -197,7 +202,7 @@ export class Feed {
   /** The directory goes first: a task that came to life in spite of all would find nothing to do. */
   async #letGo(array: LiveArray): Promise<void> {
     await this.#lease.guard()
-    await this.#context.site.remove([array.id], { cache: false })
+    await this.#context.site.remove([array.id])
     this.#letGone.add(array.id)
     for (const { task } of array.batches) array.markGone(task)
   }

@@ -118,12 +118,16 @@ function leniently(write: () => void): void {
   }
 }
 
-/** Who runs the campaign now, if somebody does. */
-export function leaseHolder(root: string, clock: Clock): { host: string; pid: number } | undefined {
+/** Who does that with the campaign now, if somebody does; who plans or cleans runs nothing. */
+export function leaseHolder(
+  root: string,
+  clock: Clock,
+  verb: LeaseVerb = 'run',
+): { host: string; pid: number } | undefined {
   const lease = readLease(join(root, 'lease.json'))
-  // Who plans or cleans runs nothing.
-  const runs = (lease?.verb ?? 'run') === 'run'
-  return lease && runs && holds(lease, clock) ? { host: lease.host, pid: lease.pid } : undefined
+  return lease && (lease.verb ?? 'run') === verb && holds(lease, clock)
+    ? { host: lease.host, pid: lease.pid }
+    : undefined
 }
 
 function holds(lease: LeaseFile, clock: Clock): boolean {
@@ -135,7 +139,7 @@ function holds(lease: LeaseFile, clock: Clock): boolean {
 }
 
 /** Start time of a process in clock ticks since boot, by /proc; null: no such process, or no /proc. */
-function processStart(pid: number): string | null {
+export function processStart(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null

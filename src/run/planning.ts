@@ -73,7 +73,7 @@ async function staleJobs(tables: RunContext['tables']): Promise<void> {
   await tables.sql.run(`create or replace temp table stale_jobs as
     with changed as (select url from files_seen where changed)
     select job_id, job_key, revision, tries from jobs
-    where state = 'succeeded' and (executable in (from changed)
+    where state = 'succeeded' and (executable in (from changed) or container in (from changed)
       or len(list_intersect(coalesce(inputs, []), (select list(url) from changed))) > 0
       or len(list_intersect(coalesce(files, []), (select list(url) from changed))) > 0)`)
 }
@@ -147,7 +147,7 @@ export interface MissingInputs {
 export async function missingInputs({ tables }: RunContext): Promise<MissingInputs> {
   const [row] = await tables.sql.rows<{ inputs: number; job_id: string | null; url: string | null }>(
     `with named as (
-       select job_id, unnest(list_concat(inputs, files, [executable])) as url, generate_subscripts(list_concat(inputs, files, [executable]), 1) as nth
+       select job_id, unnest(list_concat(inputs, files, [executable, container])) as url, generate_subscripts(list_concat(inputs, files, [executable, container]), 1) as nth
        from jobs where state = 'pending' and missing),
      lacking as (select n.* from named n semi join (select url from files where missing) f using (url))
      select count(distinct url)::integer as inputs, min(job_id) as job_id, arg_min(url, (job_id, nth)) as url from lacking`,
@@ -163,7 +163,12 @@ export async function planRunnable(
 ): Promise<PlanCosts> {
   const { tables, settings, clock, site } = context
   await fitRunnable(context)
-  await probePrograms(tables, rootsOf(context), site.probe)
+  await probePrograms(tables, {
+    roots: rootsOf(context),
+    container: site.container,
+    site: site.name,
+    ...(site.probe && { probe: site.probe }),
+  })
   const costs = await planJobs(tables, {
     site: site.name,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),

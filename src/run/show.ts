@@ -47,7 +47,7 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
     })
   const key = job.job_key as number | bigint
   const inputs = await sql.rows(
-    `select f.* from files f where f.url in (select unnest(list_concat(coalesce(inputs, []), coalesce(files, []), [executable])) from jobs where job_key = $1)`,
+    `select f.* from files f where f.url in (select unnest(list_concat(coalesce(inputs, []), coalesce(files, []), [executable, container])) from jobs where job_key = $1)`,
     [key],
   )
   const attempts = await sql.rows(

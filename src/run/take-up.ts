@@ -48,5 +48,5 @@ export async function takeUp(
 /** A submission of it that is still under way on the login node, though nobody waits for it, finds nothing to submit then. */
 async function letGo({ site }: RunContext, array: LiveArray): Promise<void> {
   for (const { task } of array.batches) array.markGone(task)
-  await site.remove([array.id], { cache: false })
+  await site.remove([array.id])
 }

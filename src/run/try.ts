@@ -6,9 +6,11 @@ import { foldRecords, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { JobEnded } from '../model/record.ts'
-import { probePrograms, stageArray } from '../stage/stage.ts'
+import { APPTAINER, probePrograms, stageArray } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
+import { leaseHolder } from './lease.ts'
 import { lookAtFiles } from './planning.ts'
+import { sayTrying } from './trying.ts'
 
 export interface TryReport {
   readonly job: string
@@ -19,17 +21,39 @@ export interface TryReport {
   readonly outputs: string
 }
 
+export interface TryOptions {
+  readonly write: (stream: 'stdout' | 'stderr', text: Buffer) => void
+  readonly signal?: AbortSignal
+}
+
 const LOOK_EVERY_MS = 50
 
 /**
  * One job, here and now, by the same runner as in an array; its output goes to `write` as it comes. Nothing is published: outputs stay
  * beside the sandbox, and no table changes but `files`.
  */
-export async function tryJob(
-  context: RunContext,
-  jobId: string,
-  { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
-): Promise<TryReport> {
+export async function tryJob(context: RunContext, jobId: string, options: TryOptions): Promise<TryReport> {
+  const said = sayTrying(tryFolder(context))
+  try {
+    const cleaner = leaseHolder(context.paths.root, context.clock, 'clean')
+    if (cleaner)
+      throw new FloeError(
+        'RUN_LOCKED',
+        `\`floe clean\` works on this campaign: process ${cleaner.pid} on ${cleaner.host}.`,
+        {
+          hint: 'Try again when it has ended.',
+        },
+      )
+    return await tryUnder(context, jobId, options)
+  } finally {
+    said()
+  }
+}
+
+/** Where jobs are tried, and where it is said that they are. */
+export const tryFolder = ({ paths }: Pick<RunContext, 'paths'>): string => join(paths.scratch, 'try')
+
+async function tryUnder(context: RunContext, jobId: string, { write, signal }: TryOptions): Promise<TryReport> {
   const { tables, paths, campaignId, settings } = context
   const { sql } = tables
   await lookAtFiles(context, { stale: 'ask', digests: false })
@@ -41,16 +65,17 @@ export async function tryJob(
   const [job] = await sql.rows<{
     resources: Record<string, number | null> | null
     setup: string | null
+    container: string | null
     missing: boolean
-  }>('select j.resources, j.setup, j.missing from jobs j semi join runnable using (job_key)')
+  }>('select j.resources, j.setup, j.container, j.missing from jobs j semi join runnable using (job_key)')
   if (!job) throw new FloeError('NOTHING_SELECTED', `This campaign has no job ${jobId}.`)
   if (job.missing)
     throw new FloeError('INPUTS_MISSING', `An input of ${jobId} is missing.`, {
       hint: `\`floe show ${jobId}\` names it.`,
     })
-  await probePrograms(tables, settings.roots)
+  await probePrograms(tables, { site: 'this machine', roots: settings.roots, container: APPTAINER })
   const site = sitePaths(paths.scratch, campaignId)
-  const directory = join(paths.scratch, 'try', encodeURIComponent(jobId).slice(0, 200))
+  const directory = join(tryFolder(context), encodeURIComponent(jobId).slice(0, 200))
   rmSync(directory, { recursive: true, force: true })
   const outputs = join(directory, 'outputs')
   mkdirSync(outputs, { recursive: true, mode: 0o700 })
@@ -58,6 +83,7 @@ export async function tryJob(
     arrayId: 'try',
     directory,
     cache: site.cache,
+    siteCache: site.cache,
     campaign: campaignId,
     outputs,
     sandboxesMax: settings.sandboxesMax,
@@ -73,7 +99,7 @@ export async function tryJob(
           walltime_sec: job.resources?.walltime_sec ?? null,
           gpus: 0,
           setup: job.setup,
-          container: null,
+          container: job.container,
           publish: 'files',
         },
       },
@@ -95,7 +121,7 @@ export async function tryJob(
 async function runHere(
   { runner, clock }: RunContext,
   directory: string,
-  { write, signal }: { write: (stream: 'stdout' | 'stderr', text: Buffer) => void; signal?: AbortSignal },
+  { write, signal }: TryOptions,
 ): Promise<number | null> {
   const [program, ...rest] = [...runner, '--array', directory, '--task', '0']
   const child = spawn(program!, rest, {

@@ -68,7 +68,7 @@ export function manifestJob(row: StagedRow, find: (url: string) => StagedFile, p
     outputs: outputs.map(({ path }) => path),
     environment: row.environment ?? {},
     setup: row.setup,
-    container: row.container,
+    container: row.container === null ? null : find(row.container).digest,
     stdin: row.stdin,
     stdout: row.stdout,
     check: row.check,

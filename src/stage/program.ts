@@ -113,6 +113,30 @@ export const probeHere: ProbeProgram = async (program, setup) => {
   }
 }
 
+/** What runs images where nothing else is said. */
+export const APPTAINER = 'apptainer'
+
+/** Throws EXECUTABLE_INVALID when the site has nothing that runs images, as far as is said or found. */
+export async function probeContainer(
+  image: string,
+  setup: string | null,
+  { site, container, probe }: { site: string; container: string | null; probe: ProbeProgram },
+): Promise<void> {
+  const hint = `Where ${site} has Apptainer or Singularity, say \`container: apptainer\` for it in sites.yaml, or put it on PATH by \`setup:\`; else choose another site, or take \`container\` out of the job.`
+  const said = container === null ? undefined : await probe(container, setup)
+  if (container !== null && said === undefined) return
+  const why =
+    container === null ? `${site} runs no images, as far as sites.yaml says` : `${container} was not found at ${site}`
+  throw new FloeError(
+    'EXECUTABLE_INVALID',
+    `The image ${image} cannot be run: ${why}.${said ? ` sh said: ${said.slice(-300)}` : ''}`,
+    {
+      hint,
+      details: { image },
+    },
+  )
+}
+
 /** Where the site finds its own program. Throws EXECUTABLE_INVALID with what was tried. */
 export async function probeSiteProgram(
   executable: string,

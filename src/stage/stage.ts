@@ -7,9 +7,18 @@ import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
 import { type Concerned, nameJobs } from './name-jobs.ts'
-import { checkPinned, type ProbeProgram, probeHere, probeSiteProgram, stageProgram } from './program.ts'
+import {
+  APPTAINER,
+  checkPinned,
+  type ProbeProgram,
+  probeContainer,
+  probeHere,
+  probeSiteProgram,
+  stageProgram,
+} from './program.ts'
 import { isRemote, sitePath } from './site-path.ts'
 
+export { APPTAINER } from './program.ts'
 export { readManifest } from './read-manifest.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
 
@@ -26,6 +35,8 @@ export interface StageOptions {
   readonly campaign: string
   readonly outputs: string
   readonly sandboxesMax: number
+  /** What runs images at the site, of jobs that name one. */
+  readonly container?: string | null
   /**
    * A rehearsal: sandboxes of jobs that succeed are kept too, files are taken as they lie there now, whatever table `files` knows of
    * them, and what people asked for (hold, cancel) is not looked at.
@@ -71,7 +82,7 @@ export async function stageArray(
 ): Promise<{ tasks: number; jobs: number; answered: number }> {
   for (const table of ['attempts', 'requests', 'files'] as const) await tables.view(table)
   await tables.view('jobs', undefined, 'jobs_rows')
-  const staged = await stagedJobs(tables, options)
+  const { staged, imageAt } = await stagedJobs(tables, options)
   const answered = await options.answer(staged)
   const lines = new Map<number, ManifestJob[]>()
   for (const { task, job } of staged) {
@@ -82,6 +93,7 @@ export async function stageArray(
   }
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
     const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
+    const image = terms.container === null ? undefined : imageAt(terms.container)
     return {
       v: 1,
       campaign: options.campaign,
@@ -94,6 +106,7 @@ export async function stageArray(
       memory_bytes,
       walltime_sec,
       setup,
+      ...(image !== undefined && { container: { program: options.container ?? APPTAINER, image } }),
       publish,
       outputs: options.outputs,
       ...(options.siteCache !== undefined && { cache: options.siteCache }),
@@ -105,27 +118,38 @@ export async function stageArray(
   return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
 }
 
-/** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted. `probe` asks the site. */
-export async function probePrograms(
-  tables: Tables,
-  roots: Readonly<Record<string, string>>,
-  probe: ProbeProgram = probeHere,
-): Promise<void> {
+/** Where programs will run. */
+export interface ProbedSite {
+  readonly site: string
+  readonly roots: Readonly<Record<string, string>>
+  /** What runs images there; null: nothing. */
+  readonly container: string | null
+  /** Asks the site; absent: this machine. */
+  readonly probe?: ProbeProgram
+}
+
+/** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted; what is in an image is not looked for. */
+export async function probePrograms(tables: Tables, there: ProbedSite): Promise<void> {
+  const { roots, probe = probeHere } = there
   const programs = await tables.sql.rows<{
     executable: string
     setup: string | null
+    container: string | null
     pinned: boolean
     jobs: number
     first: string
   }>(
     `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
-       select j.executable, j.setup, count(*)::integer as jobs, min(j.job_id) as first
+       select j.executable, j.setup, j.container, count(*)::integer as jobs, min(j.job_id) as first
        from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, pinned, ...concerned } of programs) {
-    if (isRemote(executable)) continue
+  for (const { executable, setup, container, pinned, ...concerned } of programs) {
     try {
-      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, probe)
+      if (container !== null) await probeContainer(container, setup, { ...there, probe })
+      if (isRemote(executable) || (container !== null && !pinned)) continue
+      // The interpreter of one that runs in an image is in there.
+      const interpreters = container === null ? probe : async () => undefined
+      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, interpreters)
       else await probeSiteProgram(executable, setup, probe)
     } catch (cause) {
       throw nameJobs(cause, concerned)
@@ -133,7 +157,7 @@ export async function probePrograms(
   }
 }
 
-async function stagedJobs(tables: Tables, options: StageOptions): Promise<StagedJob[]> {
+async function stagedRows(tables: Tables, options: StageOptions): Promise<StagedRow[]> {
   const rows: StagedRow[] = []
   // One JSON text a row: a fifth of the time that values of 20 columns take one by one.
   const stream = tables.sql.stream<{ task: number; json: string }>(
@@ -162,6 +186,14 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
      order by c.task, c.position`,
   )
   for await (const chunk of stream) for (const { json } of chunk) rows.push(JSON.parse(json) as StagedRow)
+  return rows
+}
+
+async function stagedJobs(
+  tables: Tables,
+  options: StageOptions,
+): Promise<{ staged: StagedJob[]; imageAt: (url: string) => string | undefined }> {
+  const rows = await stagedRows(tables, options)
   const files = await stagedFiles(tables, rows, options)
   const find = (url: string): StagedFile => {
     const file = files.get(url)
@@ -181,7 +213,9 @@ async function stagedJobs(tables: Tables, options: StageOptions): Promise<Staged
     return there
   }
   const programs = new Map<string, StagedProgram>()
-  return rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
+  const staged = rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
+  // An array all of whose jobs were answered needs no image.
+  return { staged, imageAt: (url) => placed.get(url)?.path }
 
   function placedProgram({ program, digest }: StagedProgram): StagedProgram {
     return { program: place({ path: program, digest, sizeBytes: null, mtimeUs: null }), digest }
@@ -217,6 +251,7 @@ async function stagedFiles(
   const urls = new Set<string>()
   for (const row of rows) {
     urls.add(row.executable)
+    if (row.container !== null) urls.add(row.container)
     for (const url of row.inputs ?? []) urls.add(url)
     for (const url of row.files ?? []) urls.add(url)
   }
@@ -243,7 +278,7 @@ async function stagedFiles(
       if (path === undefined) continue
       const undigested = `undigested:${url}`
       if (rehearsal) {
-        const content = kind === 'input' ? undigested : hashContent(path)
+        const content = kind === 'input' || kind === 'image' ? undigested : hashContent(path)
         known.set(url, { path, digest: content, sizeBytes: null, mtimeUs: null })
       } else known.set(url, { path, digest: digest ?? undigested, sizeBytes: size_bytes, mtimeUs: mtime_us })
     }
@@ -252,7 +287,9 @@ async function stagedFiles(
 }
 
 function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
-  const names = rows.filter((row) => [row.executable, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url))
+  const names = rows.filter((row) =>
+    [row.executable, row.container, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url),
+  )
   return { jobs: names.length, first: names[0]!.job_id }
 }
 

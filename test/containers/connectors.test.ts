@@ -34,7 +34,7 @@ interface Real {
 
 const SITES: Readonly<Record<string, Real>> = {
   'Slurm with accounting': {
-    dialect: slurm,
+    dialect: slurm(),
     start: () =>
       startSlurm({
         nodes: 1,
@@ -49,7 +49,7 @@ const SITES: Readonly<Record<string, Real>> = {
     version: /^Slurm 22/,
   },
   'Slurm as shipped': {
-    dialect: slurm,
+    dialect: slurm(),
     start: () => startSlurm({ nodes: 1, accounting: false, limits: 'shipped' }),
     arrayMax: 1001,
     held: ['--hold'],

@@ -76,7 +76,7 @@ describeSite(`${COUNT} submissions with faults, seed ${SEED}`, { timeout: 1_800_
     await site?.stop()
   })
 
-  const connector = (): Connector => openCommandConnector({ dialect: slurm, transport: way })
+  const connector = (): Connector => openCommandConnector({ dialect: slurm(), transport: way })
 
   async function befall({ fault, afterMs, lastsMs }: Trial, client: { kill(): void }): Promise<void> {
     await pause(afterMs)

@@ -19,7 +19,7 @@ export interface Cluster {
 
 /** Each scheduler with a fake of it. */
 export const CLUSTERS: readonly Cluster[] = [
-  { name: 'slurm', dialect: slurm, fake: (options) => new FakeSlurm(options) },
+  { name: 'slurm', dialect: slurm(), fake: (options) => new FakeSlurm(options) },
   { name: 'pbs', dialect: pbs, fake: (options) => new FakePbs(options) },
   {
     name: 'sge',

@@ -46,7 +46,7 @@ export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({}))
     endings: async () => [],
     waiting: (reason) => ({ sentence: reason, clears: 'will clear' }),
     siteLimits: async () => ({
-      ...{ version: 'scripted', arrayMax: 1000, queuedMax: 10_000, queues: [], accounts: [] },
+      ...{ version: 'scripted', arrayMax: 1000, queuedMax: 10_000, arraysMax: null, queues: [], accounts: [] },
       ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
     }),
   }

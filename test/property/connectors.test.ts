@@ -78,7 +78,7 @@ test('no path and no command of the user reaches a scheduler', () => {
   fc.assert(
     fc.property(anyArray, (array) => {
       const bare = { ...array, directory: '/', command: [] }
-      for (const dialect of [slurm, pbs, sge({ ...SGE_WORDS, parallelEnvironment: 'smp' })]) {
+      for (const dialect of [slurm(), pbs, sge({ ...SGE_WORDS, parallelEnvironment: 'smp' })]) {
         expect(dialect.submit(array)).toEqual(dialect.submit(bare))
         expect(dialect.submit(array).every((word) => /^[\w.,:=/@-]+$/.test(word))).toBe(true)
       }
@@ -90,7 +90,7 @@ test('what is asked for is never less than what was wanted', () => {
   fc.assert(
     fc.property(anyArray, (array) => {
       const said = (argv: readonly string[], pattern: RegExp): string => pattern.exec(argv.join(' '))?.[1] ?? ''
-      const bySlurm = slurm.submit(array)
+      const bySlurm = slurm().submit(array)
       const byPbs = pbs.submit(array)
       const bySge = sge({ ...SGE_WORDS, parallelEnvironment: 'smp' }).submit(array)
       if (array.memoryBytes !== null) {
@@ -120,7 +120,7 @@ test('each task of an array is reported once, whatever part of it has started', 
       })
       const rows = started.map((index) => `7|${index}|RUNNING|None|.`)
       if (rest.length > 0) rows.push(`7|${asText(rest)}%4|PENDING|Priority|.`)
-      const bySlurm = slurm.parseStatus(output(`${rows.join('\n')}\n`), arrays)
+      const bySlurm = slurm().parseStatus(output(`${rows.join('\n')}\n`), arrays)
       const jobs = started.map((index) => job('r', `${index + 1}`))
       if (rest.length > 0) jobs.push(job('qw', asText(rest.map((index) => index + 1))))
       const bySge = sge().parseStatus(output(`<job_info>${jobs.join('')}</job_info>`), arrays)

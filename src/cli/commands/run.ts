@@ -19,6 +19,7 @@ export const run: Command<RunArgs> = {
   examples: [
     ['floe run', 'until nothing is left; Ctrl-C is safe and leaves the jobs working'],
     ['floe run --once', 'one turn, for cron'],
+    ['floe run --site sim', 'rehearse on a site that sites.yaml calls simulated; nothing is run'],
     ['floe run --rerun', 'run again what an input or program changed for'],
   ],
   interruptible: true,
@@ -47,7 +48,7 @@ export const run: Command<RunArgs> = {
       .finally(() => gauge.clear())
     if (terminal.json) await terminal.outJson(report)
     else if (report.stopped !== 'interrupted') await terminal.out(renderRun(report))
-    if (report.stopped === 'interrupted') terminal.note(STOPPED)
+    if (report.stopped === 'interrupted' && report.rehearsal === null) terminal.note(STOPPED)
     return statusOf(report)
   },
 }

@@ -1,6 +1,7 @@
 import type { RunProgress, RunReport } from '../../floe.ts'
 import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from '../../model/format.ts'
 import { list, renderCounts } from './status.ts'
+import { near, shellWord } from './words.ts'
 
 const BAR = 28
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
@@ -67,8 +68,12 @@ export function renderRun(report: RunReport): string {
   const { decided } = report
   const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
   const told = [summary(report, total), counts(report), missing(report), elsewhere(report), merged(report)]
+  if (report.rehearsal !== null) return [...told, rehearsed(report.rehearsal)].join('')
   return [...told, leftOut(report), next(report)].join('')
 }
+
+const rehearsed = (directory: string): string =>
+  `Simulated: nothing was run, and this campaign is as it was. What would have become of it: floe -C ${shellWord(near(directory))} status\n`
 
 function summary(report: RunReport, total: number): string {
   const { decided, stopped, elapsed_sec } = report

@@ -49,6 +49,7 @@ function facts(report: JobReport): [string, string][] {
     ['inputs', named('inputs')],
     ['files', named('files')],
     ['program', programText(text(job.executable), files.get(text(job.executable)))],
+    ['container', job.container == null ? '' : fileText(text(job.container), files.get(text(job.container)))],
     ['outputs', made || wanted],
     ['asked', list(requests, requestText, '; ')],
     ['batch', batch === null ? '' : batchText(batch)],

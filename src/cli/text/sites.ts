@@ -26,7 +26,7 @@ const howTo = (file: string): string => `There is no ${visible(file)}. Clusters 
 
   sites:
     frost:
-      connector: slurm            # slurm, pbs or sge
+      connector: slurm            # slurm, pbs, sge, local or simulated
       ssh: alice@login.frost      # without it: commands run on this machine
       scratch: /scratch/alice     # seen by login and compute nodes
 

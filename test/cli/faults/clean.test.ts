@@ -45,6 +45,24 @@ test('`clean` waits for no run and takes nothing from one: exit 11, and who work
   expect(await scene.json('clean', '--all')).toMatchObject({ arrays: 1 })
 })
 
+test('`clean` takes nothing from under a running `try`, and does after it', async () => {
+  scene = await Scene.make()
+  scene.program('wait.sh', `until test -e "$GO"; do sleep 0.05; done; echo done >"$1"`)
+  await scene.add([
+    {
+      ...{ id: 'a', executable: './wait.sh', arguments: ['{output:1}'], output: ['a.txt'] },
+      environment: { GO: scene.path('go') },
+    },
+  ])
+  const tried = scene.start(['try', 'a'])
+  await scene.until('it runs', () => scene.runners().length > 0)
+  expect(await scene.json('clean', '--all')).toMatchObject({ cached: 0 })
+  expect(scene.has('scratch/floe/cache')).toBe(true)
+  scene.write('go', '')
+  await tried.end
+  expect(await scene.json('clean', '--all')).toMatchObject({ cached: 1 })
+})
+
 test('`clean --all` leaves what an `add` may just be writing, and takes it once it is old', async () => {
   scene = await Scene.make()
   await scene.add([{ id: 'a', executable: 'true' }])

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Place } from '../place.ts'
 import { began, close, open, openScene, type Scene, until, withWaits } from './scene.ts'
@@ -109,7 +109,7 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   expect(quiet.sites).toMatchObject([{ site: 'local' }, { site: 'frost', arrays: 0 }])
   // The newest arrays stay below a quota; the cache is filled again when something is run.
   expect(readdirSync(arrays)).toEqual(['a000001'])
-  expect(existsSync(place.path('scratch/floe/cache'))).toBe(false)
+  expect(readdirSync(place.path('scratch/floe/cache'))).toEqual([])
   rmSync(place.path('ran'))
   close(place)
   withWaits(place, { jobs: 1, id: 'late', data: { output: ['o/late.txt'] } })
@@ -121,7 +121,7 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   expect((await atWork.end).status).toBe(130)
   const while1 = await run(['clean', '--all'])
   expect(while1.stdout).toMatch(/^Freed .*: \d arrays?, 0 cached files, /)
-  expect(while1.stdout).toMatch(/at frost: .* kB; the cache stays: work is under way/)
+  expect(while1.stdout).toMatch(/at frost: .* kB; 2 cached files needed by work under way/)
   expect(readdirSync(arrays)).toEqual(['a000002'])
   expect(readdirSync(place.path('scratch/floe/cache')).length).toBeGreaterThan(1)
   open(place)
@@ -140,20 +140,109 @@ test('clean frees the scratch of a site, and leaves what is live', async () => {
   expect(away.stdout).toContain('at frost: 0 B; left as it is: ')
 })
 
-test('a cache that other campaigns use stays', async () => {
+test('what arrays of other campaigns need of the cache stays until they are over', async () => {
   const scene = await openScene('slurm')
   const { place, json, run } = scene
   withWaits(place, { jobs: 1, waits: false })
   await run(['add', place.path('jobs.ndjson')])
   await run(['run', '--site', 'frost'])
-  place.file('scratch/floe/campaigns/0-another/arrays/a000001/manifest', '')
+  const cache = place.path('scratch/floe/cache')
+  const [kept, ...others] = readdirSync(cache).filter((name) => /^[0-9a-f]+$/.test(name))
+  const needs = place.path('scratch/floe/campaigns/0-another/arrays/a000001/needs')
+  place.file('scratch/floe/campaigns/0-another/arrays/a000001/needs', `${kept}\n`)
   const { sites } = await json<{ sites: unknown[] }>('clean', '--all')
   expect(sites).toMatchObject([
     {},
-    { arrays: 1, cached: 0, kept: 'the cache stays: other campaigns of yours have arrays there' },
+    { arrays: 1, cached: others.length, kept: '1 cached file needed by work under way' },
   ])
-  expect(readdirSync(place.path('scratch/floe/cache')).length).toBeGreaterThan(1)
-  expect(existsSync(place.path('scratch/floe/campaigns/0-another/arrays/a000001/manifest'))).toBe(true)
+  expect(readdirSync(cache)).toContain(kept)
+  for (const other of others) expect(readdirSync(cache)).not.toContain(other)
+  renameSync(needs, needs.replace(/needs$/, 'needed'))
+  expect((await json<{ sites: unknown[] }>('clean', '--all')).sites).toMatchObject([{}, { cached: 1, kept: null }])
+  expect(readdirSync(cache)).toEqual([])
+})
+
+describe('clean within a quota', () => {
+  /** Two runs whose program carries a megabyte each, the first of them long ago. */
+  async function filled() {
+    const scene = await openScene('slurm')
+    const { place, run } = scene
+    const cache = place.path('scratch/floe/cache')
+    const large = (name: string) => {
+      place.file(`in/${name}`, name.repeat(2 ** 20))
+      place.program('cat.sh', `cat "$FLOE_INPUT_1" | head -c 1 >"$FLOE_OUTPUT_1"`)
+      place.jobs(`${name}.ndjson`, [
+        { id: name, executable: './cat.sh', data: { input: [`in/${name}`], output: [`o/${name}`] } },
+      ])
+    }
+    for (const name of ['x', 'y']) {
+      large(name)
+      await run(['add', place.path(`${name}.ndjson`)])
+      await run(['run', '--site', 'frost'])
+      if (name === 'y') break
+      for (const file of readdirSync(cache)) utimesSync(`${cache}/${file}`, 1, 1)
+      const [array] = readdirSync(`${campaignOf(scene)}/arrays`)
+      utimesSync(`${campaignOf(scene)}/arrays/${array}/needed`, 2, 2)
+    }
+    const firsts = () =>
+      readdirSync(cache, { withFileTypes: true }).map((entry) =>
+        entry.isFile() ? readFileSync(`${cache}/${entry.name}`).subarray(0, 3).toString() : entry.name,
+      )
+    return { scene, cache, firsts }
+  }
+
+  test('the least recently used goes first, and no more than it takes', async () => {
+    const { scene, firsts } = await filled()
+    const { json, run } = scene
+    expect(firsts()).toEqual(expect.arrayContaining(['xxx', 'yyy']))
+    const { sites } = await json<{ sites: object[] }>('clean', '--site', 'frost', '--keep', '2M')
+    expect(sites).toMatchObject([{ site: 'frost', arrays: 0, cached: 1, kept: null }])
+    expect(firsts()).not.toContain('xxx')
+    expect(firsts()).toContain('yyy')
+    expect((await run(['clean', '--site', 'frost', '--keep', '2M'])).stdout).toMatch(
+      /^Freed 0 B: 0 arrays, 0 cached files/,
+    )
+    scene.settle({ quota: '500k' })
+    expect(await run(['clean', '--site', 'frost'])).toMatchObject({ status: 0 })
+    expect(firsts()).not.toContain('yyy')
+    // What went is carried again.
+    await run(['retry', '--all'])
+    expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2 })
+  })
+
+  test('what a queued task reads stays, however old it is and whatever the quota', async () => {
+    const { scene, firsts } = await filled()
+    const { json, run } = scene
+    scene.fake.noise.paused = true
+    await run(['retry', 'x'])
+    const waiting = scene.start(['run', '--site', 'frost'])
+    await until('it is submitted', () => scene.fake.jobs.length === 3)
+    waiting.signal('SIGINT')
+    await waiting.end
+    const cleaned = await run(['clean', '--site', 'frost', '--keep', '1k'])
+    expect(cleaned.stdout).toMatch(/MB more than was to be kept: work under way needs it/)
+    expect(firsts()).toContain('xxx')
+    expect(firsts()).not.toContain('yyy')
+    scene.fake.noise.paused = false
+    scene.fake.pump()
+    expect(await json('run', '--site', 'frost')).toMatchObject({ succeeded: 2, failed: 0 })
+    expect(await scene.rows("select count(*) as n, max(try) as tries from attempts where job_id = 'x'")).toBe(
+      'n,tries\n2,2\n',
+    )
+  })
+
+  test('a wrong size, an unknown site', async () => {
+    const { run } = await openScene('slurm')
+    expect(await run(['clean', '--keep', 'much'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--keep takes a size such as 500MB'),
+    })
+    expect(await run(['clean', '--site', 'frots'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('There is no site frots'),
+    })
+    expect(await run(['clean', '--all', '--keep', '1G'])).toMatchObject({ status: 2 })
+  })
 })
 
 test('status says what holds the campaign back, and run too', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { FakeSge } from '../../fakes/scheduler/sge.ts'
 import type { FakeSlurm } from '../../fakes/scheduler/slurm.ts'
 import { began, onceEach, openScene, type Scene } from './scene.ts'
 
@@ -101,4 +102,19 @@ test('each slot sees GPUs of its own', async () => {
   expect(await scene.json('run', '--site', 'frost', '--jobs-per-batch', '2')).toMatchObject({ succeeded: 2 })
   expect(scene.fake.calls.find(({ command }) => command === 'sbatch')!.words).toContain('--gres=gpu:4')
   expect(await scene.rows('select devices from merged order by devices')).toBe('devices\n"0,1"\n"2,3"\n')
+})
+
+test('limits of submission are kept from the start, so that nothing is refused', async () => {
+  const scene = await openScene('sge', { site: '    limits: {array: 2}\n', slots: 1 })
+  const fake = scene.fake as FakeSge
+  fake.jobsMax = 2
+  await added(
+    scene,
+    'echo "$1" >"$FLOE_OUTPUT_1"',
+    Array.from({ length: 8 }, () => ({})),
+  )
+  expect(await scene.json('run', '--site', 'frost', '--jobs-per-batch', '1')).toMatchObject({ succeeded: 8 })
+  // A refusal would have been a call without a job.
+  expect(fake.calls.filter(({ command }) => command === 'qsub')).toHaveLength(fake.jobs.length)
+  expect(fake.jobs.map(({ tasks }) => tasks.length)).toEqual([2, 2, 2, 2])
 })

@@ -43,6 +43,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
   elapsed_sec: 2.8,
   stopped: null,
+  rehearsal: null,
   elsewhere: [],
   ...more,
 })

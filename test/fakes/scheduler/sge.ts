@@ -19,6 +19,9 @@ export class FakeSge extends FakeScheduler {
   readonly heeds = ['SGE_', 'QSUB_']
   readonly down = failed(1, 'error: commlib error: got select error (Connection refused)')
 
+  /** Jobs of a user, an array being one; 0: no limit. */
+  jobsMax = 0
+
   answer(call: Call): Reply {
     switch (call.command) {
       case 'qsub':
@@ -53,6 +56,9 @@ export class FakeSge extends FakeScheduler {
       return refused(`job rejected: the job specifies more than ${this.arrayMax} tasks which is not allowed.`)
     if (this.queued + indices.length > this.queuedMax)
       return refused('job rejected: Only 10 jobs are allowed per user (current job count: 10).', 25)
+    const open = this.known.filter(({ tasks }) => tasks.some(({ state }) => state !== 'ended')).length
+    if (this.jobsMax > 0 && open >= this.jobsMax)
+      return refused(`job rejected: only ${this.jobsMax} jobs are allowed per user (current job count: ${open})`, 25)
     const name = options.get('-N') ?? 'STDIN'
     const job = this.add({ name, isArray: range !== undefined, indices, script: stdin, cwd, queue })
     if (this.noise.noNumber) return done('Your job is on its way!\n')
@@ -127,7 +133,7 @@ export class FakeSge extends FakeScheduler {
     switch (words[0]) {
       case '-sconf':
         return done(
-          `#global:\nmax_aj_instances             2000\nmax_aj_tasks                 ${this.arrayMax}\nmax_u_jobs                   0\nreporting_params             accounting=true reporting=false \\\n                             flush_time=00:00:15\n`,
+          `#global:\nmax_aj_instances             2000\nmax_aj_tasks                 ${this.arrayMax}\nmax_u_jobs                   ${this.jobsMax}\nreporting_params             accounting=true reporting=false \\\n                             flush_time=00:00:15\n`,
         )
       case '-help':
         return done('SGE 8.1.9\nusage: qconf [options]\n')

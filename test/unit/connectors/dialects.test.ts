@@ -5,7 +5,9 @@ import type { Argv, Dialect } from '../../../connectors/dialect.ts'
 import { qstatOf } from '../../../connectors/pbs/jobs.ts'
 import { pbs } from '../../../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../../../connectors/sge/sge.ts'
+import { qosIn } from '../../../connectors/slurm/rights.ts'
 import { slurm } from '../../../connectors/slurm/slurm.ts'
+import type { Output } from '../../../connectors/transport/transport.ts'
 
 const NAME = 'floe-0123abcd-a000001'
 
@@ -34,15 +36,15 @@ const large: ArraySpec = {
 
 const line = (argv: Argv): string => argv.join(' ')
 const withPe = sge({ ...SGE_WORDS, parallelEnvironment: 'smp' })
-const DIALECTS = { slurm, pbs, sge: withPe }
+const DIALECTS = { slurm: slurm(), pbs, sge: withPe }
 
 describe('submit', () => {
   test('asks Slurm for one array and nothing that was not asked for', () => {
-    expect(line(slurm.submit(plain))).toBe(
+    expect(line(slurm().submit(plain))).toBe(
       `sbatch --parsable --job-name=${NAME} --array=0-11 --chdir=/ --output=/dev/null --error=/dev/null --export=NONE ` +
         '--requeue --nodes=1 --ntasks=1 --cpus-per-task=1',
     )
-    expect(line(slurm.submit(large))).toMatch(
+    expect(line(slurm().submit(large))).toMatch(
       / --cpus-per-task=4 --mem=3073M --time=61 --gres=gpu:2 --partition=batch --account=ice --constraint=avx2$/,
     )
   })
@@ -90,8 +92,8 @@ describe('the id of an array', () => {
   const banner = 'Welcome to frost, 2 users\n*** 12 nodes are down ***\nYour quota: 93%\n'
 
   test.each([
-    ['slurm', slurm, '1001\n', '1001'],
-    ['slurm, several clusters', slurm, '1001;frost\n', '1001'],
+    ['slurm', slurm(), '1001\n', '1001'],
+    ['slurm, several clusters', slurm(), '1001;frost\n', '1001'],
     ['pbs', pbs, '3[].pbshost\n', '3[].pbshost'],
     ['pbs, a plain job', pbs, '10.pbs-host.example.org\n', '10.pbs-host.example.org'],
     ['sge', withPe, '1.1-12:1\n', '1'],
@@ -105,7 +107,7 @@ describe('the id of an array', () => {
       evaluated(task.id, environment),
       evaluated(task.index, environment),
     ]
-    expect(of(slurm, { SLURM_ARRAY_JOB_ID: '1001', SLURM_ARRAY_TASK_ID: '7', SLURM_JOB_ID: '1008' })).toEqual([
+    expect(of(slurm(), { SLURM_ARRAY_JOB_ID: '1001', SLURM_ARRAY_TASK_ID: '7', SLURM_JOB_ID: '1008' })).toEqual([
       '1001',
       '7',
     ])
@@ -120,8 +122,8 @@ describe('the id of an array', () => {
 
 describe('status', () => {
   test('asks Slurm for one id as for two, for one unknown id alone is an error', () => {
-    expect(line(slurm.status(['7']))).toContain('-j 7,7 ')
-    expect(line(slurm.status(['7', '8']))).toContain('-j 7,8 ')
+    expect(line(slurm().status(['7']))).toContain('-j 7,7 ')
+    expect(line(slurm().status(['7', '8']))).toContain('-j 7,8 ')
   })
 
   test('asks PBS for text where its qstat knows no JSON', () => {
@@ -139,7 +141,7 @@ describe('status', () => {
 
 describe('cancel', () => {
   test.each([
-    ['slurm', slurm, '1001', 'scancel 1001', 'scancel 1001_[0-2,7]'],
+    ['slurm', slurm(), '1001', 'scancel 1001', 'scancel 1001_[0-2,7]'],
     ['pbs', pbs, '3[].pbshost', 'qdel 3[].pbshost', 'qdel 3[0-2].pbshost 3[7].pbshost'],
     ['pbs, a plain job', pbs, '10.pbshost', 'qdel 10.pbshost', 'qdel 10.pbshost'],
     ['sge', withPe, '1', 'qdel 1', 'qdel 1.1-3 1.8-8'],
@@ -150,7 +152,7 @@ describe('cancel', () => {
   })
 
   test.each([
-    ['slurm', slurm, '1001'],
+    ['slurm', slurm(), '1001'],
     ['pbs', pbs, '3[].pbshost'],
     ['sge', withPe, '1'],
   ])('splits what would be too long a command: %s', (_, dialect, id) => {
@@ -223,10 +225,44 @@ test('variables that would leak are cleared, and those that say where the schedu
     'SQUEUE_FORMAT',
     'SACCT_FORMAT',
   ]
-  for (const name of leaks) expect(isCleared(slurm, name), name).toBe(true)
+  for (const name of leaks) expect(isCleared(slurm(), name), name).toBe(true)
   for (const name of ['PBS_DPREFIX', 'PBS_JOBID', 'PBS_ARRAY_INDEX']) expect(isCleared(pbs, name), name).toBe(true)
   expect(isCleared(withPe, 'SGE_TASK_ID')).toBe(true)
-  expect(isCleared(slurm, 'SLURM_CONF')).toBe(false)
+  expect(isCleared(slurm(), 'SLURM_CONF')).toBe(false)
   expect(isCleared(pbs, 'PBS_CONF_FILE')).toBe(false)
   expect(isCleared(withPe, 'SGE_ROOT')).toBe(false)
+})
+
+describe('limits of Slurm by what is asked for', () => {
+  const output = (stdout: string): Output => ({ exit: 0, stdout, stderr: '' })
+  const outputs = [
+    output('AccountingStorageType = accounting_storage/slurmdbd\nClusterName = frost\nMaxJobCount = 100000\n'),
+    output('main*|up|infinite|16|4000|.\n'),
+    output('ice||normal,long|normal|5000|||frost\nsnow||normal|normal|200|||frost\nice|fat|normal|normal|9|||frost\n'),
+    output('normal|||||\nlong|30||||\n'),
+    output(''),
+    output('PartitionName=main QoS=N/A\n'),
+  ]
+  test.each([
+    [{}, 5000],
+    [{ account: 'snow' }, 200],
+    [{ account: 'ice' }, 5000],
+    [{ account: 'nobody' }, 50_000],
+    [{ qos: 'long' }, 30],
+    [{ queue: 'fat', account: 'ice' }, 5000],
+  ])('%j', (wishes, queuedMax) => {
+    const dialect = slurm({ account: null, queue: null, qos: null, ...wishes })
+    expect(dialect.parseLimits(outputs)).toMatchObject({ queuedMax })
+  })
+
+  test.each([
+    [['--qos=long'], 'long'],
+    [['--exclusive', '--qos', 'long'], 'long'],
+    [['-q', 'long', '-x', 'c1'], 'long'],
+    [['-qlong'], 'long'],
+    [['--quiet', '--comment=-qos'], null],
+    [[], null],
+  ])('the QOS in %j', (options, qos) => {
+    expect(qosIn(options)).toBe(qos)
+  })
 })

@@ -21,7 +21,7 @@ import type { Output } from '../../../connectors/transport/transport.ts'
  */
 
 const GOLDEN = join(import.meta.dirname, '../../golden')
-const DIALECTS: Readonly<Record<string, Dialect>> = { slurm, pbs, sge: sge() }
+const DIALECTS: Readonly<Record<string, Dialect>> = { slurm: slurm(), pbs, sge: sge() }
 
 interface Recorded {
   readonly arrays: ReadonlyMap<string, number>

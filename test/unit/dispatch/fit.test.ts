@@ -15,7 +15,14 @@ const queue = (name: string, more: object = {}) => ({
   ...more,
 })
 const site: SiteLimits = {
-  ...{ version: 'Slurm 22.05.8', arrayMax: 1001, queuedMax: 5000, accounts: ['ice', 'ice', 'ice-gpu'], notes: [] },
+  ...{
+    version: 'Slurm 22.05.8',
+    arrayMax: 1001,
+    queuedMax: 5000,
+    arraysMax: null,
+    accounts: ['ice', 'ice', 'ice-gpu'],
+    notes: [],
+  },
   ...{ forgetsAfterSec: 300, hasAccounting: true },
   queues: [
     queue('main', { isDefault: true, cpusMax: 16, memoryMaxBytes: 64e9 }),
@@ -74,10 +81,17 @@ test('what no queue could give is said, and nothing else', () => {
 })
 
 test('limits are the least of site, queue and wishes, with some left for a person', () => {
-  expect(taskLimits(wishes(), site)).toEqual({ openMax: 4500, planBelow: 3375, refillBelow: 3375, arrayMax: 1001 })
+  expect(taskLimits(wishes(), site)).toEqual({
+    openMax: 4500,
+    planBelow: 3375,
+    refillBelow: 3375,
+    arrayMax: 1001,
+    arraysMax: 10_000,
+  })
   expect(taskLimits(wishes({ queue: 'short' }), site)).toMatchObject({ openMax: 90, arrayMax: 200 })
   const own = { queued: 10, array: 5 }
   expect(taskLimits(wishes({ limits: own }), site)).toMatchObject({ openMax: 10, arrayMax: 5 })
+  expect(taskLimits(wishes(), { ...site, arraysMax: 30 })).toMatchObject({ arraysMax: 27 })
   expect(taskLimits(wishes(), { ...site, queuedMax: null, queues: [] })).toMatchObject({ openMax: 9000 })
 })
 

@@ -10,13 +10,28 @@ import { clockOf, endedFindings, proofFindings, type Ran, waitingFindings } from
 import { checkClock, checkWay } from '../../../src/doctor/way.ts'
 
 const setting = {
-  ...{ name: 'frost', connector: 'sge', scratch: '/scratch/alice', queue: null, account: null, node: null },
+  ...{
+    name: 'frost',
+    connector: 'sge',
+    scratch: '/scratch/alice',
+    queue: null,
+    account: null,
+    node: null,
+    container: null,
+  },
   task: { cpus: 1, walltimeSec: 3600 },
   intervalSec: 10,
 } as SiteSetting
 
 const LIMITS: SiteLimits = {
-  ...{ version: 'Slurm 23.11.4', arrayMax: 1001, queuedMax: null, forgetsAfterSec: 300, hasAccounting: true },
+  ...{
+    version: 'Slurm 23.11.4',
+    arrayMax: 1001,
+    queuedMax: null,
+    arraysMax: null,
+    forgetsAfterSec: 300,
+    hasAccounting: true,
+  },
   queues: [
     {
       name: 'day',
@@ -218,7 +233,7 @@ describe('a scheduler', () => {
     const { queues, ...rest } = LIMITS
     const noDefault = { ...rest, queues: queues.map((queue) => ({ ...queue, isDefault: false })) }
     expect(findings((ledger) => queueFindings(setting, LIMITS, ledger))).toEqual([
-      'note: queues day (1 d), long (no limit) → floe submits to day',
+      'note: queues day (1 d, 7 tasks submitted), long (no limit) → floe submits to day',
     ])
     expect(findings((ledger) => queueFindings(setting, noDefault, ledger))[0]).toContain('the scheduler chooses one')
   })

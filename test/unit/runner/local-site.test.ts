@@ -14,7 +14,7 @@ describe('runners on the local site', () => {
 
   async function site() {
     const [schedulerFile, runnerFile] = await Promise.all([
-      bundle('connectors/local/scheduler.ts', 'local-scheduler.js'),
+      bundle('connectors/local/main.ts', 'local-scheduler.js'),
       bundle('jobs/runner/main.ts', 'runner.js'),
     ])
     const directory = join(runner.scratch, 'local')

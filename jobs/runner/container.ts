@@ -1,0 +1,51 @@
+import { realpathSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { ManifestContainer, ManifestInput, ManifestJob } from '../../src/model/manifest.ts'
+
+export interface ContainerPlace {
+  readonly container: ManifestContainer
+  /** Directories of jobs on the node. */
+  readonly root: string
+  /** What floe carried to the site; absent: nothing. */
+  readonly cache: string | undefined
+  readonly gpus: number
+}
+
+/**
+ * Arguments that make Apptainer or Singularity run a job's program in its image: what the job was given is there under its own paths, its
+ * directory and no other place of floe's to be written. `problem`: it cannot be said.
+ */
+export function containerArguments(
+  job: ManifestJob,
+  directory: string,
+  place: ContainerPlace,
+): readonly string[] | { readonly problem: string } {
+  const { container, root, cache, gpus } = place
+  const given = [...job.inputs, ...(job.files ?? [])].flatMap(foldersOf)
+  const below = (path: string, folder: string | undefined): boolean =>
+    folder !== undefined && `${path}/`.startsWith(`${folder}/`)
+  const read = [...new Set(given)].filter((folder) => !below(folder, cache) && !below(folder, root)).sort()
+  const bound = [...(cache === undefined ? [] : [cache]), ...read]
+  const odd = [root, ...bound].find((path) => /[:,]/.test(path))
+  if (odd !== undefined)
+    return { problem: `${container.program} cannot show ${odd} in an image: it has a colon or a comma in its name` }
+  return [
+    'exec',
+    ...bound.flatMap((path) => ['--bind', `${path}:${path}:ro`]),
+    ...['--bind', `${root}:${root}`, '--pwd', directory],
+    ...(gpus > 0 ? ['--nv'] : []),
+    container.image,
+    job.program,
+    ...job.arguments,
+  ]
+}
+
+/** Where a file lies, and where it truly lies; of a folder itself. */
+function foldersOf({ path }: ManifestInput): string[] {
+  const folder = (of: string): string => (path.endsWith('/') ? of.replace(/\/+$/, '') : dirname(of))
+  try {
+    return [folder(path), folder(realpathSync(path))]
+  } catch {
+    return [folder(path)]
+  }
+}

@@ -1,0 +1,68 @@
+import { copyFileSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { campaignPaths } from '../model/campaign.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Files } from '../ports/files/files.ts'
+import type { Tables } from '../ports/tables/tables.ts'
+import { CAMPAIGN_FILE, type CampaignPlace, toText } from './identity.ts'
+import { forkCampaign } from './relocate.ts'
+
+/** Where the rehearsal of a campaign lies: a campaign of its own, in its cache. The next one takes its place. */
+export const rehearsalOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal')
+
+/**
+ * Makes a copy of a campaign to rehearse in: its tables as they are (parts are linked, for nobody changes one), no live arrays, a new id, and
+ * the mark that nothing there is real. The campaign itself is only read.
+ */
+export async function makeRehearsal({
+  place,
+  openTables,
+  files,
+  clock,
+}: {
+  readonly place: CampaignPlace
+  readonly openTables: (root: string) => Promise<Tables>
+  readonly files: Files
+  readonly clock: Clock
+}): Promise<CampaignPlace> {
+  const root = rehearsalOf(place.root)
+  rmSync(root, { recursive: true, force: true })
+  mkdirSync(root, { recursive: true, mode: 0o700 })
+  copyTree(join(place.root, 'tables'), join(root, 'tables'))
+  const tables = await openTables(root)
+  try {
+    const { scratch } = campaignPaths(root)
+    const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock, scratch })
+    const file = { ...forked.file, rehearsal_of: place.root }
+    await files.write(join(root, CAMPAIGN_FILE), toText(file))
+    return { root, file }
+  } finally {
+    await tables.close()
+  }
+}
+
+/** Logs before parts: what a commit lists was there before it. */
+function copyTree(from: string, to: string): void {
+  mkdirSync(to, { recursive: true, mode: 0o700 })
+  const entries = readdirSync(from, { withFileTypes: true })
+  const logsFirst = [
+    ...entries.filter(({ name }) => name === '_delta_log'),
+    ...entries.filter(({ name }) => name !== '_delta_log'),
+  ]
+  for (const entry of logsFirst) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)]
+    if (entry.isDirectory()) copyTree(source, target)
+    else if (entry.isFile()) linkOrCopy(source, target)
+  }
+}
+
+function linkOrCopy(source: string, target: string): void {
+  try {
+    linkSync(source, target)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // What is gone was an aside of a commit under way.
+    if (code === 'ENOENT') return
+    copyFileSync(source, target)
+  }
+}

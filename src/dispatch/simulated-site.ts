@@ -1,0 +1,33 @@
+import type { Connector } from '../../connectors/connector.ts'
+import { type TaskWishes, taskLimits, taskShape } from './fit.ts'
+import { type LocalSiteOptions, localSite, type Site } from './site.ts'
+
+export interface SimulatedSiteOptions
+  extends TaskWishes,
+    Pick<LocalSiteOptions, 'paths' | 'outputs' | 'roots' | 'slots'> {
+  readonly name: string
+  readonly connector: Connector
+}
+
+/**
+ * A site that runs nothing, for rehearsals: arrays are planned, cut, staged on this machine, submitted and followed as anywhere, and nothing is
+ * copied. What lies below its roots is believed to be there.
+ */
+export function simulatedSite(options: SimulatedSiteOptions): Site {
+  const { name, connector, roots } = options
+  const folders = Object.values(roots).map((root) => `${root.replace(/\/$/, '')}/`)
+  return {
+    ...localSite({ ...options, connect: async () => connector, runner: ['simulated'] }),
+    name,
+    isSimulated: true,
+    limits: async () => taskLimits(options, await connector.siteLimits()),
+    shape: async (terms) => taskShape(options, terms, await connector.siteLimits()),
+    taskSec: options.task.walltimeSec,
+    elsewhere: {
+      has: (path) => folders.some((folder) => path.startsWith(folder)),
+      see: async (paths) => paths.map(() => ({ sizeBytes: 0, mtimeUs: 0 })),
+      digests: async (paths) => paths.map(() => undefined),
+    },
+    probe: async () => undefined,
+  }
+}
