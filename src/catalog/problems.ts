@@ -1,7 +1,7 @@
 import type { GivenColumn } from './given.ts'
 import { isGlob, isWrongUrl, outputOf } from './paths.ts'
 
-/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see `add_lined`. All are SQL. */
+/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see the row that came out. All are SQL. */
 interface Problem {
   readonly when: string
   /** Not asked when the source has none of these columns. */
@@ -212,13 +212,10 @@ export function problemSql(columns: ReadonlySet<GivenColumn>): string {
   return `CAST(CASE ${arms.join('\n')} ELSE 0 END AS TINYINT)`
 }
 
-/** value, reason and hint of the rows of `add_lined` that have a problem of their own. */
+/** value, reason and hint of the resolved rows that have a problem of their own. */
 export function problemTexts(): string {
   const arm = (pick: (problem: Problem) => string) =>
     `CASE problem ${PROBLEMS.map((problem, at) => `WHEN ${at + 1} THEN ${pick(problem)}`).join('\n')} END`
   return `left(CAST(${arm((problem) => problem.value)} AS VARCHAR), 200) AS value,
     ${arm((problem) => problem.reason)} AS reason, ${arm((problem) => problem.hint)} AS hint`
 }
-
-/** How many kinds of own problems there are; larger numbers in `problem` are for those that need other rows. */
-export const OWN_PROBLEMS = PROBLEMS.length

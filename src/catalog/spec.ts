@@ -4,7 +4,7 @@ import type { GivenColumn } from './given.ts'
 const ORDINARY = "{'cpus': 1, 'memory_bytes': NULL, 'walltime_sec': NULL, 'gpus': 0, 'nodes': 1}"
 
 /*
- * spec_digest, version 2: the first 32 hex digits of SHA-256 of the concatenation, in this order, of a letter and the text of each value that is
+ * spec_digest, version 3: MD5, in hex, of the concatenation, in this order, of a letter and the text of each value that is
  * not null, not empty, and not what every job has: one core, no limits, no GPU, one node; cache true; publish files; priority 0. Lists and
  * maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it, as the name is an end of the url:
  * how many bytes of the url come before it when that is the same for all, else `=` and the lengths of the names. What floe.yaml fills in
@@ -63,12 +63,11 @@ export function specSql(columns: ReadonlySet<GivenColumn>): string {
 }
 
 /** What input_hash is made of. */
-export function sortedInputs(has: boolean): string {
-  if (!has) return "''"
-  return `CASE WHEN len(inputs) = 1 THEN inputs[1]
-    WHEN len(inputs) = 2 AND inputs[1] < inputs[2] THEN inputs[1] || chr(10) || inputs[2]
-    WHEN len(inputs) = 2 AND inputs[1] > inputs[2] THEN inputs[2] || chr(10) || inputs[1]
-    ELSE coalesce(array_to_string(list_sort(list_distinct(inputs)), chr(10)), '') END`
+export function sortedInputs(urls: string): string {
+  return `CASE WHEN len(${urls}) = 1 THEN ${urls}[1]
+    WHEN len(${urls}) = 2 AND ${urls}[1] < ${urls}[2] THEN ${urls}[1] || chr(10) || ${urls}[2]
+    WHEN len(${urls}) = 2 AND ${urls}[1] > ${urls}[2] THEN ${urls}[2] || chr(10) || ${urls}[1]
+    ELSE coalesce(array_to_string(list_sort(list_distinct(${urls})), chr(10)), '') END`
 }
 
 /** The last six bits of 128. */

@@ -86,11 +86,11 @@ describe('what comes into the tables', () => {
       source: `${place('jobs.ndjson')}:1`,
     })
     const { createHash } = await import('node:crypto')
-    const sha = (text: string) => createHash('sha256').update(text).digest('hex')
+    const md5 = (text: string) => createHash('md5').update(text).digest('hex')
     const told = row as { inputs: string[]; input_hash: string; bucket: number; job_key: bigint; spec_digest: string }
-    expect(told.input_hash).toBe(sha([...told.inputs].sort().join('\n')).slice(0, 32))
+    expect(told.input_hash).toBe(md5([...told.inputs].sort().join('\n')))
     expect(told.bucket).toBe(Number(BigInt(`0x${told.input_hash}`) % 64n))
-    expect(BigInt(told.job_key)).toBe(BigInt(`0x${sha('j').slice(0, 16)}`) >> 1n)
+    expect(BigInt(told.job_key)).toBe(Buffer.from(md5('j'), 'hex').readBigUInt64LE(8) >> 1n)
     expect(told.spec_digest).toMatch(/^[0-9a-f]{32}$/)
   })
 
