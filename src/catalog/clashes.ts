@@ -24,8 +24,8 @@ export async function rejectDuplicates(adding: Adding): Promise<void> {
 /** Of rows that write one output, or of which one writes below an output of the other, the first is kept. */
 export async function rejectSharedOutputs(adding: Adding): Promise<void> {
   const [counted] = await adding.sql.rows<{ differ: boolean; level: boolean }>(
-    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS differ, ${LEVEL} AS level
-     FROM (SELECT unnest(outputs) AS output FROM add_lined)`,
+    `SELECT count(*) = count(DISTINCT hash(output.path)) AS differ, ${LEVEL} AS level
+     FROM (SELECT {'path': ${PATH}} AS output FROM (SELECT unnest(outputs) AS output FROM add_lined))`,
   )
   if (!counted!.differ) await rejectSameOutputs(adding)
   if (!counted!.level) await rejectNestedOutputs(adding)

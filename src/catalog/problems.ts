@@ -55,7 +55,7 @@ const FOREIGN = `[${['input', 'output']
   .flatMap((kind) => [`{${kind}}`, `\${${kind}}`, `$FLOE_${kind.toUpperCase()}_1`, `\${FLOE_${kind.toUpperCase()}_1}`])
   .map(text)
   .join(', ')}]`
-const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
+const QUICK = "replace(replace(arguments_text, '{input:1}', ''), '{output:1}', '')"
 
 const FREE =
   "array_to_string(arguments, ''), array_to_string(inputs, ''), array_to_string(output_paths, ''), array_to_string(files, ''), CAST(labels AS VARCHAR), CAST(environment AS VARCHAR)"
@@ -158,7 +158,7 @@ const PROBLEMS: readonly Problem[] = [
     when: `CASE WHEN len(inputs) > 0 AND len(output_paths) > 0 AND len(list_filter(arguments, lambda one:
         one <> '{input:1}' AND one <> '{output:1}' AND contains(one, '{'))) = 0 THEN false
       WHEN len(inputs) > 0 AND len(output_paths) > 0 AND NOT ${names(QUICK)} THEN false
-      WHEN NOT ${names(JOINED)} THEN false ELSE len(${WRONG_TOKENS('output_paths')}) > 0 END`,
+      WHEN NOT ${names('arguments_text')} THEN false ELSE len(${WRONG_TOKENS('output_paths')}) > 0 END`,
     needs: ['arguments'],
     value: `${WRONG_TOKENS()}[1]`,
     reason: `'argument ' || ${WRONG_TOKENS()}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
@@ -166,7 +166,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
   },
   {
-    when: `CASE WHEN contains(${JOINED}, 'put}') OR contains(${JOINED}, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
+    when: `CASE WHEN contains(arguments_text, 'put}') OR contains(arguments_text, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
     needs: ['arguments'],
     value: `list_intersect(arguments, ${FOREIGN})[1]`,
     reason: `'argument ' || list_intersect(arguments, ${FOREIGN})[1] || ' would reach the program as it is'`,

@@ -157,6 +157,7 @@ function toldColumns({ columns }: GivenRows, { base, defaults }: Place): [string
     ],
     ['is_program', isProgram],
     ['arguments', given('arguments')],
+    ['arguments_text', has('arguments') ? 'array_to_string(arguments, chr(1))' : 'CAST(NULL AS VARCHAR)'],
     ['inputs', has('inputs') ? inputUrls(base) : given('inputs')],
     ['input_names', plainOr('inputs', 'inputs', each('inputs', nameOf))],
     ['input_sizes', given('input_sizes')],
