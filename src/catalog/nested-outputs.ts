@@ -8,7 +8,7 @@ import { PATH, ROUNDS, reject } from './reject-rows.ts'
  * one job may: it wrote both itself.
  */
 
-const DEPTH = `len(${PATH}) - len(replace(${PATH}, '/', ''))`
+const DEPTH = `len(string_split(${PATH}, '/'))`
 /** All outputs are as deep, so that none lies below another: said of most catalogs by one scan. */
 export const LEVEL = `coalesce(min(${DEPTH}) = max(${DEPTH}), true)`
 const FOLDER = "parse_dirpath(path, 'forward_slash')"
