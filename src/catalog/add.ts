@@ -1,7 +1,7 @@
 import { dirname, extname, join, resolve } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Tables } from '../ports/tables/tables.ts'
+import type { Draft, Tables } from '../ports/tables/tables.ts'
 import { Adding, type JobFile } from './adding.ts'
 import { rejectBehindLinks, rejectDuplicates, rejectSharedOutputs } from './clashes.ts'
 import { nearest } from './keys.ts'
@@ -21,7 +21,7 @@ export interface AddOptions {
   readonly campaign: string
   /** Absolute directory that output paths are relative to. */
   readonly outputs: string
-  /** The campaign's `.floe`, for what does not fit in memory. */
+  /** The campaign's `.floe`, for files that are read in between. */
   readonly cache: string
   /** `jobs:` of floe.yaml. */
   readonly defaults?: JobDefaults
@@ -57,6 +57,7 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
     signal: options.signal,
     onRows: (jobs) => options.onProgress?.({ path: current, jobs }),
   })
+  let draft: Draft | undefined
   await adding.open()
   try {
     const elapsed: number[] = []
@@ -66,12 +67,12 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
       await readJobFile(adding, name, options.defaults ?? NO_DEFAULTS)
       elapsed.push((clock.ticks() - started) / 1000)
     }
-    await adding.numberLines()
     const counts = await adding.countByFile()
+    draft = await adding.draft(tables, clock.now())
     await rejectDuplicates(adding)
     await rejectSharedOutputs(adding)
     await rejectBehindLinks(adding, await outwardLinks(resolve(options.outputs)))
-    const merged = await mergeRows(adding, tables, { outputs: resolve(options.outputs), nowMs: clock.now() })
+    const merged = await mergeRows(adding, tables, { outputs: resolve(options.outputs), draft })
     const rejected = await writeRejects(adding, options.campaign)
     return {
       ...merged,
@@ -81,6 +82,7 @@ export async function addJobFiles(tables: Tables, paths: readonly string[], opti
       firstRejects: rejected.first,
     }
   } finally {
+    if (draft) await tables.discard('jobs', draft)
     await adding.close()
   }
 }

@@ -1,9 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
-import { quoteName, quotePath, quoteText, type Sql } from '../ports/tables/tables.ts'
-import type { GivenSql } from './given.ts'
-import { isNull, type JobDefaults, type Place, ROWS, resolveSql } from './resolve.ts'
+import { TABLES } from '../model/tables.ts'
+import { type Draft, quoteName, quoteText, quoteTexts, type Sql, type Tables } from '../ports/tables/tables.ts'
+import { GIVEN, type GivenColumn, type GivenSql } from './given.ts'
+import { problemTexts } from './problems.ts'
+import { type JobDefaults, type Place, ROWS, resolveSql } from './resolve.ts'
 
 /** A job file that is being added. */
 export interface JobFile extends Place {
@@ -15,7 +17,7 @@ export interface JobFile extends Place {
 
 export interface AddingOptions {
   readonly sql: Sql
-  /** Directory for what does not fit in memory; made, and taken away at the end. */
+  /** Directory for files that are read in between; made, and taken away at the end. */
   readonly scratch: string
   /** Some file is read by this process, not by SQL alone. */
   readonly isLean: boolean
@@ -23,27 +25,22 @@ export interface AddingOptions {
   readonly onRows?: ((rows: number) => void) | undefined
 }
 
-/** With it the whole process stays at about 600 MB. */
-const LEAN_MB = 320
+/** For two threads at most. With it the whole process stays at about 500 MB; with less, a million rows cannot be put in order. */
+const LEAN_MB = 192
 
-/** At about 400 bytes each. */
-const SORTED_ROWS = 2_000_000
-
-/** Rows of one scratch file at most: the number of a row is that of its file and its place there. */
-const PIECE = 2 ** 32
-
-/** Pieces of rows that a scratch file holds, in the order in which they were read. */
+/** Jobs as they were given, in a temporary table: rows of one job file, in the order in which they were read. */
 export interface Piece {
-  readonly path: string
-  readonly number: number
-  /** Columns that are the same in each row, as SQL; NULL is in no file. */
-  readonly constants: ReadonlyMap<string, string>
+  readonly file: JobFile
+  readonly table: string
+  readonly columns: Set<GivenColumn>
+  rows: number
+  hasBlanks: boolean
 }
 
 /**
- * Rows on their way into the catalog. They lie in scratch files of Parquet, so that memory does not grow with them; view `add_lined` shows
- * those that are still taken, with `row`, `line` and `source`; `problem` is 0 when a row is good by itself. Table `add_faults` has what
- * never got the form of a job. Rows stand in the order of the job file: where `line` is null, the place of the row says it.
+ * Rows on their way into the catalog. What was read lies in temporary tables, which SQL moves to the disk when they do not fit its memory. `draft`
+ * makes parts of the jobs table of the rows that are good by themselves; view `add_lined` shows those that are still taken, with `row`, `file`
+ * and `line`. Table `add_faults` has the others.
  */
 export class Adding {
   readonly sql: Sql
@@ -53,9 +50,8 @@ export class Adding {
   readonly #pieces: Piece[] = []
   #names = 0
   #rows = 0
-  #hasBlanks = false
-  /** The memory limit to go back to. */
-  #memory: string | undefined
+  /** Settings to go back to. */
+  #before: string | undefined
 
   constructor(options: AddingOptions) {
     this.#options = options
@@ -67,19 +63,21 @@ export class Adding {
     await mkdir(this.#options.scratch, { recursive: true, mode: 0o700 })
     // Places of rows stand for lines: what is read first has to come first.
     await this.sql.run('SET preserve_insertion_order = true')
+    await this.sql.run(writeSettings({ rows: 24_576, files: 4 }))
     if (this.#options.isLean) await this.#limit()
     await this.sql.run(`CREATE OR REPLACE TEMP TABLE add_faults
       (file INTEGER, line BIGINT, job VARCHAR, value VARCHAR, reason VARCHAR, hint VARCHAR)`)
     await this.sql.run('CREATE OR REPLACE TEMP TABLE add_gone (row BIGINT)')
-    await this.sql.run('CREATE OR REPLACE TEMP TABLE add_blanks (piece BIGINT, place BIGINT, blank BIGINT)')
   }
 
   async close(): Promise<void> {
-    if (this.#memory)
-      await this.sql.run(`RESET partitioned_write_flush_threshold; SET memory_limit = ${quoteText(this.#memory)}`)
-    await this.sql.run('SET preserve_insertion_order = false')
+    await this.#unlimit()
+    await this.sql.run(
+      'SET preserve_insertion_order = false; RESET partitioned_write_flush_threshold; RESET partitioned_write_max_open_files',
+    )
     await this.sql.run('DROP VIEW IF EXISTS temp.add_lined')
-    for (const name of TABLES) await this.sql.run(`DROP TABLE IF EXISTS temp.add_${name}`)
+    const given = this.#pieces.flatMap(({ table, hasBlanks }) => (hasBlanks ? [table, `${table}_blanks`] : [table]))
+    for (const name of [...given, ...TEMPORARY]) await this.sql.run(`DROP TABLE IF EXISTS temp.add_${name}`)
     await rm(this.#options.scratch, { recursive: true, force: true })
   }
 
@@ -88,22 +86,22 @@ export class Adding {
     return this.#rows
   }
 
-  /** Whether the rows, with all their columns, fit into the memory of the session. */
-  get fitsMemory(): boolean {
-    return this.#memory === undefined && this.#rows <= SORTED_ROWS
-  }
-
-  /** What SQL may hold while this process reads as well. By default two threads keep a million rows before they write the first to its partition. */
+  /** What SQL may hold while this process reads as well. */
   async #limit(): Promise<void> {
-    const [given] = await this.sql.rows<{ memory: string }>("SELECT current_setting('memory_limit') AS memory")
-    this.#memory = given!.memory
-    await this.sql.run(`SET memory_limit = '${LEAN_MB}MB'; SET partitioned_write_flush_threshold = 65536`)
+    const [given] = await this.sql.rows<{ memory: string; threads: number }>(
+      "SELECT current_setting('memory_limit') AS memory, current_setting('threads') AS threads",
+    )
+    const { memory, threads } = given!
+    this.#before = `SET memory_limit = ${quoteText(memory)}; SET threads = ${threads}`
+    await this.sql.run(
+      `SET memory_limit = '${LEAN_MB}MB'; SET threads = ${Math.min(threads, 2)}; ${writeSettings({ rows: 8192, files: 2 })}`,
+    )
   }
 
   async #unlimit(): Promise<void> {
-    if (this.#memory === undefined) return
-    await this.sql.run(`SET memory_limit = ${quoteText(this.#memory)}; RESET partitioned_write_flush_threshold`)
-    this.#memory = undefined
+    if (this.#before === undefined) return
+    await this.sql.run(this.#before)
+    this.#before = undefined
   }
 
   /** Jobs may have thousands of inputs: what does not fit into little memory is done again with all that the session may use. */
@@ -111,7 +109,7 @@ export class Adding {
     try {
       return await act()
     } catch (cause) {
-      if (this.#memory === undefined || !/Out of Memory/.test((cause as Error).message)) throw cause
+      if (this.#before === undefined || !/Out of Memory/.test((cause as Error).message)) throw cause
       await this.#unlimit()
       return act()
     }
@@ -127,84 +125,116 @@ export class Adding {
     return started
   }
 
-  /** Adds the rows of a SELECT. Rows that do not say their line stand in the line of their place, from 1. */
-  async insert(file: JobFile, given: GivenSql): Promise<Piece> {
+  /** Adds the rows of a SELECT, to those of `onto` if that is given. Rows that do not say their line stand in the line of their place, from 1. */
+  async insert(file: JobFile, { columns, select }: GivenSql, onto?: Piece): Promise<Piece> {
     this.throwIfAborted()
-    const { select, constants } = resolveSql(given, file)
-    const piece = { path: this.scratchPath('rows.parquet'), number: this.#pieces.length, constants }
+    const piece = onto ?? {
+      file,
+      table: `given_${this.#pieces.length}`,
+      columns: new Set(columns),
+      rows: 0,
+      hasBlanks: false,
+    }
+    const table = `add_${piece.table}`
+    for (const name of columns) {
+      if (!piece.columns.has(name))
+        await this.sql.run(`ALTER TABLE temp.${table} ADD COLUMN ${quoteName(name)} ${GIVEN[name]}`)
+      piece.columns.add(name)
+    }
+    const list = [...columns].map((name) => `CAST(${quoteName(name)} AS ${GIVEN[name]}) AS ${quoteName(name)}`)
+    const made = onto ? `INSERT INTO ${table} BY NAME` : `CREATE TEMP TABLE ${table} AS`
+    if (!onto) this.#pieces.push(piece)
     const [written] = await this.withRoom(() =>
-      this.sql.rows<{ Count: number }>(
-        `COPY (${select}) TO ${quoteText(piece.path)} (FORMAT parquet, COMPRESSION snappy)`,
-      ),
+      this.sql.rows<{ Count: number }>(`${made} SELECT ${list.join(', ')} FROM (${select})`),
     )
-    this.#pieces.push(piece)
+    piece.rows += written!.Count
     this.#rows += written!.Count
     this.#options.onRows?.(this.#rows)
     return piece
   }
 
-  /** Takes rows of a piece out, as if they had never been read. */
-  async remove(piece: Piece, places: Float64Array): Promise<void> {
-    const gone = Array.from(places, (place) => ({ row: piece.number * PIECE + place }))
-    await this.sql.load('add_names', [{ name: 'row', type: 'BIGINT' }], [gone])
-    await this.sql.run('INSERT INTO add_gone SELECT row FROM add_names')
+  /** Numbers, from 0, of the rows of a piece of which `test` is true; they are taken out, as if they had never been read. */
+  async remove(piece: Piece, test: string): Promise<Float64Array> {
+    const removed: number[] = []
+    for await (const [chunk] of this.sql.columns(`SELECT rowid FROM add_${piece.table} WHERE ${test} ORDER BY rowid`)) {
+      for (let at = 0; at < chunk!.length; at++) removed.push(Number(chunk![at]))
+    }
+    if (removed.length > 0) await this.sql.run(`DELETE FROM add_${piece.table} WHERE ${test}`)
+    piece.rows -= removed.length
+    return Float64Array.from(removed)
   }
 
   /** Lines of the job file that hold nothing: `places` are those of the rows behind them. */
   async skipLines(piece: Piece, places: readonly number[]): Promise<void> {
-    const blanks = places.map((place, at) => ({ piece: piece.number, place, blank: at + 1 }))
-    const columns = ['piece', 'place', 'blank'].map((name) => ({ name, type: 'BIGINT' }))
-    await this.sql.load('add_names', columns, [blanks])
-    await this.sql.run('INSERT INTO add_blanks SELECT * FROM add_names')
-    this.#hasBlanks = true
+    const blanks = places.map((place, at) => ({ place, blank: at + 1 }))
+    const columns = ['place', 'blank'].map((name) => ({ name, type: 'BIGINT' }))
+    await this.sql.load(`add_${piece.table}_blanks`, columns, [blanks])
+    piece.hasBlanks = true
   }
 
-  /** Rows that each file has, good or not. Before rows are rejected because of other rows. */
+  /** Rows that each file has, good or not. Before rows are rejected. */
   async countByFile(): Promise<readonly number[]> {
-    const rows = await this.sql.rows<{ file: number; n: number }>(`SELECT file, count(*) AS n FROM (
-      SELECT file FROM add_lined UNION ALL SELECT file FROM add_faults) GROUP BY file`)
+    const faults = await this.sql.rows<{ file: number; n: number }>(
+      'SELECT file, count(*) AS n FROM add_faults GROUP BY file',
+    )
     const counts = this.files.map(() => 0)
-    for (const { file, n } of rows) counts[file] = n
+    for (const { file, n } of faults) counts[file]! += n
+    for (const { file, rows } of this.#pieces) counts[file.file]! += rows
     return counts
   }
 
-  /** Makes view `add_lined`, when all rows are there. */
-  async numberLines(): Promise<void> {
-    // From here on each row says where it stands; keeping an order would only hold memory.
-    await this.sql.run('SET preserve_insertion_order = false')
-    const paths = this.#pieces.map(({ path }) => quotePath(path))
-    const read = `SELECT ${this.#columns().join(', ')}, CAST(file_index AS BIGINT) AS piece, file_row_number AS place
-      FROM read_parquet([${paths.join(', ')}], union_by_name = true)`
+  /** Whether a job was given any of these. */
+  has(...columns: readonly GivenColumn[]): boolean {
+    return this.#pieces.some((piece) => columns.some((name) => piece.columns.has(name)))
+  }
+
+  /** SELECT of all rows, resolved; rows of a piece in the order of their buckets if need be. */
+  resolved(order: 'by bucket' | 'any' = 'any'): string {
+    const all = this.#pieces.map((piece) => resolveSql({ ...piece, from: fromSql(piece) }, piece.file, order))
     const nothing = Object.entries(ROWS).map(([column, type]) => `CAST(NULL AS ${type}) AS ${quoteName(column)}`)
-    const rows = paths.length > 0 ? read : `SELECT ${nothing.join(', ')}, 0 AS piece, 0 AS place WHERE false`
-    const blank = this.#hasBlanks ? ' + coalesce(b.blank, 0)' : ''
-    const blanks = this.#hasBlanks ? 'ASOF LEFT JOIN add_blanks b ON a.piece = b.piece AND a.place >= b.place' : ''
-    const line = `coalesce(a.line, a.place + 1${blank})`
+    return all.length > 0 ? all.join(' UNION ALL ') : `SELECT ${nothing.join(', ')} WHERE false`
+  }
+
+  /** When all rows are there: parts of those that are good by themselves, view `add_lined` over them, and the others to the faults. */
+  async draft(tables: Tables, nowMs: number): Promise<Draft> {
+    this.throwIfAborted()
+    await this.sql.run('SET preserve_insertion_order = false')
+    const made: Readonly<Record<string, string>> = {
+      revision: '1',
+      withdrawn: 'false',
+      added_at: `make_timestamptz(${Math.round(nowMs * 1000)})`,
+      source: this.#sourceSql(),
+    }
+    const columns = TABLES.jobs.columns.map(({ name, type }) => {
+      const own = name in ROWS ? quoteName(name) : `CAST(NULL AS ${type})`
+      return `${made[name] ?? own} AS ${quoteName(name)}`
+    })
+    const select = `SELECT ${columns.join(', ')} FROM (${this.resolved('by bucket')}) WHERE problem = 0`
+    const draft = await this.withRoom(() => tables.draft('jobs', select))
+    const given = this.#pieces.reduce((sum, { rows }) => sum + rows, 0)
+    if (draft.count < given) {
+      await this.sql.run(`INSERT INTO add_faults SELECT file, line, job_id, ${problemTexts()}
+        FROM (${this.resolved()}) WHERE problem > 0`)
+    }
+    await this.#line(draft)
+    return draft
+  }
+
+  async #line(draft: Draft): Promise<void> {
+    const nothing = TABLES.jobs.columns.map(({ name, type }) => `CAST(NULL AS ${type}) AS ${quoteName(name)}`)
+    const rows = draft.rows ?? `(SELECT ${nothing.join(', ')}, CAST(NULL AS BIGINT) AS row WHERE false)`
+    const names = quoteTexts(this.files.map(({ name }) => name))
     await this.sql.run(`CREATE OR REPLACE TEMP VIEW add_lined AS
-      SELECT * EXCLUDE (piece, place), ${this.sourceSql()} AS source
-      FROM (SELECT a.* REPLACE (${line} AS line), a.piece * ${PIECE} + a.place AS row FROM (${rows}) a ${blanks})
-      ANTI JOIN add_gone USING (row)`)
+      SELECT *, CAST(regexp_extract(source, '[0-9]+$') AS BIGINT) AS line,
+        list_position(${names}, regexp_replace(source, ':[0-9]+$', '')) - 1 AS file
+      FROM ${rows} ANTI JOIN add_gone USING (row)`)
   }
 
   /** Job file and line, of columns `file` and `line`. */
-  sourceSql(): string {
+  #sourceSql(): string {
     const names = this.files.map(({ name }) => quoteText(name))
     const name = names.length === 1 ? names[0] : `[${names.join(', ')}][file + 1]`
     return `${name ?? "''"} || ':' || line`
-  }
-
-  /** A column that is the same in all rows, as SQL. */
-  constant(column: string): string | undefined {
-    const sql = this.#pieces[0]?.constants.get(column)
-    return column !== 'line' && this.#pieces.every(({ constants }) => constants.get(column) === sql) ? sql : undefined
-  }
-
-  #columns(): string[] {
-    const isThere = (column: string) => this.#pieces.some(({ constants }) => !isNull(constants.get(column)))
-    return Object.entries(ROWS).map(([column, type]) => {
-      const name = quoteName(column)
-      return `${this.constant(column) ?? (isThere(column) ? name : `CAST(NULL AS ${type})`)} AS ${name}`
-    })
   }
 
   throwIfAborted(): void {
@@ -212,18 +242,32 @@ export class Adding {
   }
 }
 
+/**
+ * Rows come in the order of their buckets: they need not be kept until each bucket has many. Files that are closed early are packed by all threads and
+ * let go of their rows; those that are open at the end wait for one thread (DuckDB 1.5.6: half of the time, and all rows in memory once more).
+ */
+const writeSettings = ({ rows, files }: { rows: number; files: number }): string =>
+  `SET partitioned_write_flush_threshold = ${rows}; SET partitioned_write_max_open_files = ${files}`
+
+/** Rows of a piece with `row_line`. */
+function fromSql({ table, columns, hasBlanks }: Piece): string {
+  if (columns.has('line')) return `(SELECT * EXCLUDE (line), line AS row_line FROM add_${table})`
+  if (!hasBlanks) return `(SELECT *, rowid + 1 AS row_line FROM add_${table})`
+  return `(SELECT g.* EXCLUDE (place), g.place + 1 + coalesce(b.blank, 0) AS row_line
+    FROM (SELECT *, rowid AS place FROM add_${table}) g ASOF LEFT JOIN add_${table}_blanks b ON g.place >= b.place)`
+}
+
 /** Temporary tables of an add, without `add_`. */
-const TABLES = [
-  'names',
+const TEMPORARY = [
   'gone',
-  'blanks',
   'before',
   'outputs',
   'tops',
   'nested',
   'urls',
+  'programs',
+  'declared',
   'clashes',
   'rejects',
   'faults',
-  'keys',
 ]

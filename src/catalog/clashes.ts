@@ -8,7 +8,7 @@ import { PATH, ROUNDS, reject } from './reject-rows.ts'
 /** Of rows with one id all but the first are rejected; also ids that share a key, which nobody has ever seen. */
 export async function rejectDuplicates(adding: Adding): Promise<void> {
   const [counted] = await adding.sql.rows<{ same: boolean }>(
-    'SELECT count(*) = count(DISTINCT job_key) AS same FROM add_lined WHERE problem = 0',
+    'SELECT count(*) = count(DISTINCT job_key) AS same FROM add_lined',
   )
   if (counted!.same) return
   await reject(
@@ -16,7 +16,7 @@ export async function rejectDuplicates(adding: Adding): Promise<void> {
     `SELECT row, job_id AS value, 'a second job of this id; the first is ' || first AS reason,
        'give it another id' AS hint
      FROM (SELECT row, job_id, first_value(source) OVER w AS first, row_number() OVER w AS n FROM add_lined
-       WHERE problem = 0 AND job_key IN (SELECT job_key FROM add_lined WHERE problem = 0 GROUP BY job_key HAVING count(*) > 1)
+       WHERE job_key IN (SELECT job_key FROM add_lined GROUP BY job_key HAVING count(*) > 1)
        WINDOW w AS (PARTITION BY job_key ORDER BY file, line, row)) WHERE n > 1`,
   )
 }
@@ -24,8 +24,8 @@ export async function rejectDuplicates(adding: Adding): Promise<void> {
 /** Of rows that write one output, or of which one writes below an output of the other, the first is kept. */
 export async function rejectSharedOutputs(adding: Adding): Promise<void> {
   const [counted] = await adding.sql.rows<{ differ: boolean; level: boolean }>(
-    `SELECT count(*) = count(DISTINCT hash(${PATH})) AS differ, ${LEVEL} AS level
-     FROM (SELECT unnest(outputs) AS output FROM add_lined WHERE problem = 0)`,
+    `SELECT count(*) = count(DISTINCT hash(output.path)) AS differ, ${LEVEL} AS level
+     FROM (SELECT {'path': ${PATH}} AS output FROM (SELECT unnest(outputs) AS output FROM add_lined))`,
   )
   if (!counted!.differ) await rejectSameOutputs(adding)
   if (!counted!.level) await rejectNestedOutputs(adding)
@@ -33,7 +33,7 @@ export async function rejectSharedOutputs(adding: Adding): Promise<void> {
 
 async function rejectSameOutputs(adding: Adding): Promise<void> {
   const { sql } = adding
-  const outputs = '(SELECT file, line, row, job_id, source, unnest(outputs) AS output FROM add_lined WHERE problem = 0)'
+  const outputs = '(SELECT file, line, row, job_id, source, unnest(outputs) AS output FROM add_lined)'
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_outputs AS
     SELECT row, job_id, source, ${PATH} AS path, rank() OVER (ORDER BY file, line, row) AS place FROM ${outputs}
     WHERE ${PATH} IN (SELECT ${PATH} FROM ${outputs} GROUP BY 1 HAVING count(*) > 1)`)
@@ -65,14 +65,13 @@ async function rejectSameInCatalog(adding: Adding): Promise<void> {
   await reject(
     adding,
     `SELECT r.row, r.job_id AS value, 'its key is that of job ' || j.job_id AS reason, 'give it another id' AS hint
-     FROM add_lined r JOIN add_jobs j USING (job_key) WHERE r.problem = 0 AND r.job_id <> j.job_id`,
+     FROM add_lined r JOIN add_jobs j USING (job_key) WHERE r.job_id <> j.job_id`,
   )
   for (let round = 0; round < ROUNDS; round++) {
     // A rejected job keeps what is in the catalog, and so its outputs there: the next round sees them.
     const rejected = await reject(
       adding,
-      `WITH fresh AS (SELECT r.row, r.job_key, r.outputs FROM add_lined r ANTI JOIN (SELECT row FROM add_before WHERE same) b USING (row)
-           WHERE r.problem = 0),
+      `WITH fresh AS (SELECT r.row, r.job_key, r.outputs FROM add_lined r ANTI JOIN (SELECT row FROM add_before WHERE same) b USING (row)),
          wanted AS (SELECT row, ${PATH} AS path FROM (SELECT row, unnest(outputs) AS output FROM fresh)),
          others AS (FROM (SELECT job_id, job_key, outputs FROM add_jobs WHERE NOT withdrawn) ANTI JOIN fresh USING (job_key)),
          owned AS (SELECT job_id, ${PATH} AS path FROM (SELECT job_id, unnest(outputs) AS output FROM others))
@@ -90,11 +89,11 @@ export async function rejectChains(adding: Adding, outputs: string, hasCatalog: 
   const below = `starts_with(url, ${quoteText(`${outputs}/`)})`
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_urls AS
     SELECT row, url, rtrim(substr(url, ${outputs.length + 2}), '/') AS path
-    FROM (SELECT row, unnest(list_concat(inputs, files)) AS url FROM add_lined WHERE problem = 0) WHERE ${below}`)
+    FROM (SELECT row, unnest(list_concat(inputs, files)) AS url FROM add_lined) WHERE ${below}`)
   const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_urls')
   if (counted!.n === 0) return
-  const live = 'ANTI JOIN (SELECT job_key FROM add_lined WHERE problem = 0) r USING (job_key)'
-  const all = `SELECT job_id, outputs FROM add_lined WHERE problem = 0
+  const live = 'ANTI JOIN (SELECT job_key FROM add_lined) r USING (job_key)'
+  const all = `SELECT job_id, outputs FROM add_lined
     ${hasCatalog ? `UNION ALL SELECT job_id, outputs FROM (SELECT * FROM add_jobs WHERE NOT withdrawn) ${live}` : ''}`
   await reject(
     adding,
@@ -117,6 +116,6 @@ export async function rejectBehindLinks(adding: Adding, prefixes: readonly strin
     adding,
     `SELECT row, any_value(output.path) AS value, 'output ' || value || ' leaves the campaign through a symbolic link' AS reason,
        'name it elsewhere, or take the link away' AS hint
-     FROM (SELECT row, unnest(outputs) AS output FROM add_lined WHERE problem = 0) WHERE len(${behind('output.path')}) > 0 GROUP BY row`,
+     FROM (SELECT row, unnest(outputs) AS output FROM add_lined) WHERE len(${behind('output.path')}) > 0 GROUP BY row`,
   )
 }

@@ -31,15 +31,15 @@ export const GIVEN = {
   parent: 'VARCHAR',
   after: 'VARCHAR[]',
   container: 'VARCHAR',
-  /** How many values SQL found in a line of NDJSON; see read-ndjson.ts. */
-  keys: 'INTEGER',
+  /** SQL may not have read the row as what it is; see read-ndjson.ts. */
+  is_odd: 'BOOLEAN',
 } as const
 
 export type GivenColumn = keyof typeof GIVEN
 
 /** One job, without its line. Absent: not given. */
 export type GivenJob = {
-  -readonly [name in Exclude<GivenColumn, 'line' | 'keys'>]?:
+  -readonly [name in Exclude<GivenColumn, 'line' | 'is_odd'>]?:
     | string
     | readonly (string | number | boolean | null)[]
     | Texts

@@ -30,7 +30,7 @@ const said = (isBelow: boolean, job: string): string =>
 /** Among the rows that are added: of two that clash the first is kept. Not needed when they are `LEVEL`. */
 export async function rejectNestedOutputs(adding: Adding): Promise<void> {
   const { sql } = adding
-  const outputs = '(SELECT row, unnest(outputs) AS output FROM add_lined WHERE problem = 0)'
+  const outputs = '(SELECT row, unnest(outputs) AS output FROM add_lined)'
   const paths = `(SELECT row, ${PATH} AS path FROM ${outputs})`
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_tops AS ${tops(paths, paths)}`)
   const [found] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_tops')
@@ -65,8 +65,7 @@ export async function rejectNestedInCatalog(adding: Adding): Promise<number> {
   const { sql } = adding
   const outputs = (rows: string) =>
     `(SELECT *, ${PATH} AS path FROM (SELECT * EXCLUDE (outputs), unnest(outputs) AS output FROM ${rows}))`
-  const fresh = `(SELECT r.row, r.job_key, r.outputs FROM add_lined r ANTI JOIN (SELECT row FROM add_before WHERE same) b USING (row)
-    WHERE r.problem = 0)`
+  const fresh = `(SELECT r.row, r.job_key, r.outputs FROM add_lined r ANTI JOIN (SELECT row FROM add_before WHERE same) b USING (row))`
   const [fewest] = await sql.rows<{ n: number }>(`SELECT count(*) AS n FROM (FROM ${fresh} LIMIT 1)`)
   if (fewest!.n === 0) return 0
   const others = `(FROM (SELECT job_id, job_key, outputs FROM add_jobs WHERE NOT withdrawn) ANTI JOIN ${fresh} f USING (job_key))`

@@ -1,7 +1,7 @@
 import type { GivenColumn } from './given.ts'
 import { isGlob, isWrongUrl, outputOf } from './paths.ts'
 
-/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see `add_lined`. All are SQL. */
+/** What can be wrong with one row by itself. `when` sees the resolved row; the texts see the row that came out. All are SQL. */
 interface Problem {
   readonly when: string
   /** Not asked when the source has none of these columns. */
@@ -55,7 +55,7 @@ const FOREIGN = `[${['input', 'output']
   .flatMap((kind) => [`{${kind}}`, `\${${kind}}`, `$FLOE_${kind.toUpperCase()}_1`, `\${FLOE_${kind.toUpperCase()}_1}`])
   .map(text)
   .join(', ')}]`
-const QUICK = `replace(replace(${JOINED}, '{input:1}', ''), '{output:1}', '')`
+const QUICK = "replace(replace(arguments_text, '{input:1}', ''), '{output:1}', '')"
 
 const FREE =
   "array_to_string(arguments, ''), array_to_string(inputs, ''), array_to_string(output_paths, ''), array_to_string(files, ''), CAST(labels AS VARCHAR), CAST(environment AS VARCHAR)"
@@ -158,7 +158,7 @@ const PROBLEMS: readonly Problem[] = [
     when: `CASE WHEN len(inputs) > 0 AND len(output_paths) > 0 AND len(list_filter(arguments, lambda one:
         one <> '{input:1}' AND one <> '{output:1}' AND contains(one, '{'))) = 0 THEN false
       WHEN len(inputs) > 0 AND len(output_paths) > 0 AND NOT ${names(QUICK)} THEN false
-      WHEN NOT ${names(JOINED)} THEN false ELSE len(${WRONG_TOKENS('output_paths')}) > 0 END`,
+      WHEN NOT ${names('arguments_text')} THEN false ELSE len(${WRONG_TOKENS('output_paths')}) > 0 END`,
     needs: ['arguments'],
     value: `${WRONG_TOKENS()}[1]`,
     reason: `'argument ' || ${WRONG_TOKENS()}[1] || ' names nothing: the job has ' || coalesce(len(inputs), 0) || ' inputs, ' ||
@@ -166,7 +166,7 @@ const PROBLEMS: readonly Problem[] = [
     hint: text('count from {input:1}; {{input:1}} is the text itself'),
   },
   {
-    when: `CASE WHEN contains(${JOINED}, 'put}') OR contains(${JOINED}, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
+    when: `CASE WHEN contains(arguments_text, 'put}') OR contains(arguments_text, 'PUT_1') THEN list_has_any(arguments, ${FOREIGN}) ELSE false END`,
     needs: ['arguments'],
     value: `list_intersect(arguments, ${FOREIGN})[1]`,
     reason: `'argument ' || list_intersect(arguments, ${FOREIGN})[1] || ' would reach the program as it is'`,
@@ -212,13 +212,10 @@ export function problemSql(columns: ReadonlySet<GivenColumn>): string {
   return `CAST(CASE ${arms.join('\n')} ELSE 0 END AS TINYINT)`
 }
 
-/** value, reason and hint of the rows of `add_lined` that have a problem of their own. */
+/** value, reason and hint of the resolved rows that have a problem of their own. */
 export function problemTexts(): string {
   const arm = (pick: (problem: Problem) => string) =>
     `CASE problem ${PROBLEMS.map((problem, at) => `WHEN ${at + 1} THEN ${pick(problem)}`).join('\n')} END`
   return `left(CAST(${arm((problem) => problem.value)} AS VARCHAR), 200) AS value,
     ${arm((problem) => problem.reason)} AS reason, ${arm((problem) => problem.hint)} AS hint`
 }
-
-/** How many kinds of own problems there are; larger numbers in `problem` are for those that need other rows. */
-export const OWN_PROBLEMS = PROBLEMS.length

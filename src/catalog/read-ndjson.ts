@@ -1,8 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
-import { FloeError } from '../model/errors.ts'
-import { quoteName, quotePath } from '../ports/tables/tables.ts'
-import type { Adding, JobFile, Piece } from './adding.ts'
+import { quoteName, quotePath, quoteText } from '../ports/tables/tables.ts'
+import type { Adding, JobFile } from './adding.ts'
 import { excerpt, type Fault, type GivenColumn } from './given.ts'
 import { jobForm } from './job-form.ts'
 import { parseJsonTexts } from './json-text.ts'
@@ -21,13 +20,13 @@ export async function readNdjson(adding: Adding, file: JobFile): Promise<void> {
   // SQL keeps twice as much for each thread.
   const bound = Math.max(1 << 20, measured.longest + 1024)
   const piece = await adding.insert(file, typedRead(path, keys, bound))
-  const odd = await oddRows(adding, { path, keys, piece, bound })
+  const odd = await adding.remove(piece, 'is_odd')
   // A blank line is no row: all rows behind it stand a line further down.
   if (measured.blank.length > 0) {
     const places = measured.blank.map((line, at) => line - 1 - at)
     await adding.skipLines(piece, places)
   }
-  if (odd.length > 0) await readOddLines(adding, file, { odd, piece })
+  if (odd.length > 0) await readOddLines(adding, file, odd)
 }
 
 interface Measured {
@@ -44,8 +43,13 @@ async function measure(path: string, signal: AbortSignal | undefined): Promise<M
   let last = 0
   for await (const block of lineBlocks(path, { signal })) {
     if (block.tooLong !== null) measured.tooLong.push(block.line)
+    // Only the first line of a block can be longer than what is read at once.
+    measured.longest = Math.max(measured.longest, block.bytes.indexOf(10) + 1 || block.bytes.length)
+    if (!mayHoldBlank(block.bytes)) {
+      last = block.line
+      continue
+    }
     for (const { line, from, to } of linesOf(block)) {
-      if (to - from > measured.longest) measured.longest = to - from
       if (isBlank(block.bytes, from, to)) measured.blank.push(line)
       else last = line
     }
@@ -53,6 +57,14 @@ async function measure(path: string, signal: AbortSignal | undefined): Promise<M
   while (measured.blank.length > 0 && measured.blank.at(-1)! > last) measured.blank.pop()
   return measured
 }
+
+/** Whether some line begins with a blank or is empty: said of a block by searching it five times, which is faster than to look at each line. */
+function mayHoldBlank(bytes: Buffer): boolean {
+  const isWhite = (byte: number | undefined) => byte === 32 || (byte !== undefined && byte >= 9 && byte <= 13)
+  return isWhite(bytes[0]) || BLANK_STARTS.some((start) => bytes.includes(start))
+}
+
+const BLANK_STARTS = ['\n\n', '\n ', '\n\t', '\n\r', '\n\v', '\n\f'].map((text) => Buffer.from(text))
 
 function* linesOf({ line: first, bytes }: LineBlock): Generator<{ line: number; from: number; to: number }> {
   let line = first
@@ -146,40 +158,49 @@ const columnOf = (key: string): GivenColumn => (key === 'input' || key === 'outp
 const LISTS: ReadonlySet<string> = new Set(['arguments', 'inputs', 'outputs', 'files', 'after'])
 const MAPS: ReadonlySet<string> = new Set(['environment', 'labels'])
 
-const typeOf = (column: GivenColumn): string =>
-  LISTS.has(column) ? 'VARCHAR[]' : MAPS.has(column) ? 'MAP(VARCHAR, VARCHAR)' : 'VARCHAR'
+const typeOf = (column: GivenColumn): unknown =>
+  LISTS.has(column) ? ['VARCHAR'] : MAPS.has(column) ? 'MAP(VARCHAR, VARCHAR)' : 'VARCHAR'
 
 /** Weights of the keys inside `data` and `resources` in the count of a row's keys. */
 const INNER = { data: 100, resources: 10_000 } as const
 
 function typedRead(path: string, keys: Keys, bound: number) {
-  const types = [...keys.top].map(([column, name]) => `${quoteName(name)}: '${typeOf(column)}'`)
-  const columns = [...keys.top].map(([column, name]) => ({ column, sql: quoteName(name), weight: 1 }))
+  const shape: Record<string, unknown> = {}
+  const columns = [...keys.top].map(([column, name]) => {
+    shape[name] = typeOf(column)
+    return { column, sql: `job.${quoteName(name)}`, weight: 1 }
+  })
+  const inner = (['data', 'resources'] as const).filter((part) => keys[part].size > 0)
   const counted: string[] = []
-  for (const part of ['data', 'resources'] as const) {
-    if (keys[part].size === 0) continue
-    const fields = [...keys[part]].map(([column, name]) => `${quoteName(name)} ${typeOf(column)}`)
-    types.push(`${part}: 'STRUCT(${fields.join(', ')})'`)
+  for (const part of inner) {
+    shape[part] = Object.fromEntries([...keys[part]].map(([column, name]) => [name, typeOf(column)]))
     // A text where the map should be comes as a map of nulls: it counts as absent, and the line as odd.
-    const some = [...keys[part].values()].map((name) => `${part}.${quoteName(name)} IS NOT NULL`)
+    const some = [...keys[part].values()].map((name) => `job.${part}.${quoteName(name)} IS NOT NULL`)
     counted.push(`CAST(${some.join(' OR ')} AS INTEGER)`)
     for (const [column, name] of keys[part]) {
-      columns.push({ column, sql: `${part}.${quoteName(name)}`, weight: INNER[part] })
+      columns.push({ column, sql: `job.${part}.${quoteName(name)}`, weight: INNER[part] })
     }
   }
-  // A file without any known key is still read: every line of it is odd.
-  if (types.length === 0) types.push("id: 'VARCHAR'")
   counted.push(...columns.map(({ sql, weight }) => `${weight} * CAST(${sql} IS NOT NULL AS INTEGER)`))
   const list = columns.map(({ column, sql }) => `${sql} AS ${quoteName(column)}`)
-  list.push(`${counted.join(' + ') || '0'} AS counted`)
+  const places = ['$', ...inner.map((part) => `$.${part}`)].map((place) => quoteText(place))
+  const there = [
+    'len(found[1])',
+    ...inner.map((part, at) => `${INNER[part]} * coalesce(len(found[${at + 2}]), 0)`),
+  ].join(' + ')
   const names = columns.map(({ column }) => column)
   // Texts are joined once for all lists, in a SELECT of its own: DuckDB evaluates a text anew for each test in a CASE or OR that it stands in.
   const texts = names.filter((name) => LISTS.has(name) || MAPS.has(name)).map(textsOf)
+  const tests = [`keys IS DISTINCT FROM (${counted.join(' + ')})`, 'keys = 0', ODD_TEXT, ...names.map(isOdd)]
+  // A file without any known key is still read: every line of it is odd.
+  const job = columns.length > 0 ? `from_json(json, ${quoteText(JSON.stringify(shape))})` : 'NULL'
   return {
-    columns: new Set<GivenColumn>([...names, 'keys']),
-    select: `SELECT * EXCLUDE (counted, texts), CASE WHEN ${[ODD_TEXT, ...names.map(isOdd)].join(' OR ')} THEN -1 ELSE counted END AS keys
-      FROM (SELECT *, concat_ws(chr(10), ${["''", ...texts].join(', ')}) AS texts FROM (SELECT ${list.join(', ')} FROM read_json(${quotePath(path)}, format = 'newline_delimited', ignore_errors = true,
-      maximum_object_size = ${bound}, columns = {${types.join(', ')}})))`,
+    columns: new Set<GivenColumn>([...names, 'is_odd']),
+    select: `SELECT * EXCLUDE (job, keys, texts), coalesce(${tests.join(' OR ')}, false) AS is_odd
+      FROM (SELECT *, concat_ws(chr(10), ${["''", ...texts].join(', ')}) AS texts
+      FROM (SELECT job, ${there} AS keys${list.map((one) => `, ${one}`).join('')}
+      FROM (SELECT ${job} AS job, json_keys(json, [${places.join(', ')}]) AS found
+      FROM read_ndjson_objects(${quotePath(path)}, ignore_errors = true, maximum_object_size = ${bound}))))`,
   }
 }
 
@@ -199,42 +220,7 @@ function isOdd(column: GivenColumn): string {
   return `${hasNull} OR CASE WHEN cardinality(${name}) > 1 THEN len(list_distinct(map_keys(${name}))) < cardinality(${name}) END`
 }
 
-/** Numbers, from 0, of the rows that SQL did not read as what they are. */
-async function oddRows(
-  adding: Adding,
-  read: { path: string; keys: Keys; piece: Piece; bound: number },
-): Promise<Float64Array> {
-  const { sql } = adding
-  const inner = (['data', 'resources'] as const).filter((part) => read.keys[part].size > 0)
-  const paths = ['$', ...inner.map((part) => `$.${part}`)].map((path) => `'${path}'`)
-  const counts = inner.map((part, at) => ` + ${INNER[part]} * coalesce(len(found[${at + 2}]), 0)`).join('')
-  await sql.run(`CREATE OR REPLACE TEMP TABLE add_keys AS
-    SELECT CAST(len(found[1])${counts} AS INTEGER) AS keys FROM (SELECT json_keys(json, [${paths.join(', ')}]) AS found
-      FROM read_ndjson_objects(${quotePath(read.path)}, ignore_errors = true, maximum_object_size = ${read.bound}))`)
-  const rows = `(SELECT file_row_number AS place, keys FROM read_parquet(${quotePath(read.piece.path)}))`
-  const [both] = await sql.rows<{ read: number; counted: number }>(
-    `SELECT (SELECT count(*) FROM ${rows}) AS read, (SELECT count(*) FROM add_keys) AS counted`,
-  )
-  if (both!.read !== both!.counted) {
-    throw new FloeError('JOB_FILE_INVALID', `${read.path} changed while it was read`, {
-      hint: 'Wait until the file is complete and add it again; nothing was changed.',
-    })
-  }
-  const odd: number[] = []
-  const query = `SELECT k.rowid AS n FROM add_keys k JOIN ${rows} r ON r.place = k.rowid
-    WHERE r.keys IS DISTINCT FROM k.keys OR k.keys = 0 ORDER BY n`
-  for await (const [chunk] of sql.columns(query))
-    for (let at = 0; at < chunk!.length; at++) odd.push(Number(chunk![at]))
-  await sql.run('DROP TABLE add_keys')
-  return Float64Array.from(odd)
-}
-
-async function readOddLines(
-  adding: Adding,
-  file: JobFile,
-  { odd, piece }: { odd: Float64Array; piece: Piece },
-): Promise<void> {
-  await adding.remove(piece, odd)
+async function readOddLines(adding: Adding, file: JobFile, odd: Float64Array): Promise<void> {
   const spool = new Spool(adding, file)
   let [number, next] = [0, 0]
   for await (const block of lineBlocks(file.path, { signal: adding.signal })) {

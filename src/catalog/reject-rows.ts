@@ -15,4 +15,4 @@ export async function reject({ sql }: Adding, found: string): Promise<number> {
 }
 
 /** Compared as text: a glob clashes with the same glob; a directory with or without its slash is the same. */
-export const PATH = "rtrim(output.path, '/')"
+export const PATH = "CASE WHEN ends_with(output.path, '/') THEN rtrim(output.path, '/') ELSE output.path END"

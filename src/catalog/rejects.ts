@@ -3,7 +3,6 @@ import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { quotePath, quoteText, quoteTexts } from '../ports/tables/tables.ts'
 import type { Adding } from './adding.ts'
-import { problemTexts } from './problems.ts'
 
 /*
  * rejects.ndjson, version 1, in the campaign's directory: one line for each row that was not taken, {"file", "line", "job", "value",
@@ -36,8 +35,7 @@ export async function writeRejects(adding: Adding, campaign: string): Promise<Re
   const { sql } = adding
   const names = adding.files.map(({ name }) => name)
   await sql.run(`CREATE OR REPLACE TEMP TABLE add_rejects AS
-    SELECT ${quoteTexts(names)}[file + 1] AS file, line, job, value, reason, hint FROM (
-      FROM add_faults UNION ALL SELECT file, line, job_id AS job, ${problemTexts()} FROM add_lined WHERE problem > 0) AS rejected
+    SELECT ${quoteTexts(names)}[rejected.file + 1] AS file, line, job, value, reason, hint FROM add_faults AS rejected
     ORDER BY rejected.file, line`)
   const [counted] = await sql.rows<{ n: number }>('SELECT count(*) AS n FROM add_rejects')
   const first = await sql.rows<Reject & { [key: string]: never }>(`SELECT * FROM add_rejects LIMIT ${SHOWN}`)

@@ -1,7 +1,7 @@
 import { jobKeySql } from '../model/job-key.ts'
 import { quoteName, quoteText } from '../ports/tables/tables.ts'
 import { bytesSql, countSql, secondsSql } from './amounts.ts'
-import { GIVEN, type GivenColumn, type GivenSql } from './given.ts'
+import { GIVEN, type GivenColumn } from './given.ts'
 import { arePlainOutputs, arePlainUrls, linesOf, nameOf, outputOf, urlOf } from './paths.ts'
 import { problemSql } from './problems.ts'
 import { BUCKET, sortedInputs, specSql } from './spec.ts'
@@ -44,7 +44,7 @@ export interface Place {
   readonly defaults: JobDefaults
 }
 
-/** Columns of `add_lined`: the jobs table without what the merge decides, and what was found wrong. */
+/** Columns of resolved rows: those of the jobs table, and what was found wrong. */
 export const ROWS: Readonly<Record<string, string>> = {
   file: 'INTEGER',
   line: 'BIGINT',
@@ -78,101 +78,76 @@ export const ROWS: Readonly<Record<string, string>> = {
   bucket: 'INTEGER',
   wrong_key: 'VARCHAR',
   wrong_value: 'VARCHAR',
-  keys: 'INTEGER',
   problem: 'TINYINT',
 }
 
-/** A SELECT of rows of `add_lined`. */
-export interface Resolved {
-  readonly select: string
-  /** Columns that are the same in each row, as SQL. Those that are NULL are left out of the SELECT. */
-  readonly constants: ReadonlyMap<string, string>
+/** Jobs as they were given: a relation with these columns, and `row_line`. */
+export interface GivenRows {
+  readonly columns: ReadonlySet<GivenColumn>
+  readonly from: string
 }
-
-/** Given columns that a column of `add_lined` is made from, where they are others than the one of its name. */
-const SOURCES: Readonly<Record<string, readonly GivenColumn[]>> = {
-  is_program: ['executable'],
-  input_names: ['inputs'],
-  file_names: ['files'],
-  resources: ['cpus', 'memory', 'walltime', 'gpus', 'nodes'],
-}
-
-/** They come of what was told, not of one column. */
-const MADE = new Set([
-  'job_id',
-  'job_key',
-  'spec_digest',
-  'input_hash',
-  'bucket',
-  'problem',
-  'wrong_key',
-  'wrong_value',
-])
 
 /**
- * Makes rows of `add_lined` from jobs as they were given: urls, names, defaults, units, digests, and the number of the first problem. One pass
- * over the rows; a column that the source has not costs nothing.
+ * Makes resolved rows from jobs as they were given: urls, names, defaults, units, digests, and the number of the first problem. One pass
+ * over the rows; a column that the source has not costs nothing. Rows are put in order before they grow: what is given is half of what comes out.
  */
-export function resolveSql(given: GivenSql, place: Place): Resolved {
-  const toldOf = toldColumns(given, place)
-  const told = `SELECT ${selectList(toldOf)} FROM (${flaggedSql(given)})`
-  const spelled = `SELECT *, ${specSql(given.columns)} AS spec, ${sortedInputs(given.columns.has('inputs'))} AS input_text FROM (${told})`
-  const digested = `SELECT *, substr(sha256(spec), 1, 32) AS spec_digest, ${jobKeySql('job_id')} AS job_key, substr(sha256(input_text), 1, 32) AS input_hash FROM (${spelled})`
-  const extra: Readonly<Record<string, string>> = {
+export function resolveSql(given: GivenRows, place: Place, order: 'by bucket' | 'any'): string {
+  const keyed = keyedSql(given, place)
+  const told = `SELECT ${selectList(toldColumns(given, place))} FROM (${keyed}${order === 'any' ? '' : ' ORDER BY bucket'})`
+  const spelled = `SELECT *, ${specSql(given.columns)} AS spec FROM (${told})`
+  const digested = `SELECT *, md5(spec) AS spec_digest, ${jobKeySql('job_id')} AS job_key FROM (${spelled})`
+  const made: Readonly<Record<string, string>> = {
     file: String(place.file),
-    bucket: BUCKET,
     problem: problemSql(given.columns),
     outputs: outputsSql(given.columns),
   }
-  const literals = new Map([...toldOf, ['file', extra.file!] as const, ['outputs', extra.outputs!] as const])
-  const isConstant = (name: string) =>
-    !MADE.has(name) && !(SOURCES[name] ?? [name]).some((source) => given.columns.has(source as GivenColumn))
-  const typed = (name: string, sql: string) => `CAST(${sql} AS ${ROWS[name]})`
-  const constants = new Map(
-    Object.keys(ROWS)
-      .filter(isConstant)
-      .map((name) => [name, typed(name, literals.get(name)!)]),
-  )
-  const columns = Object.keys(ROWS)
-    .filter((name) => !isNull(constants.get(name)))
-    .map((name): [string, string] => [name, typed(name, extra[name] ?? quoteName(name))])
-  return { select: `SELECT ${selectList(columns)} FROM (${digested})`, constants }
+  const columns = Object.entries(ROWS).map(([name, type]): [string, string] => [
+    name,
+    `CAST(${made[name] ?? quoteName(name)} AS ${type})`,
+  ])
+  return `SELECT ${selectList(columns)} FROM (${digested})`
 }
 
-/** Whether a constant is NULL of some type. */
-export const isNull = (sql: string | undefined): boolean => sql !== undefined && /^CAST\((?:CAST\()?NULL AS /.test(sql)
-
-/** Says of each row whether its lists need no look at each path. */
-function flaggedSql({ columns, select }: GivenSql): string {
+/** What was given, with the bucket, and whether its lists need no look at each path. */
+function keyedSql({ columns, from }: GivenRows, { base }: Place): string {
   const lists = (['inputs', 'outputs'] as const).filter((name) => columns.has(name))
-  const lines = lists.map((name) => `, ${linesOf(name)} AS ${name.slice(0, -1)}_lines`)
-  const flags = lists.map((name) => `, ${PLAIN[name](name, `${name.slice(0, -1)}_lines`)} AS plain_${name}`)
-  return `SELECT *${flags.join('')} FROM (SELECT *${lines.join('')} FROM (${select}))`
+  const lines = lists.map((name) => `, ${linesOf(name)} AS ${name}_lines`)
+  const flags = lists.map((name) => `, ${PLAIN[name](name, `${name}_lines`)} AS plain_${name}`)
+  const flagged = `SELECT *${flags.join('')} FROM (SELECT *${lines.join('')} FROM ${from})`
+  const has = columns.has('inputs')
+  const urls = `SELECT *${has ? `, ${inputUrls(base)} AS urls` : ''} FROM (${flagged})`
+  const gone = [...lists.map((name) => `${name}_lines`), ...(has ? ['urls'] : [])]
+  const hashed = `SELECT *${gone.length > 0 ? ` EXCLUDE (${gone.join(', ')})` : ''}, md5(${has ? sortedInputs('urls') : "''"}) AS input_hash FROM (${urls})`
+  return `SELECT *, ${BUCKET} AS bucket FROM (${hashed})`
 }
 
 const PLAIN = { inputs: arePlainUrls, outputs: arePlainOutputs }
+
+const inputUrls = (base: string): string => {
+  const directory = quoteText(base)
+  return `CASE WHEN plain_inputs THEN list_transform(inputs, lambda path: ${directory} || path)
+    ELSE list_transform(inputs, lambda path: ${urlOf('path', directory)}) END`
+}
 
 const selectList = (columns: readonly (readonly [string, string])[]): string =>
   columns.map(([name, sql]) => `${sql} AS ${quoteName(name)}`).join(', ')
 
 type Has = (name: GivenColumn) => boolean
 
-function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string, string][] {
+function toldColumns({ columns }: GivenRows, { base, defaults }: Place): [string, string][] {
   const has: Has = (name) => columns.has(name)
   const given = (name: GivenColumn): string => (has(name) ? quoteName(name) : `CAST(NULL AS ${GIVEN[name]})`)
   const directory = quoteText(base)
   const each = (name: GivenColumn, sql: (path: string) => string): string =>
     has(name) ? `list_transform(${name}, lambda path: ${sql('path')})` : `CAST(NULL AS VARCHAR[])`
   const image = `CASE WHEN container <> '' THEN ${urlOf('container', directory)} END`
-  const prefixed = `list_transform(inputs, lambda path: ${directory} || path)`
   const plainOr = (name: 'inputs' | 'outputs', plain: string, sql: string): string =>
     has(name) ? `CASE WHEN plain_${name} THEN ${plain} ELSE ${sql} END` : sql
   const isProgram = has('executable')
     ? "coalesce(contains(executable, '/') AND NOT starts_with(executable, '/'), false)"
     : 'false'
   return [
-    ['line', given('line')],
-    ['keys', given('keys')],
+    ['line', 'row_line'],
     ['job_id', given('id')],
     [
       'executable',
@@ -182,14 +157,8 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ],
     ['is_program', isProgram],
     ['arguments', given('arguments')],
-    [
-      'inputs',
-      plainOr(
-        'inputs',
-        prefixed,
-        each('inputs', (path) => urlOf(path, directory)),
-      ),
-    ],
+    ['arguments_text', has('arguments') ? 'array_to_string(arguments, chr(1))' : 'CAST(NULL AS VARCHAR)'],
+    ['inputs', has('inputs') ? inputUrls(base) : given('inputs')],
     ['input_names', plainOr('inputs', 'inputs', each('inputs', nameOf))],
     ['input_sizes', given('input_sizes')],
     ['input_digests', given('input_digests')],
@@ -228,6 +197,8 @@ function toldColumns({ columns }: GivenSql, { base, defaults }: Place): [string,
     ['cache', has('cache') ? `coalesce(TRY_CAST(cache AS BOOLEAN), ${defaults.cache})` : String(defaults.cache)],
     ['publish', textOr(given('publish'), defaults.publish)],
     ...wrongColumns(has),
+    ['input_hash', 'input_hash'],
+    ['bucket', 'bucket'],
     ['given_inputs', given('inputs')],
     ['given_files', given('files')],
   ]

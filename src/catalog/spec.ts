@@ -1,15 +1,15 @@
+import { quoteText } from '../ports/tables/tables.ts'
 import type { GivenColumn } from './given.ts'
 
 /** What a job asks for that says nothing. */
 const ORDINARY = "{'cpus': 1, 'memory_bytes': NULL, 'walltime_sec': NULL, 'gpus': 0, 'nodes': 1}"
 
 /*
- * spec_digest, version 2: the first 32 hex digits of SHA-256 of the concatenation, in this order, of a letter and the text of each value that is
- * not null, not empty, and not what every job has: one core, no limits, no GPU, one node; cache true; publish files; priority 0. Lists and
- * maps are JSON, maps sorted by key; U+001E parts the values. Of an input's name only the length is in it, as the name is an end of the url:
- * how many bytes of the url come before it when that is the same for all, else `=` and the lengths of the names. What floe.yaml fills in
- * counts as written: two formats that say the same job give the same digest, and a changed default makes new revisions. Hashing is the
- * largest part of the cost of a row, so the text is short.
+ * spec_digest, version 3: MD5, in hex, of the concatenation, in this order, of a letter and the text of each value. The first six are always there,
+ * empty when nothing is said; the others are left out when they are null, empty or what every job has: one core, no limits, no GPU, one node; cache
+ * true; publish files; priority 0. Lists and maps are JSON, maps sorted by key; U+001E comes before each letter. Of an input's name only the length is
+ * in it, as the name is an end of the url: how many bytes of the url come before it when that is the same for all, else `=` and the lengths of the
+ * names. What floe.yaml fills in counts as written: two formats that say the same job give the same digest, and a changed default makes new revisions.
  */
 const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
   { letter: 'e', sql: 'executable', from: 'executable' },
@@ -17,6 +17,10 @@ const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
   { letter: 'i', sql: pathsSql('inputs'), from: 'inputs' },
   { letter: 'n', sql: lengthsSql('inputs', 'input_names', 'plain_inputs'), from: 'inputs' },
   { letter: 'o', sql: pathsSql('output_paths'), from: 'outputs' },
+  { letter: 'l', sql: entriesSql('labels') },
+]
+
+const MORE: typeof SPEC = [
   {
     letter: 'm',
     sql: 'CASE WHEN list_contains(optionals, true) THEN CAST(optionals AS VARCHAR) END',
@@ -31,7 +35,6 @@ const SPEC: readonly { letter: string; sql: string; from?: GivenColumn }[] = [
   { letter: 't', sql: 'stdout', from: 'stdout' },
   { letter: 'c', sql: '"check"' },
   { letter: 'r', sql: `CASE WHEN resources IS DISTINCT FROM ${ORDINARY} THEN CAST(to_json(resources) AS VARCHAR) END` },
-  { letter: 'l', sql: entriesSql('labels') },
   { letter: 'p', sql: 'CASE WHEN priority <> 0 THEN CAST(priority AS VARCHAR) END' },
   { letter: 'w', sql: 'site', from: 'site' },
   { letter: 'u', sql: 'parent', from: 'parent' },
@@ -58,17 +61,19 @@ function entriesSql(map: string): string {
 
 /** The text of a job. */
 export function specSql(columns: ReadonlySet<GivenColumn>): string {
-  const parts = SPEC.filter(({ from }) => from === undefined || columns.has(from))
-  return `concat_ws(chr(30), ${parts.map(({ letter, sql }) => `'${letter}' || ${sql}`).join(', ')})`
+  const isThere = ({ from }: (typeof SPEC)[number]) => from === undefined || columns.has(from)
+  const letter = (text: string) => quoteText(`\u001e${text}`)
+  // What is null adds nothing.
+  const always = SPEC.flatMap((part) => (isThere(part) ? [letter(part.letter), part.sql] : [letter(part.letter)]))
+  const more = MORE.filter(isThere).map((part) => `${letter(part.letter)} || ${part.sql}`)
+  return `concat(${[...always, ...more].join(', ')})`
 }
 
 /** What input_hash is made of. */
-export function sortedInputs(has: boolean): string {
-  if (!has) return "''"
-  return `CASE WHEN len(inputs) = 1 THEN inputs[1]
-    WHEN len(inputs) = 2 AND inputs[1] < inputs[2] THEN inputs[1] || chr(10) || inputs[2]
-    WHEN len(inputs) = 2 AND inputs[1] > inputs[2] THEN inputs[2] || chr(10) || inputs[1]
-    ELSE coalesce(array_to_string(list_sort(list_distinct(inputs)), chr(10)), '') END`
+export function sortedInputs(urls: string): string {
+  return `CASE WHEN len(${urls}) = 1 THEN ${urls}[1]
+    WHEN len(${urls}) = 2 AND ${urls}[1] <> ${urls}[2] THEN concat(least(${urls}[1], ${urls}[2]), chr(10), greatest(${urls}[1], ${urls}[2]))
+    ELSE coalesce(array_to_string(list_sort(list_distinct(${urls})), chr(10)), '') END`
 }
 
 /** The last six bits of 128. */

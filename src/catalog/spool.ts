@@ -1,6 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { quoteName, quotePath } from '../ports/tables/tables.ts'
-import type { Adding, JobFile } from './adding.ts'
+import type { Adding, JobFile, Piece } from './adding.ts'
 import { type Fault, GIVEN, type GivenColumn, type GivenJob } from './given.ts'
 import { isFault } from './job-form.ts'
 
@@ -28,7 +28,7 @@ export class Spool {
   #longest = 0
   #faults: string[] = []
   #piece: { path: string; handle: FileHandle } | undefined
-  #reading: Promise<unknown> = Promise.resolve()
+  #reading: Promise<Piece | undefined> = Promise.resolve(undefined)
 
   constructor(adding: Adding, file: JobFile) {
     this.#adding = adding
@@ -77,7 +77,7 @@ export class Spool {
 
   async #endPiece(): Promise<void> {
     // An error of the piece before is thrown here, before more is read.
-    await this.#reading
+    const onto = await this.#reading
     const piece = this.#piece
     if (!piece) return
     this.#piece = undefined
@@ -85,7 +85,7 @@ export class Spool {
     await piece.handle.close()
     const columns = new Set<GivenColumn>(['line', ...this.#columns])
     this.#reading = this.#adding
-      .insert(this.#file, { columns, select: readGiven(piece.path, columns, this.#longest) })
+      .insert(this.#file, { columns, select: readGiven(piece.path, columns, this.#longest) }, onto)
       .finally(() => rm(piece.path, { force: true }))
     this.#longest = 0
     this.#reading.catch(() => {})

@@ -24,9 +24,13 @@ export const TABLES = {
     partitionBy: ['bucket'],
     columns: [
       column('job_id', 'VARCHAR', "the user's name of the job; unique in the campaign"),
-      column('job_key', 'BIGINT', 'first 63 bits of SHA-256 of job_id, for joins; a collision is rejected at add'),
+      column(
+        'job_key',
+        'BIGINT',
+        '63 bits of MD5 of job_id, for joins: its last 8 bytes, little-endian, halved; a collision is rejected at add',
+      ),
       column('revision', 'INTEGER', '1, and one more each time the text of the job changed'),
-      column('spec_digest', 'VARCHAR', '32 hex digits of SHA-256 of the text of the job'),
+      column('spec_digest', 'VARCHAR', 'MD5 of the text of the job, in hex'),
       column('executable', 'VARCHAR', 'URL, absolute path, or bare name looked up on the site'),
       column('arguments', 'VARCHAR[]', 'with placeholders unresolved; null: the inputs, then the outputs'),
       column(
@@ -56,7 +60,7 @@ export const TABLES = {
       column('after', 'VARCHAR[]', 'job ids that have to succeed first'),
       column('cache', 'BOOLEAN', 'whether an equal earlier result may answer the job'),
       column('publish', 'VARCHAR', 'files, pack or table'),
-      column('input_hash', 'VARCHAR', '32 hex digits of SHA-256 of the sorted distinct input urls'),
+      column('input_hash', 'VARCHAR', 'MD5 of the sorted distinct input urls, in hex'),
       column('bucket', 'INTEGER', 'input_hash mod 64; the partition'),
       column('withdrawn', 'BOOLEAN', 'taken out by `remove`'),
       column('added_at', 'TIMESTAMPTZ', 'when this revision was added'),

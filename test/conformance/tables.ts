@@ -53,6 +53,26 @@ export function tablesConformance(name: string, make: () => Promise<TablesPlace>
       await place.close()
     })
 
+    it('adopts parts of a draft, and discards those that no version lists', async () => {
+      const draft = await tables.draft('jobs', jobs(0, 40))
+      expect(draft).toMatchObject({ count: 40, adds: { length: 4 } })
+      const [row] = await tables.sql.rows<{ n: number }>(`SELECT count(DISTINCT row) AS n FROM ${draft.rows}`)
+      expect(row!.n).toBe(40)
+      expect((await tables.snapshot('jobs')).version).toBe(-1)
+      const adopt = draft.adds.filter(({ partitionValues }) => partitionValues.bucket !== '0')
+      const select = `SELECT * FROM (${jobs(0, 12)}) WHERE bucket = 0`
+      await tables.commit('jobs', { adopt, select, operation: 'add' })
+      await tables.discard('jobs', draft)
+      expect(partsOnDisk('jobs')).toHaveLength(4)
+      expect(await keys('jobs')).toEqual(Array.from({ length: 40 }, (_, i) => i).filter((i) => i % 4 !== 0 || i < 12))
+      expect((await readByRules(folder('jobs'))).parts).toHaveLength(4)
+      const unused = await tables.draft('files', rowsOf('files', { url: "'a'" }))
+      await tables.discard('files', unused)
+      expect(
+        readdirSync(folder('files'), { recursive: true }).filter((path) => /part-|first/.test(String(path))),
+      ).toEqual([])
+    })
+
     it('shows a table that is not there as typed and empty', async () => {
       for (const table of Object.keys(TABLES) as FixedTable[]) {
         const snapshot = await tables.view(table)

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { Files } from '../files/files.ts'
 import { CHECKPOINT_EVERY, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { commitText, conflict, isPublished, publish, shapeFor } from './commit.ts'
+import { type Draft, draftRows } from './draft.ts'
 import { type Add, type Head, LOG, type LogState, readHead, readLog } from './log.ts'
 import { FIRST } from './lost-log.ts'
 import { writeParts } from './parts.ts'
@@ -28,6 +29,8 @@ export interface Delta extends DeltaOptions {
   refresh(table: TableName): Promise<LogState>
   commit(table: TableName, commit: Commit, options?: { dataChange: boolean }): Promise<number | undefined>
   head(table: TableName): Promise<Head>
+  draft(table: TableName, select: string): Promise<Draft>
+  discard(table: TableName, draft: Draft): Promise<void>
 }
 
 export function openDelta(options: DeltaOptions): Delta {
@@ -48,6 +51,8 @@ export function openDelta(options: DeltaOptions): Delta {
     folder,
     refresh,
     head: (table) => readHead(options.files, folder(table)),
+    draft: (table, select) => draftOf(delta, table, select),
+    discard: (table, draft) => discard(delta, table, draft),
     commit: (table, commit, { dataChange } = { dataChange: true }) => commitTo(delta, { table, commit, dataChange }),
   }
   return delta
@@ -64,9 +69,9 @@ async function commitTo(delta: Delta, asked: Asked): Promise<number | undefined>
   let state = await delta.refresh(table)
   if (isPublished(table, commit, state)) return undefined
   const id = delta.clock.uuid()
-  const first = state.version < 0 ? join(delta.folder(table), LOG, `${FIRST}${id}`) : undefined
-  if (first !== undefined) await beginFirst(delta, table, first)
-  const adds = commit.select === undefined ? [] : await addsFor(delta, { ...asked, id, state })
+  const first = state.version < 0 ? await beginFirst(delta, table, id) : undefined
+  const written = commit.select === undefined ? [] : await addsFor(delta, { ...asked, id, state })
+  const adds = [...(commit.adopt ?? []), ...written]
   try {
     for (let tries = 0; tries < TRIES; tries++) {
       const now = delta.clock.now()
@@ -82,21 +87,24 @@ async function commitTo(delta: Delta, asked: Asked): Promise<number | undefined>
       }
       state = await delta.refresh(table)
       if (isPublished(table, commit, state)) {
-        await dropParts(delta, table, adds)
+        await dropParts(delta, table, written)
         return undefined
       }
     }
     throw conflict(table, `${TRIES} other commits came first`)
   } catch (cause) {
-    await dropUnlisted(delta, table, adds)
+    await dropUnlisted(delta, table, written)
     throw cause
   }
 }
 
 /** Parts lie there before the first commit; with this file beside them nobody takes them for a table that lost its log. It stays if we fail. */
-async function beginFirst(delta: Delta, table: TableName, path: string): Promise<void> {
-  await delta.files.makeFolders(join(delta.folder(table), LOG))
+async function beginFirst(delta: Delta, table: TableName, id: string): Promise<string> {
+  const log = join(delta.folder(table), LOG)
+  const path = join(log, `${FIRST}${id}`)
+  await delta.files.makeFolders(log)
   await delta.files.create(path, '')
+  return path
 }
 
 async function addsFor(delta: Delta, asked: Asked & { id: string; state: LogState }): Promise<Add[]> {
@@ -111,6 +119,20 @@ async function addsFor(delta: Delta, asked: Asked & { id: string; state: LogStat
     now,
     dataChange: asked.dataChange,
   })
+}
+
+async function draftOf(delta: Delta, table: TableName, select: string): Promise<Draft> {
+  const state = await delta.refresh(table)
+  const id = delta.clock.uuid()
+  const first = state.version < 0 ? await beginFirst(delta, table, id) : undefined
+  const adds = await addsFor(delta, { table, commit: { select, operation: 'draft' }, dataChange: true, id, state })
+  const count = adds.reduce((sum, add) => sum + rowsOf(add)!, 0)
+  return { adds, first, count, rows: draftRows(delta.folder(table), adds) }
+}
+
+async function discard(delta: Delta, table: TableName, { adds, first }: Draft): Promise<void> {
+  await dropUnlisted(delta, table, adds)
+  if (first !== undefined) await delta.files.remove(first).catch(() => {})
 }
 
 async function dropParts(delta: Delta, table: TableName, adds: readonly Add[]): Promise<void> {
@@ -149,6 +171,8 @@ export function toSnapshot(table: TableName, state: LogState): Snapshot {
 }
 
 function toPart(path: string, add: Add): Part {
-  const rows = add.stats ? (JSON.parse(add.stats) as { numRecords?: number }).numRecords : undefined
-  return { path, partitionValues: add.partitionValues, sizeBytes: add.size, rows: rows ?? null }
+  return { path, partitionValues: add.partitionValues, sizeBytes: add.size, rows: rowsOf(add) }
 }
+
+const rowsOf = ({ stats }: Add): number | null =>
+  (stats ? (JSON.parse(stats) as { numRecords?: number }).numRecords : undefined) ?? null

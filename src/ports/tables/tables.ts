@@ -4,12 +4,14 @@ import type { TableName } from '../../model/tables.ts'
 import type { Clock } from '../clock.ts'
 import { diskFiles } from '../files/disk.ts'
 import { openDelta, toSnapshot } from './delta.ts'
+import type { Draft } from './draft.ts'
 import { explainFault } from './faults.ts'
 import { maintainTable } from './maintain.ts'
 import { quoteName } from './quote.ts'
 import { lazySession, type Session } from './session.ts'
 import { selectParts, selectPlaces } from './view.ts'
 
+export type { Draft } from './draft.ts'
 export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
 
 /** What DuckDB gives back as JavaScript: BIGINT as number when safe, timestamps as microseconds since 1970, lists as arrays, structs and maps as objects. */
@@ -78,6 +80,8 @@ export type Head = Pick<Snapshot, 'version' | 'facts' | 'factsVersion' | 'rowsVe
 export interface Commit {
   /** SELECT that gives the new rows, all columns of the table by name; absent: only removals or facts. */
   readonly select?: string
+  /** Parts of drafts of this table, which the commit takes as they are. */
+  readonly adopt?: Draft['adds']
   /** Parts taken out by this commit (copy on write). The commit conflicts when one is gone already. */
   readonly remove?: readonly Part[]
   /** Recognises a repeated publish: a commit whose version is not larger than the last of the same id does nothing. */
@@ -108,6 +112,10 @@ export interface Tables {
   view(table: TableName, snapshot?: Snapshot, name?: string): Promise<Snapshot>
   /** The parts that have rows whose values in the columns `by` are in the relation `keys`: what has to be taken out to change those rows. */
   holding(snapshot: Snapshot, keys: string, by: readonly string[]): Promise<readonly Part[]>
+  /** Writes the rows of a SELECT as parts that no version lists, for a commit to `adopt`. `discard` it at the end, adopted or not. */
+  draft(table: TableName, select: string): Promise<Draft>
+  /** Deletes the parts of a draft that no version lists. */
+  discard(table: TableName, draft: Draft): Promise<void>
   /** Returns the new version, or undefined when `txn` was published before. Throws TABLE_CONFLICT. */
   commit(table: TableName, commit: Commit): Promise<number | undefined>
   /**
@@ -184,6 +192,8 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
       const paths = new Set(found.map(({ filename }) => filename))
       return snapshot.parts.filter((part) => paths.has(join(folder, part.path)))
     },
+    draft: (table, select) => delta.draft(table, select),
+    discard: (table, draft) => delta.discard(table, draft),
     commit: (table, commit) => delta.commit(table, commit),
     maintain: (table, { keepSec = 3600, strayKeepSec = keepSec } = {}) => {
       const inUse = new Set([...viewed.values()].flatMap((paths) => [...paths]))
