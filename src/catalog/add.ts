@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { dirname, extname, join, resolve } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -116,5 +117,18 @@ async function readJobFile(adding: Adding, name: string, defaults: JobDefaults):
     })
   }
   const base = dirname(path)
+  const before = contentMark(path)
   await read(adding, adding.begin({ name, path, base: base === '/' ? base : `${base}/`, defaults }))
+  // It is read several times: to find its lines, by SQL, and where rows are odd.
+  if (contentMark(path) !== before) {
+    throw new FloeError('JOB_FILE_INVALID', `${name} changed while it was read`, {
+      hint: 'Wait until the file is complete and add it again; nothing was changed.',
+      details: { file: name },
+    })
+  }
+}
+
+function contentMark(path: string): string | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats && `${stats.ino} ${stats.size} ${stats.mtimeNs}`
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type AddReport, addJobFiles, request } from '../../../src/catalog/catalog.ts'
@@ -29,8 +29,9 @@ function write(name: string, jobs: readonly (Job | string)[]): string {
   return place(name)
 }
 
-const add = (paths: readonly string[], tables = small.tables): Promise<AddReport> =>
+const add = (paths: readonly string[], tables = small.tables, onProgress = () => {}): Promise<AddReport> =>
   addJobFiles(tables, paths, {
+    onProgress,
     campaign: small.root,
     outputs: place('outputs'),
     cache: place('.floe'),
@@ -43,6 +44,18 @@ async function rows(columns: string, table: 'jobs' | 'files' = 'jobs') {
 }
 
 const versions = async () => [(await small.tables.head('jobs')).version, (await small.tables.head('files')).version]
+
+test('a file that grows while it is read is not added, and nothing is changed', async () => {
+  const before = await versions()
+  const file = write('jobs.ndjson', [job('a')])
+  const growing = add([file], small.tables, () => appendFileSync(file, `${JSON.stringify(job('b'))}\n`))
+  await expect(growing).rejects.toMatchObject({
+    code: 'JOB_FILE_INVALID',
+    message: expect.stringContaining('changed while it was read'),
+  })
+  expect(await versions()).toEqual(before)
+  expect(await add([file])).toMatchObject({ added: 2, rejected: 0 })
+})
 
 describe('what comes into the tables', () => {
   test('urls, names, digests, bucket, source', async () => {
