@@ -28,6 +28,7 @@ export const slurm = (wishes: SlurmWishes = { account: null, queue: null, qos: n
   accounting,
   parseAccounting,
   cancel,
+  avoid: (id, nodes) => ['scontrol', 'update', `JobId=${id}`, `ExcNodeList=${nodes.join(',')}`],
   isGone: (output) =>
     /Invalid job id specified|already completing or completed|Job has already finished/.test(textOf(output)),
   limits,
@@ -59,6 +60,7 @@ function submit(array: ArraySpec): Argv {
     ...(array.gpus === 0 ? [] : [`--gres=gpu:${array.gpus}`]),
     ...(array.queue === null ? [] : [`--partition=${array.queue}`]),
     ...(array.account === null ? [] : [`--account=${array.account}`]),
+    ...(array.avoid?.length ? [`--exclude=${array.avoid.join(',')}`] : []),
     ...(array.options ?? []),
   ]
 }

@@ -50,7 +50,9 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
+    isOneNode: false,
     hints: {
+      directory: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,
       fruitless: `Do the compute nodes of ${name} see ${options.scratch}? If so, tasks.log beside the records below ${paths.arrays} says more.`,
     },
     slots: options.task.cpus * TASKS_GUESSED,

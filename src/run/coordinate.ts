@@ -2,7 +2,7 @@ import { countStates, stateFacts } from '../catalog/catalog.ts'
 import { lenient, type Site } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
-import { type Elsewhere, endArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
+import { type Elsewhere, endArrays, liveElsewhere } from './arrays.ts'
 import { countTasks, tellAtWork } from './at-work.ts'
 import { bringOutputs } from './bring.ts'
 import { Cancels } from './cancels.ts'
@@ -11,6 +11,8 @@ import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { harvestedFacts, harvestedOf } from './live-status.ts'
+import { keepLooks, type Looking, recallLooks } from './looks.ts'
+import { NodeWatch } from './node-watch.ts'
 import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { RequestWatch } from './requests.ts'
@@ -57,7 +59,13 @@ const TELL_EVERY_MS = 1000
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
 /** Trouble of some jobs, or of one array, which others need not share. */
-const OF_SOME: readonly Code[] = ['SUBMIT_REFUSED', 'SUBMIT_UNREADABLE', 'EXECUTABLE_INVALID', 'STAGE_FAILED']
+const OF_SOME: readonly Code[] = [
+  'SUBMIT_REFUSED',
+  'SUBMIT_UNREADABLE',
+  'EXECUTABLE_INVALID',
+  'STAGE_FAILED',
+  'INPUTS_MISSING',
+]
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -76,6 +84,7 @@ class Coordinator {
   readonly #options: CoordinateOptions
   readonly #site: Site
   readonly #watch: Watch
+  readonly #nodes: NodeWatch
   readonly #feed: Feed
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
@@ -115,10 +124,12 @@ class Coordinator {
         ...harvestedFacts(this.#arrays.values(), this.#harvestedElsewhere),
       }),
     )
-    this.#feed = new Feed(context, lease, this.#publisher, this.#arrays)
+    this.#nodes = new NodeWatch(context, this.#publisher)
+    const [publisher, nodes, arrays] = [this.#publisher, this.#nodes, this.#arrays]
+    this.#feed = new Feed(context, { lease, publisher, arrays, nodes: nodes.nodes })
     this.#cancels = new Cancels(context, this.#arrays)
     this.#requests = new RequestWatch(context.tables)
-    this.#watch = new Watch(context, this.#publisher, (array) => this.#readRecords(array))
+    this.#watch = new Watch(context, { publisher, nodes, read: (array) => this.#readRecords(array) })
   }
 
   async run(): Promise<Outcome> {
@@ -129,6 +140,7 @@ class Coordinator {
     for (;;) {
       if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
+      await this.#heedNodes()
       await this.#heedRequests()
       await this.#cancels.passOn()
       await this.#judge()
@@ -144,6 +156,7 @@ class Coordinator {
       await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
     await this.#publish()
+    keepLooks(this.#context.paths.cache, clock, this.#looking)
     if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
     return {
@@ -191,12 +204,19 @@ class Coordinator {
     this.#harvestedElsewhere = await harvestedOf(context.tables, others)
     const parts = { arrays: this.#arrays, feed: this.#feed, watch: this.#watch, publisher: this.#publisher }
     const { cut, jobs } = await takeUp(context, parts)
+    recallLooks(context.paths.cache, context.clock, this.#looking)
     this.#feed.cut = cut
     this.#total += jobs
   }
 
+  get #looking(): Looking {
+    const { name, rhythm } = this.#site
+    const parts = { site: name, arrays: this.#arrays, nodes: this.#nodes.nodes }
+    return { ...parts, unseenMaxMs: rhythm.absentMs / 3 }
+  }
+
   async #plan(): Promise<void> {
-    if (!this.#unplanned || this.#unseen || this.#feed.cut > 0) return
+    if (!this.#unplanned || this.#unseen || this.#feed.cut > 0 || this.#nodes.nodes.isPaused) return
     if (!(await this.#feed.patience.tries(() => this.#planNow()))) this.#unplanned = true
   }
 
@@ -234,19 +254,15 @@ class Coordinator {
 
   #readRecords(array: LiveArray): void {
     this.#publisher.addDecided(array, array.harvest())
-    for (const { task, attempt, message } of array.takeFailed()) {
-      this.#giveUpTask(array, { task, attempt, message: message ?? 'no reason given' })
-    }
+    this.#nodes.heedRecords(array)
   }
 
-  /** A runner that could not work: a full disk stops the run, anything else (`setup` fails) is told of the task's jobs. */
-  #giveUpTask(array: LiveArray, { task, attempt, message }: { task: number; attempt: number; message: string }): void {
-    if (/ENOSPC|EDQUOT|EROFS|no space left/i.test(message)) {
-      throw new FloeError('DISK_FULL', `Task ${task} of array ${array.id} stopped: ${message}.`)
-    }
-    const rule = `the task could not work: ${message}`
-    const undecided = undecidedJobs(array, task, attempt)
-    this.#publisher.addInferred(array, undecided, { verdict: 'failed', class: 'launch', rule, evidence: 'record' })
+  /** Where no node can work nothing more is sent, and what waits is taken back. */
+  async #heedNodes(): Promise<void> {
+    const { hopeless } = this.#nodes
+    if (hopeless === undefined || this.#trouble) return this.#nodes.keepAway(this.#arrays.values())
+    this.#trouble = hopeless
+    await this.#takeBack()
   }
 
   async #heedRequests(): Promise<void> {
@@ -260,8 +276,12 @@ class Coordinator {
     if (news.jobs || (news.requests && !isFirst)) {
       this.#trouble = undefined
       this.#feed.unstick()
+      this.#nodes.forget()
     }
-    if (this.#unseen) this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
+    if (this.#unseen && !this.#trouble)
+      await this.#sparing(async () => {
+        this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
+      })
     if (news.requests || news.jobs) await this.#cancels.heed()
   }
 
@@ -282,6 +302,10 @@ class Coordinator {
     await this.#publish()
     if (!isTooMuch()) return
     this.#stopping = 'too many failures'
+    await this.#takeBack()
+  }
+
+  async #takeBack(): Promise<void> {
     await this.#feed.withdraw()
     this.#cancels.takeBack()
     await this.#cancels.passOn()
@@ -341,7 +365,7 @@ class Coordinator {
   }
 
   get #waiting(): string | null {
-    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#watch.news.waiting
+    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
   }
 
   #progress(elapsedSec: number): Progress {

@@ -80,7 +80,7 @@ describe.each(CLUSTERS.map(({ name, dialect }) => [name, dialect] as const))('%s
     const { status, stderr } = await run(['run', '--site', 'frost'])
     expect(status).toBe(1)
     expect(place.masked(stderr)).toMatch(
-      /^floe: The node \S+ of frost does not see DIR\/scratch\/floe\/campaigns\/UUID\/arrays\.\n {2}do +Name a directory that login and compute nodes share as `scratch:` of frost in sites\.yaml\.\n$/,
+      /^floe: The node \S+ of frost does not see DIR\/scratch\/floe\/campaigns\/UUID\/arrays\.\n {2}do +Name a directory that login and compute nodes share as `scratch:` of frost in sites\.yaml\.\n$/m,
     )
     expect(began(place)).toEqual({})
   })

@@ -49,6 +49,15 @@ describe('submit', () => {
     )
   })
 
+  test('leaves nodes out where that can be said', () => {
+    const avoid = { ...plain, avoid: ['c3', 'c7.frost.example'] }
+    expect(slurm.submit(avoid)).toContain('--exclude=c3,c7.frost.example')
+    expect(line(withPe.submit(avoid))).toContain(' -l hostname=!(c3|c3.*|c7|c7.*)')
+    expect(pbs.submit(avoid)).toEqual(pbs.submit(plain))
+    expect(slurm.avoid!('7', ['c3', 'c7'])).toEqual(['scontrol', 'update', 'JobId=7', 'ExcNodeList=c3,c7'])
+    expect(slurm.avoid!('7', [])).toContain('ExcNodeList=')
+  })
+
   test('asks PBS for one array, and for one task as a plain job', () => {
     expect(line(pbs.submit(plain))).toBe(
       `qsub -N ${NAME} -J 0-11 -S /bin/sh -j oe -o localhost:/dev/null -m n -l select=1:ncpus=1`,
