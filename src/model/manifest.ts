@@ -30,7 +30,7 @@ export interface ManifestTask {
   readonly cache?: string
   /** Directories that inputs are read in, in place. One that is bare on a node is not mounted there, which is no fault of a job. */
   readonly roots?: readonly string[]
-  /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory. */
+  /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory; see the job script. */
   readonly sandboxes?: string
   /** How many sandboxes of failed jobs the site keeps. */
   readonly sandboxes_max: number

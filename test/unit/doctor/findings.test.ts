@@ -156,6 +156,7 @@ describe('a task', () => {
   const proof = {
     host: 'c003',
     time: '1795000000',
+    tmpdir: '/local/7',
     tmp: '/local/7',
     tmp_kb: '2000000',
     glibc: 'glibc 2.31',
