@@ -25,6 +25,7 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
   readonly knownLimits: SiteLimits | null
+  readonly clockOffSec: number | null
 }
 
 /** Tasks that may run side by side, for the length of batches of unknown jobs. */
@@ -50,6 +51,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
+    clockOffSec: options.clockOffSec,
     isOneNode: false,
     hints: {
       directory: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,

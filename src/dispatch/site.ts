@@ -86,6 +86,8 @@ export interface Site {
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
   readonly rhythm: Rhythm
+  /** The site's clock minus this machine's, seconds, as measured last; null: not measured. */
+  readonly clockOffSec: number | null
   /** All tasks run on this machine. */
   readonly isOneNode: boolean
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
@@ -215,6 +217,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
+    clockOffSec: 0,
     isOneNode: true,
     hints: {
       directory: `See whether ${paths.arrays} is still there.`,

@@ -226,7 +226,8 @@ class Coordinator {
     this.#unplanned = false
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
     this.#missing = 0
-    if ((await countStates(this.#context.tables)).pending === 0) return
+    const counts = await countStates(this.#context.tables)
+    if (counts.pending === 0) return
     const { jobs, missing } = await chooseRunnable(this.#context)
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
     await this.#cancels.heed()
@@ -249,7 +250,9 @@ class Coordinator {
       guard: () => this.#lease.guard(),
     })
     this.#feed.cut = batches
-    this.#total = Math.max(this.#total, this.#done()) + jobs
+    // What was planned before, and comes back to be planned again, is counted once.
+    const elsewhere = this.#elsewhere.reduce((sum, { jobs: there }) => sum + there, 0)
+    this.#total = this.#done() + jobs + Math.max(0, counts.queued + counts.running - elsewhere)
   }
 
   #readRecords(array: LiveArray): void {
