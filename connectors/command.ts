@@ -51,7 +51,9 @@ export function openCommandConnector(options: CommandOptions): Connector {
     submit: (array, { verify = false } = {}) => site.submit(array, verify),
     status: (arrays) => site.status(arrays),
     cancel: (id, indices) => site.cancel(id, indices),
-    ...(options.dialect.avoid && { avoid: (id: NativeId, nodes: readonly string[]) => site.avoid(id, nodes) }),
+    ...(options.dialect.avoid && {
+      avoid: (...asked: Parameters<NonNullable<Connector['avoid']>>) => site.avoid(...asked),
+    }),
     endings: (ids) => site.endings(ids),
     siteLimits: () => site.limits(),
     waiting: (reason) => options.dialect.waiting(reason),
@@ -198,8 +200,8 @@ class CommandSite {
   }
 
   /** Some of its tasks may have begun, or ended, which makes it fail for them alone. */
-  async avoid(id: NativeId, nodes: readonly string[]): Promise<void> {
-    if (this.#isId(id)) await this.#ask([this.#dialect.avoid!(id, nodes)])
+  async avoid(id: NativeId, nodes: readonly string[], options: readonly string[]): Promise<void> {
+    if (this.#isId(id)) await this.#ask([this.#dialect.avoid!(id, nodes, options)])
   }
 
   async endings(ids: readonly NativeId[]): Promise<TaskEnding[]> {

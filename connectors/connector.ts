@@ -97,10 +97,10 @@ export interface Connector {
   /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): Promise<void>
   /**
-   * Keeps those tasks of an array that wait from these nodes, and from no others. Tasks that have begun are left alone. Absent: the scheduler
-   * takes no such word for what is queued.
+   * Keeps those tasks of an array that wait from these nodes, and from no others but those of the `options` that it was submitted with. Tasks
+   * that have begun are left alone. Absent: the scheduler takes no such word for what is queued.
    */
-  readonly avoid?: (id: NativeId, nodes: readonly string[]) => Promise<void>
+  readonly avoid?: (id: NativeId, nodes: readonly string[], options: readonly string[]) => Promise<void>
   /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
   endings(ids: readonly NativeId[]): Promise<TaskEnding[]>
   siteLimits(): Promise<SiteLimits>

@@ -1,4 +1,4 @@
-import { lenient, type TaskEnding } from '../dispatch/dispatch.ts'
+import { keepFrom, type TaskEnding } from '../dispatch/dispatch.ts'
 import type { FloeError } from '../model/errors.ts'
 import { undecidedJobs } from './arrays.ts'
 import { BadNodes, type Barred } from './bad-nodes.ts'
@@ -37,7 +37,9 @@ export class NodeWatch {
   hopeless: FloeError | undefined
   readonly #context: RunContext
   readonly #publisher: Publisher
+  /** What was said of arrays since they were submitted, and when that was last looked through. */
   readonly #told = new Map<string, string>()
+  #toldAt = Number.NEGATIVE_INFINITY
 
   constructor(context: RunContext, publisher: Publisher) {
     const { clock, site } = context
@@ -101,14 +103,16 @@ export class NodeWatch {
   /** Keeps tasks that wait from nodes that turned out bad, and lets them go there again later. */
   async keepAway(arrays: Iterable<LiveArray>): Promise<void> {
     const connector = await this.#context.site.connector()
-    if (!connector.avoid) return
-    for (const { id, nativeId, avoids, terms, unstartedTasks } of arrays) {
+    const { clock, site } = this.#context
+    if (!connector.avoid || clock.ticks() - this.#toldAt < site.rhythm.watchMs) return
+    this.#toldAt = clock.ticks()
+    for (const array of arrays) {
+      const { id, nativeId, avoids, terms } = array
       const nodes = this.nodes.avoided(terms.setup, { surely: true })
-      if (nativeId === undefined || unstartedTasks.length === 0) continue
-      if ((this.#told.get(id) ?? avoids.join()) === nodes.join()) continue
-      // A task that begins meanwhile is no fault.
-      if (await lenient(async () => connector.avoid!(nativeId, nodes).then(() => true)))
-        this.#told.set(id, nodes.join())
+      if (nativeId === undefined || (this.#told.get(id) ?? avoids.join()) === nodes.join()) continue
+      if (array.unstartedTasks.length === 0) continue
+      const { options = [] } = await site.shape(terms)
+      if (await keepFrom(connector, nativeId, { nodes, options })) this.#told.set(id, nodes.join())
     }
   }
 }

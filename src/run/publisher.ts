@@ -69,6 +69,12 @@ export class Publisher {
     return this.#waiting.length
   }
 
+  /** Jobs that this run has decided. */
+  get done(): number {
+    const { succeeded, failed, cancelled, lost } = this.tally
+    return succeeded + failed + cancelled + lost
+  }
+
   /** What answered the jobs whose answers are not published yet. */
   get waitingAnswers(): string[] {
     return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])

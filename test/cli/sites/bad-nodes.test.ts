@@ -56,6 +56,24 @@ test('a job whose few tasks meet the bad node each time goes elsewhere in the en
   )
 }, 120_000)
 
+test.each(['pbs', 'sge'])(
+  'where no node can be left out what failed is sent again: %s',
+  async (scheduler) => {
+    const scene = await openScene(scheduler)
+    const { place, fake } = scene
+    // As of a file server that is away for a moment.
+    const setup = `n=$(cat '${place.path('tries')}' 2>/dev/null || echo 0); echo $((n + 1)) >'${place.path('tries')}'; [ "$n" -ge 2 ]`
+    withWaits(place, { jobs: 1, waits: false, setup })
+    await scene.run(['add', place.path('jobs.ndjson')])
+    expect(await scene.json('run', '--site', 'frost')).toMatchObject({ succeeded: 1, failed: 0, lost: 0 })
+    expect(fake.jobs).toHaveLength(3)
+    expect(await scene.rows('select try, class, next from attempts order by try')).toBe(
+      'try,class,next\n1,node,retry\n2,node,retry\n3,,done\n',
+    )
+  },
+  120_000,
+)
+
 test('what shows on every node stops the run, with what the nodes said', async () => {
   const scene = await scened(6, { setup: 'echo no module called cdo >&2; false' })
   const { status, stderr } = await scene.run(['run', '--site', 'frost', '--jobs-per-batch', '1'])

@@ -121,3 +121,18 @@ test('one machine has no other to go to', () => {
   const full = nodes.errorOf(barred('here', { why: 'could not work: ENOSPC' }))
   expect(full).toMatchObject({ code: 'DISK_FULL', message: 'This machine could not work: ENOSPC.' })
 })
+
+test('the next run knows what this one has seen, and how long ago', () => {
+  const { nodes, fails, pass } = watched()
+  for (const generation of [0, 0]) fails('c1', { generation })
+  pass(1)
+  nodes.worked('c2', null)
+  const next = watched()
+  next.nodes.recall(JSON.parse(JSON.stringify(nodes.memory)), 5)
+  expect(next.nodes.avoided(null, { surely: true })).toEqual(['c1'])
+  expect([next.nodes.generation, next.nodes.isPaused, next.nodes.news]).toEqual([1, true, nodes.news])
+  next.pass(5)
+  expect(next.nodes.isPaused).toBe(false)
+  next.pass(HOUR_MS)
+  expect(next.nodes.avoided(null, { surely: true })).toEqual([])
+})
