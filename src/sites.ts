@@ -153,6 +153,7 @@ async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promi
   }
   return {
     ...{ ...setting, transport, runner: { ...node, file: program('runner') } },
+    isOneNode: setting.connector === 'local',
     ...schedulerOf(setting, transport, { ...node, file: program('local-scheduler') }),
   }
 }

@@ -217,12 +217,8 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
-    clockOffSec: 0,
-    isOneNode: true,
-    hints: {
-      directory: `See whether ${paths.arrays} is still there.`,
-      fruitless: `See the records and tasks.log below ${paths.arrays}, and scratch/local/scheduler.log on this machine.`,
-    },
+    ...{ clockOffSec: 0, isOneNode: true },
+    hints: hintsBelow(paths.arrays),
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,
@@ -264,6 +260,11 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     close: async () => {},
   }
 }
+
+const hintsBelow = (arrays: string): Site['hints'] => ({
+  directory: `See whether ${arrays} is still there.`,
+  fruitless: `See the records and tasks.log below ${arrays}, and scratch/local/scheduler.log on this machine.`,
+})
 
 function submissionHere(directory: string): Submission {
   if (!existsSync(directory)) return { state: 'gone', nativeId: undefined }

@@ -108,7 +108,8 @@ export class BadNodes {
 
   failed(barred: Barred): Consequence {
     const { cause, generation, node, why } = barred
-    if (this.#options.isOneNode) return cause === 'root' || FULL.test(why) ? 'stop' : 'theirs'
+    if (this.#options.isOneNode && (cause === 'root' || FULL.test(why))) return 'stop'
+    if (this.#options.isOneNode && (cause === 'setup' || cause === 'runner')) return 'theirs'
     const trouble = this.#troubleOf(barred)
     const at = this.#clock.ticks()
     const bad = trouble.nodes.get(node ?? UNKNOWN) ?? { tasks: 0, since: at }
@@ -140,7 +141,7 @@ export class BadNodes {
    * a trial, since an array that no node may take would wait for ever.
    */
   avoided(setup: string | null, { surely }: { surely: boolean }): string[] {
-    if (this.#cannotAvoid) return []
+    if (this.#cannotAvoid || this.#options.isOneNode) return []
     const left = this.#of(setup).flatMap((trouble) =>
       this.#bad(trouble).filter(([, bad]) => isSure(trouble, bad) || (!surely && isAlone(trouble))),
     )
@@ -202,7 +203,7 @@ export class BadNodes {
     const told = this.#troubles.flatMap((trouble) =>
       this.#bad(trouble).map(([node, bad]) => {
         const { tasks, why } = bad
-        const isLeftOut = !this.#cannotAvoid && (isSure(trouble, bad) || isAlone(trouble))
+        const isLeftOut = !this.#cannotAvoid && !this.#options.isOneNode && (isSure(trouble, bad) || isAlone(trouble))
         return `node ${node} ${why}; ${tasks} tasks; ${isLeftOut ? 'left out for an hour' : 'they are sent again'}`
       }),
     )
@@ -234,7 +235,8 @@ export class BadNodes {
     const { site, hints, isOneNode } = this.#options
     const [[node, { why }] = [where ?? UNKNOWN, { why: last! }], ...others] = [...nodes]
     const also = others.length === 0 ? '' : ` The same at ${others.map(([name]) => name).join(', ')}.`
-    const place = isOneNode ? 'This machine' : node === UNKNOWN ? `A node of ${site}` : `The node ${node} of ${site}`
+    const here = site === 'local' ? 'This machine' : site
+    const place = isOneNode ? here : node === UNKNOWN ? `A node of ${site}` : `The node ${node} of ${site}`
     const code: Code =
       cause === 'root' ? 'INPUTS_MISSING' : cause === 'scratch' || FULL.test(why) ? 'DISK_FULL' : 'STAGE_FAILED'
     return new FloeError(code, `${place} ${why}.${also}`, { hint: this.#hint(cause, code, hints) })

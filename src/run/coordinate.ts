@@ -1,5 +1,5 @@
 import { stateFacts } from '../catalog/catalog.ts'
-import type { Site } from '../dispatch/dispatch.ts'
+import { lenient, type Site } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
 import { type Elsewhere, endArrays, liveElsewhere } from './arrays.ts'

@@ -115,11 +115,15 @@ test('one machine has no other to go to', () => {
   const { nodes, fails, barred } = watched({ isOneNode: true })
   expect(fails('here')).toBe('theirs')
   expect(fails('here', { why: 'could not work: ENOSPC: no space left on device' })).toBe('stop')
+  const away = { cause: 'scratch', why: 'cannot write to /scratch' } as const
+  expect([fails('here', away), fails('here', away)]).toEqual(['again', 'again'])
+  expect(nodes.avoided(null, { surely: false })).toEqual([])
+  expect(fails('here', away)).toBe('stop')
   const unmounted = { cause: 'root', why: 'could not work: the root /era5 is not there, or is empty' } as const
   expect(fails('here', unmounted)).toBe('stop')
   expect(nodes.errorOf(barred('here', unmounted)).code).toBe('INPUTS_MISSING')
   const full = nodes.errorOf(barred('here', { why: 'could not work: ENOSPC' }))
-  expect(full).toMatchObject({ code: 'DISK_FULL', message: 'This machine could not work: ENOSPC.' })
+  expect(full).toMatchObject({ code: 'DISK_FULL', message: 'frost could not work: ENOSPC.' })
 })
 
 test('the next run knows what this one has seen, and how long ago', () => {
