@@ -32,6 +32,8 @@ interface BadNode {
   /** When it ended the first of them, and the last. */
   readonly since: number
   readonly at: number
+  /** It ended one more after others had worked: what all nodes had for a while is none of theirs. */
+  readonly isSure: boolean
 }
 
 /** What one cause has done. */
@@ -63,6 +65,7 @@ export interface BadNodesMemory {
       readonly node: string
       readonly tasks: number
       readonly why: string
+      readonly isSure: boolean
       readonly sinceMs: number
       readonly atMs: number
     }[]
@@ -112,8 +115,9 @@ export class BadNodes {
     if (this.#options.isOneNode && (cause === 'setup' || cause === 'runner')) return 'theirs'
     const trouble = this.#troubleOf(barred)
     const at = this.#clock.ticks()
-    const bad = trouble.nodes.get(node ?? UNKNOWN) ?? { tasks: 0, since: at }
-    trouble.nodes.set(node ?? UNKNOWN, { ...bad, tasks: bad.tasks + 1, why, at })
+    const bad = trouble.nodes.get(node ?? UNKNOWN) ?? { tasks: 0, since: at, isSure: false }
+    const isSure = bad.isSure || trouble.workedAt > bad.since
+    trouble.nodes.set(node ?? UNKNOWN, { ...bad, tasks: bad.tasks + 1, why, at, isSure })
     trouble.generations.add(generation)
     if (generation >= this.#generation) {
       this.#generation = generation + 1
@@ -143,7 +147,7 @@ export class BadNodes {
   avoided(setup: string | null, { surely }: { surely: boolean }): string[] {
     if (this.#cannotAvoid || this.#options.isOneNode) return []
     const left = this.#of(setup).flatMap((trouble) =>
-      this.#bad(trouble).filter(([, bad]) => isSure(trouble, bad) || (!surely && isAlone(trouble))),
+      this.#bad(trouble).filter(([, bad]) => bad.isSure || (!surely && isAlone(trouble))),
     )
     return [...new Set(left.map(([node]) => node))].sort()
   }
@@ -190,9 +194,9 @@ export class BadNodes {
       ...{ cause, setup: cause === 'setup' ? setup : undefined, generations: new Set(generations), othersWork },
       workedAt: workedMs === null ? Number.NEGATIVE_INFINITY : then - workedMs,
       nodes: new Map(
-        nodes.map(({ node, tasks, why, sinceMs, atMs }) => [
+        nodes.map(({ node, tasks, why, isSure, sinceMs, atMs }) => [
           node,
-          { tasks, why, since: then - sinceMs, at: then - atMs },
+          { tasks, why, isSure, since: then - sinceMs, at: then - atMs },
         ]),
       ),
     }))
@@ -203,7 +207,7 @@ export class BadNodes {
     const told = this.#troubles.flatMap((trouble) =>
       this.#bad(trouble).map(([node, bad]) => {
         const { tasks, why } = bad
-        const isLeftOut = !this.#cannotAvoid && !this.#options.isOneNode && (isSure(trouble, bad) || isAlone(trouble))
+        const isLeftOut = !this.#cannotAvoid && !this.#options.isOneNode && (bad.isSure || isAlone(trouble))
         return `node ${node} ${why}; ${tasks} tasks; ${isLeftOut ? 'left out for an hour' : 'they are sent again'}`
       }),
     )
@@ -227,7 +231,7 @@ export class BadNodes {
   /** What it did longer ago is forgiven. */
   #bad({ nodes }: Trouble): [string, BadNode][] {
     const since = this.#clock.ticks() - LEFT_OUT_MS
-    for (const [node, { at }] of nodes) if (at < since) nodes.delete(node)
+    for (const [node, { at }] of nodes) if (at <= since) nodes.delete(node)
     return [...nodes].filter(([node, { tasks }]) => tasks >= TASKS_MAX && node !== UNKNOWN)
   }
 
@@ -253,9 +257,6 @@ export class BadNodes {
 }
 
 const UNKNOWN = ''
-
-/** Another node has worked since this one does not. */
-const isSure = ({ workedAt }: Trouble, { since }: BadNode): boolean => workedAt > since
 
 const isAlone = ({ nodes }: Trouble): boolean => nodes.size === 1
 

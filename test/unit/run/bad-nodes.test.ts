@@ -51,14 +51,24 @@ test('one node alone is left out as a trial, two are not, for perhaps there are 
 
 test('where others work bad nodes are left out for an hour', () => {
   const { nodes, fails, pass } = watched()
-  for (const node of ['c1', 'c1', 'c2', 'c2']) fails(node, { generation: 0 })
+  for (const node of ['c1', 'c2']) fails(node, { generation: 0 })
   pass(1)
   nodes.worked('c3', null)
+  pass(1)
+  for (const node of ['c1', 'c2']) fails(node, { generation: 0 })
   expect(nodes.avoided(null, { surely: true })).toEqual(['c1', 'c2'])
   expect(nodes.news).toContain('node c1 could not work: EACCES; 2 tasks; left out for an hour')
   pass(HOUR_MS)
   expect(nodes.avoided(null, { surely: true })).toEqual([])
   expect(nodes.news).toBeNull()
+})
+
+test('what all nodes had for a while is none of theirs', () => {
+  const { nodes, fails, pass } = watched()
+  for (const node of ['c1', 'c1', 'c2', 'c2', 'c3', 'c3']) fails(node, { generation: 0 })
+  pass(1)
+  nodes.worked('c1', null)
+  expect(nodes.avoided(null, { surely: false })).toEqual([])
 })
 
 test('a node that works again is no longer left out', () => {
@@ -128,9 +138,11 @@ test('one machine has no other to go to', () => {
 
 test('the next run knows what this one has seen, and how long ago', () => {
   const { nodes, fails, pass } = watched()
-  for (const generation of [0, 0]) fails('c1', { generation })
+  fails('c1')
   pass(1)
   nodes.worked('c2', null)
+  pass(1)
+  fails('c1', { generation: 0 })
   const next = watched()
   next.nodes.recall(JSON.parse(JSON.stringify(nodes.memory)), 5)
   expect(next.nodes.avoided(null, { surely: true })).toEqual(['c1'])
