@@ -51,6 +51,9 @@ export function openCommandConnector(options: CommandOptions): Connector {
     submit: (array, { verify = false } = {}) => site.submit(array, verify),
     status: (arrays) => site.status(arrays),
     cancel: (id, indices) => site.cancel(id, indices),
+    ...(options.dialect.avoid && {
+      avoid: (...asked: Parameters<NonNullable<Connector['avoid']>>) => site.avoid(...asked),
+    }),
     endings: (ids) => site.endings(ids),
     siteLimits: () => site.limits(),
     waiting: (reason) => options.dialect.waiting(reason),
@@ -194,6 +197,11 @@ class CommandSite {
     if (commands.length === 0) return
     for (const [at, output] of (await this.#ask(commands)).entries())
       if (output.exit !== 0 && !this.#dialect.isGone(output)) throw this.#refused(commands[at]!, output)
+  }
+
+  /** Some of its tasks may have begun, or ended, which makes it fail for them alone. */
+  async avoid(id: NativeId, nodes: readonly string[], options: readonly string[]): Promise<void> {
+    if (this.#isId(id)) await this.#ask([this.#dialect.avoid!(id, nodes, options)])
   }
 
   async endings(ids: readonly NativeId[]): Promise<TaskEnding[]> {

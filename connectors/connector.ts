@@ -16,6 +16,8 @@ export interface ArraySpec {
   readonly gpus: number
   readonly queue: string | null
   readonly account: string | null
+  /** Nodes that no task is to go to, as far as the scheduler can be told. */
+  readonly avoid?: readonly string[]
   /** The site's own words for the submit command, each one argument, e.g. `--constraint=avx2`. They come last, so they win. */
   readonly options?: readonly string[]
 }
@@ -94,6 +96,11 @@ export interface Connector {
   status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]>
   /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): Promise<void>
+  /**
+   * Keeps those tasks of an array that wait from these nodes, and from no others but those of the `options` that it was submitted with. Tasks
+   * that have begun are left alone. Absent: the scheduler takes no such word for what is queued.
+   */
+  readonly avoid?: (id: NativeId, nodes: readonly string[], options: readonly string[]) => Promise<void>
   /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
   endings(ids: readonly NativeId[]): Promise<TaskEnding[]>
   siteLimits(): Promise<SiteLimits>

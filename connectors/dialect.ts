@@ -55,6 +55,8 @@ export interface Dialect {
   parseAccounting?(output: Output): readonly TaskEnding[]
   /** Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): readonly Argv[]
+  /** Keeps what waits of an array, submitted with `options`, from these nodes, an empty list from none. Absent: that cannot be said of what is queued. */
+  avoid?(id: NativeId, nodes: readonly string[], options: readonly string[]): Argv
   /** True when a failed cancel says that there is nothing left to cancel. */
   isGone(output: Output): boolean
   limits(): readonly Argv[]

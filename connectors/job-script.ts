@@ -7,6 +7,9 @@ export const NO_DIRECTORY = 72
 /** Exit of a task that could not say that it is there: the scratch is full or cannot be written. */
 export const NO_OWNER = 73
 
+/** Room in /tmp for it to take the directories of jobs, kB. */
+const TMP_ROOM_KB = 2 ** 20
+
 /** Variables that change what a shell or Node runs at its start. */
 const DANGEROUS = 'NODE_OPTIONS NODE_PATH BASH_ENV ENV CDPATH'
 
@@ -43,6 +46,10 @@ export function jobScript(array: ArraySpec, dialect: Pick<Dialect, 'task'>, nonc
     `[ -n "$floe_owner" ] || exit ${NO_OWNER}`,
     '[ "$floe_owner" = "$floe_claim" ] || exit 0',
     `unset ${DANGEROUS}`,
+    // Directories of jobs on the shared disk cost it some operations a job; every node has a /tmp, be it small.
+    'floe_room=0',
+    `[ -n "\${FLOE_TMPDIR:-}\${TMPDIR:-}" ] || [ ! -w /tmp ] || floe_room=$(df -Pk /tmp 2>/dev/null | awk 'NR == 2 { printf "%.0f", $4 }')`,
+    `[ "\${floe_room:-0}" -lt ${TMP_ROOM_KB} ] || { FLOE_TMPDIR=/tmp; export FLOE_TMPDIR; }`,
     'FLOE_NATIVE_ID=$floe_id',
     `FLOE_NONCE=${nonce}`,
     'export FLOE_NATIVE_ID FLOE_NONCE',

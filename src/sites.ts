@@ -64,6 +64,7 @@ export async function openSite(name: string, ground: SiteGround, means: SiteMean
     mirror: sitePaths(paths.scratch, campaignId),
     intervalMs: (profile ? intervalFor(setting.intervalSec, profile.measured) : setting.intervalSec) * 1000,
     knownLimits: profile?.limits ? toSiteLimits(profile.version ?? '', profile.limits) : null,
+    clockOffSec: profile?.measured.clock_sec ?? null,
   })
 }
 
@@ -90,6 +91,7 @@ export async function openSiteAtHand(
     mirror: { cache: join(mirror, 'cache'), campaign: mirror, arrays: mirror },
     intervalMs: setting.intervalSec * 1000,
     knownLimits: null,
+    clockOffSec: null,
   })
   const { transport, connector } = parts
   return {
@@ -135,7 +137,7 @@ function rehearsalSite(setting: SiteSetting, { paths, campaignId, roots }: SiteG
   })
 }
 
-type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits'>
+type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits' | 'clockOffSec'>
 
 /** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
 async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promise<Parts> {
@@ -151,6 +153,7 @@ async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promi
   }
   return {
     ...{ ...setting, transport, runner: { ...node, file: program('runner') } },
+    isOneNode: setting.connector === 'local',
     ...schedulerOf(setting, transport, { ...node, file: program('local-scheduler') }),
   }
 }

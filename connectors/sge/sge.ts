@@ -81,11 +81,18 @@ function submit(array: ArraySpec, words: SgeWords): Argv {
     ...(memory === null ? [] : ['-l', `${words.memory}=${memory}M`]),
     ...(array.walltimeSec === null ? [] : ['-l', `h_rt=${Math.ceil(array.walltimeSec)}`]),
     ...(array.gpus === 0 ? [] : ['-l', `${words.gpus}=${array.gpus}`]),
+    ...(array.avoid?.length ? ['-l', `hostname=!(${array.avoid.flatMap(namesOf).join('|')})`] : []),
     ...(array.queue === null ? [] : ['-q', array.queue]),
     // Sites bill and share by project; -A is a mere remark in the accounts.
     ...(array.account === null ? [] : ['-P', array.account]),
     ...(array.options ?? []),
   ]
+}
+
+/** A host may be known by its whole name, or by the first part of it. */
+const namesOf = (node: string): string[] => {
+  const [first] = node.split('.')
+  return [first!, `${first}.*`]
 }
 
 interface Listed {

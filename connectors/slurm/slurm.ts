@@ -28,6 +28,10 @@ export const slurm = (wishes: SlurmWishes = { account: null, queue: null, qos: n
   accounting,
   parseAccounting,
   cancel,
+  avoid: (id, nodes, options) => [
+    ...(['scontrol', 'update', `JobId=${id}`] as const),
+    `ExcNodeList=${[...excludedBy(options), ...nodes].join(',')}`,
+  ],
   isGone: (output) =>
     /Invalid job id specified|already completing or completed|Job has already finished/.test(textOf(output)),
   limits,
@@ -60,8 +64,17 @@ function submit(array: ArraySpec): Argv {
     ...(array.queue === null ? [] : [`--partition=${array.queue}`]),
     ...(array.account === null ? [] : [`--account=${array.account}`]),
     ...(array.options ?? []),
+    // Said twice, the last one counts.
+    ...(array.avoid?.length ? [`--exclude=${[...excludedBy(array.options), ...array.avoid].join(',')}`] : []),
   ]
 }
+
+/** Nodes that the site's own words leave out already. */
+const excludedBy = (options: readonly string[] = []): string[] =>
+  options.flatMap((word, at) => {
+    if (word === '--exclude' || word === '-x') return options[at + 1] ?? []
+    return /^(?:--exclude=|-x)(.+)$/.exec(word)?.[1] ?? []
+  })
 
 /**
  * What has ended. What sacct calls pending or running and squeue does not know is nowhere: of a job that a controller lost, when it was killed

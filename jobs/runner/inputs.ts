@@ -1,4 +1,4 @@
-import { type Stats, statSync } from 'node:fs'
+import { readdirSync, type Stats, statSync } from 'node:fs'
 import type { ManifestInput } from '../../src/model/manifest.ts'
 
 /** Jobs of a batch share inputs, so a look is good for a second. */
@@ -29,6 +29,17 @@ export class InputLook {
     const stats = statOf(path)
     this.#seen.set(path, { at: now, stats })
     return stats
+  }
+}
+
+/** The root that a missing input lies below, when all of it is missing. What may not be read is there. */
+export function bareRoot(path: string, roots: readonly string[]): string | undefined {
+  const root = roots.find((one) => path.startsWith(one.endsWith('/') ? one : `${one}/`))
+  if (root === undefined) return undefined
+  try {
+    return readdirSync(root).length === 0 ? root : undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? root : undefined
   }
 }
 

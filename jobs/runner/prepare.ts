@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import { containerArguments } from './container.ts'
-import { InputLook } from './inputs.ts'
+import { bareRoot, InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
 import type { SandboxPool } from './sandbox.ts'
@@ -110,7 +110,10 @@ export class Preparation {
     for (const list of [job.inputs, job.files ?? []]) {
       for (const input of list) {
         const difference = this.#inputs.differs(input, now)
-        if (difference !== undefined) return this.#unless(input.path, failed('input', difference))
+        if (difference === undefined) continue
+        const root = bareRoot(input.path, this.#place.header.roots ?? [])
+        if (root !== undefined) throw new Error(`the root ${root} is not there, or is empty`)
+        return this.#unless(input.path, failed('input', difference))
       }
     }
     const { container } = this.#place.header

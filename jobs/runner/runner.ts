@@ -37,7 +37,8 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
   const { attempt } = record
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))
   const { campaign, array: name, task, batch } = header
-  const node = hostname()
+  // What the scheduler calls it, for it is told by that name where not to send tasks.
+  const node = options.environment.SLURMD_NODENAME ?? hostname()
   const nativeId = NATIVE_IDS.map((key) => options.environment[key]).find((id) => id !== undefined) ?? null
   record.write({
     ...{ v: 1, at: nowUs(), event: 'task started', campaign, array: name, task, attempt, batch, node },

@@ -115,7 +115,7 @@ export function toJobReport(evidence: JobEvidence): Omit<JobReport, keyof SiteWo
   const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
   const attempts = evidence.attempts.map(rows('attempts')).map((attempt, at) => {
     const outputs: Json = evidence.made[at]?.map((output) => ({ ...output })) ?? null
-    return { ...attempt, outputs }
+    return { ...attempt, outputs, clock_off_sec: evidence.clocksOffSec[at] ?? 0 }
   })
   return {
     job: jsonRows(JOB_COLUMNS)(evidence.job),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, type Stats, statSync } from 'node:fs'
 import { join, posix, relative, sep } from 'node:path'
 import { ConnectorError } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
@@ -116,7 +116,7 @@ export class Carriage {
   #files(name: string, { from, digest, isFolder, mtimeUs }: Load): Carried[] {
     const there = posix.join(this.#place.there, name)
     // Milliseconds as a double hold microseconds to within 0.25.
-    if (mtimeUs !== null && Math.abs(statSync(from).mtimeMs * 1000 - mtimeUs) > 2) {
+    if (mtimeUs !== null && Math.abs(statOf(from).mtimeMs * 1000 - mtimeUs) > 2) {
       throw new ConnectorError(
         'refused',
         `${from} has changed since floe looked at it`,
@@ -157,10 +157,28 @@ const nameOf = (digest: string): string =>
   /^(?:sha256|size_mtime):([0-9a-f]{64})$/.exec(digest)?.[1] ?? createHash('sha256').update(digest).digest('hex')
 
 /** Read-only, for what it is named by is its content. */
-const modeOf = (path: string): number => ((statSync(path).mode & 0o111) !== 0 ? 0o500 : 0o400)
+const modeOf = (path: string): number => ((statOf(path).mode & 0o111) !== 0 ? 0o500 : 0o400)
+
+/** What was there when it was placed may be gone, with the disk that it lies on. */
+function reading<T>(path: string, look: () => T): T {
+  try {
+    return look()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const said = code === 'ENOENT' || code === 'ENOTDIR' ? 'it is not there any more' : message
+    throw new ConnectorError(
+      'refused',
+      `cannot read ${path} on this machine: ${said}`,
+      'Is its disk mounted? Put it back and run again; without it the jobs that need it wait, and the others go on.',
+      error,
+    )
+  }
+}
+
+const statOf = (path: string): Stats => reading(path, () => statSync(path))
 
 function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
+  return reading(folder, () => readdirSync(folder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() || (entry.isSymbolicLink() && isFile(join(entry.parentPath, entry.name))))
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .sort()

@@ -37,6 +37,21 @@ export async function cancelTasks(connector: Connector, id: NativeId, indices?: 
   await translated(`cancel ${id}`, () => connector.cancel(id, indices))
 }
 
+/** Keeps what waits of an array from nodes, where the scheduler can be told; false: it does not answer now. It only spares tasks, so it stops nothing. */
+export async function keepFrom(
+  { avoid }: Connector,
+  id: NativeId,
+  { nodes, options }: { nodes: readonly string[]; options: readonly string[] },
+): Promise<boolean> {
+  try {
+    await translated(`keep ${id} from ${nodes.join(', ') || 'no node'}`, async () => avoid?.(id, nodes, options))
+    return true
+  } catch (error) {
+    if (!(error instanceof FloeError)) throw error
+    return error.code !== 'SITE_UNREACHABLE'
+  }
+}
+
 /** A site that does not answer now is asked again later. */
 export async function lenient<T>(act: () => Promise<T>): Promise<T | undefined> {
   try {

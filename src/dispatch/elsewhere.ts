@@ -27,7 +27,16 @@ export function elsewhereOn(transport: Transport, { has }: Pick<Elsewhere, 'has'
     has,
     see: (paths) => inParts(paths, (some) => see(transport, some)),
     digests: (paths) => inParts(paths, (some) => digests(transport, some)),
+    isBare: (directory) => translated(`look at ${directory} at ${transport.where}`, () => isBare(transport, directory)),
   }
+}
+
+/** What may not be read is there. */
+async function isBare(transport: Transport, directory: string): Promise<boolean> {
+  const folder = quote(directory)
+  const script = `if [ -d ${folder} ]; then [ -r ${folder} ] && [ -z "$(ls -A ${folder} | head -n 1)" ]; else :; fi && echo bare; :`
+  const { stdout } = await transport.run(script, { timeoutMs: LOOK_MS })
+  return stdout.includes('bare\n')
 }
 
 /** A folder has the bytes of all files below it and the time of the newest. */

@@ -25,6 +25,8 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
   readonly knownLimits: SiteLimits | null
+  readonly clockOffSec: number | null
+  readonly isOneNode: boolean
 }
 
 /** Tasks that may run side by side, for the length of batches of unknown jobs. */
@@ -50,7 +52,10 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     outputs: `${paths.campaign}/outputs`,
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
+    clockOffSec: options.clockOffSec,
+    isOneNode: options.isOneNode,
     hints: {
+      directory: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,
       fruitless: `Do the compute nodes of ${name} see ${options.scratch}? If so, tasks.log beside the records below ${paths.arrays} says more.`,
     },
     slots: options.task.cpus * TASKS_GUESSED,

@@ -27,6 +27,7 @@ export function simulatedSite(options: SimulatedSiteOptions): Site {
       has: (path) => folders.some((folder) => path.startsWith(folder)),
       see: async (paths) => paths.map(() => ({ sizeBytes: 0, mtimeUs: 0 })),
       digests: async (paths) => paths.map(() => undefined),
+      isBare: async () => false,
     },
     probe: async () => undefined,
   }

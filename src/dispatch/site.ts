@@ -86,8 +86,12 @@ export interface Site {
   readonly outputs: string
   readonly roots: Readonly<Record<string, string>>
   readonly rhythm: Rhythm
-  /** What to do when tasks end again and again without having done anything. */
-  readonly hints: { readonly fruitless: string }
+  /** The site's clock minus this machine's, seconds, as measured last; null: not measured. */
+  readonly clockOffSec: number | null
+  /** All tasks run on this machine. */
+  readonly isOneNode: boolean
+  /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
+  readonly hints: { readonly fruitless: string; readonly directory: string }
   limits(): Promise<TaskLimits>
   /** Jobs that run at once, for choosing the length of batches. */
   readonly slots: number
@@ -167,6 +171,8 @@ export interface Elsewhere {
   see(paths: readonly string[]): Promise<readonly (SeenFile | undefined)[]>
   /** `sha256:…` of the contents of files. */
   digests(paths: readonly string[]): Promise<readonly (string | undefined)[]>
+  /** Whether a directory is not there, or has nothing in it. */
+  isBare(directory: string): Promise<boolean>
 }
 
 export interface LocalSiteOptions {
@@ -211,9 +217,8 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
-    hints: {
-      fruitless: `See the records and tasks.log below ${paths.arrays}, and scratch/local/scheduler.log on this machine.`,
-    },
+    ...{ clockOffSec: 0, isOneNode: true },
+    hints: hintsBelow(paths.arrays),
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,
@@ -255,6 +260,11 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     close: async () => {},
   }
 }
+
+const hintsBelow = (arrays: string): Site['hints'] => ({
+  directory: `See whether ${arrays} is still there.`,
+  fruitless: `See the records and tasks.log below ${arrays}, and scratch/local/scheduler.log on this machine.`,
+})
 
 function submissionHere(directory: string): Submission {
   if (!existsSync(directory)) return { state: 'gone', nativeId: undefined }

@@ -83,9 +83,10 @@ function clockFinding({ hand, ledger, submittedAt }: Ran, proof: ReadonlyMap<str
 
 const disk = (proof: ReadonlyMap<string, string>): string => {
   const tmp = proof.get('tmp')
-  if (!tmp) return 'it sets no TMPDIR: jobs run in directories on scratch'
+  if (!tmp) return 'it sets no TMPDIR and has no room in /tmp: jobs run in directories on scratch'
   const kilobytes = Number(proof.get('tmp_kb'))
-  return `jobs run in TMPDIR, ${tmp}${kilobytes > 0 ? ` (${formatBytes(kilobytes * 1024)} free)` : ''}`
+  const free = kilobytes > 0 ? ` (${formatBytes(kilobytes * 1024)} free)` : ''
+  return proof.get('tmpdir') ? `jobs run in TMPDIR, ${tmp}${free}` : `it sets no TMPDIR: jobs run in ${tmp}${free}`
 }
 
 /** How far a clock is off at least, that said `sec` at some moment between two of ours; 0: it may be right. */

@@ -122,8 +122,10 @@ flat() { tail -n 4 | tr '\\n' ' '; }
 {
   say host "$(hostname 2>/dev/null || uname -n)"
   say time "$(date +%s)"
-  say tmp "\${TMPDIR:-}"
-  [ -z "\${TMPDIR:-}" ] || say tmp_kb "$(df -Pk "$TMPDIR" 2>/dev/null | awk 'NR == 2 {print $4}')"
+  say tmpdir "\${TMPDIR:-}"
+  tmp="\${FLOE_TMPDIR:-\${TMPDIR:-}}"
+  say tmp "$tmp"
+  [ -z "$tmp" ] || say tmp_kb "$(df -Pk "$tmp" 2>/dev/null | awk 'NR == 2 {print $4}')"
   say glibc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
   say address_kb "$(ulimit -v)"
   say node "$(${quoteWords(node)} -p process.versions.node 2>&1 | flat)"

@@ -53,11 +53,7 @@ export async function checkWay(
 }
 
 /** How far the site's clock is from this machine's, half of the round trip taken off; of several looks the quickest counts. */
-export async function checkClock(
-  { transport, clock, setting }: SiteAtHand,
-  ledger: Ledger,
-  wishes: Wishes,
-): Promise<void> {
+export async function checkClock({ transport, clock }: SiteAtHand, ledger: Ledger, wishes: Wishes): Promise<void> {
   if (transport.isHere) return
   const looks: { offMs: number; tripMs: number }[] = []
   for (let look = 0; look < CLOCK_LOOKS; look++) {
@@ -80,6 +76,6 @@ export async function checkClock(
     'warn',
     'clock',
     `clock ${formatSeconds(Math.abs(offSec))} ${offSec < 0 ? 'behind' : 'ahead of'} this machine`,
-    `no decision rests on it; times in \`floe show\` are those of ${setting.name}`,
+    'no decision rests on it; `floe show` corrects times by it',
   )
 }

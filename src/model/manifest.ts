@@ -28,7 +28,9 @@ export interface ManifestTask {
   readonly outputs: string
   /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
   readonly cache?: string
-  /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory. */
+  /** Directories that inputs are read in, in place. One that is bare on a node is not mounted there, which is no fault of a job. */
+  readonly roots?: readonly string[]
+  /** Directory on the node that the jobs' directories are made in. Absent: FLOE_TMPDIR, else TMPDIR, else the array's directory; see the job script. */
   readonly sandboxes?: string
   /** How many sandboxes of failed jobs the site keeps. */
   readonly sandboxes_max: number

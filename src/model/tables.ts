@@ -141,7 +141,11 @@ export const TABLES = {
       column('cpus', 'INTEGER', 'asked'),
       column('memory_bytes', 'BIGINT', 'asked'),
       column('walltime_sec', 'DOUBLE', 'asked'),
-      column('started_at', 'TIMESTAMPTZ', 'by the clock of the node'),
+      column(
+        'started_at',
+        'TIMESTAMPTZ',
+        'by the clock of the node; null: its task could not work, and the try does not count',
+      ),
       column('ended_at', 'TIMESTAMPTZ', 'by the clock of the node'),
       column('site', 'VARCHAR', ''),
       column('node', 'VARCHAR', ''),

@@ -11,6 +11,7 @@ export interface AttemptContext {
   readonly walltimeSec: number | null
   readonly site: string
   readonly node: string | null
+  readonly hasBegun: boolean
   readonly batchId: number | null
   readonly arrayId: string | null
   readonly task: number | null
@@ -46,7 +47,7 @@ export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
     cpus: context.cpus,
     memory_bytes: context.memoryBytes,
     walltime_sec: context.walltimeSec,
-    started_at: ended.started_at,
+    started_at: context.hasBegun ? ended.started_at : null,
     ended_at: ended.at,
     site: context.site,
     node: context.node,

@@ -1,9 +1,8 @@
-import { countStates, stateFacts } from '../catalog/catalog.ts'
+import { stateFacts } from '../catalog/catalog.ts'
 import { lenient, type Site } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
-import { type Elsewhere, endArrays, liveElsewhere, undecidedJobs } from './arrays.ts'
-import { countTasks, tellAtWork } from './at-work.ts'
+import { type Elsewhere, endArrays, liveElsewhere } from './arrays.ts'
 import { bringOutputs } from './bring.ts'
 import { Cancels } from './cancels.ts'
 import type { RunContext } from './context.ts'
@@ -11,25 +10,15 @@ import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { harvestedFacts, harvestedOf } from './live-status.ts'
-import { chooseRunnable, lookAtFiles, type PlanWishes, planRunnable } from './planning.ts'
+import { keepLooks, type Looking, recallLooks } from './looks.ts'
+import { NodeWatch } from './node-watch.ts'
+import { Planner } from './planner.ts'
+import { lookAtFiles, type PlanWishes } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { RequestWatch } from './requests.ts'
 import { takeUp } from './take-up.ts'
+import { type Progress, Teller } from './teller.ts'
 import { Watch } from './watch.ts'
-
-export interface Progress {
-  readonly site: string
-  /** Jobs that this run is to decide, and how many it has. */
-  readonly total: number
-  readonly done: number
-  readonly tally: Tally
-  readonly running: number
-  readonly queued: number
-  readonly elapsedSec: number
-  readonly stopping: string | null
-  /** What holds the site back, in words; null: nothing is known to. */
-  readonly waiting: string | null
-}
 
 export interface CoordinateOptions extends PlanWishes {
   readonly once?: boolean
@@ -52,12 +41,14 @@ const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
 /** Looks for requests of people. */
 const HEED_EVERY_MS = 500
-/** News for `status`. */
-const TELL_EVERY_MS = 1000
-/** Plans in a row that may decide nothing. */
-const FRUITLESS_MAX = 3
 /** Trouble of some jobs, or of one array, which others need not share. */
-const OF_SOME: readonly Code[] = ['SUBMIT_REFUSED', 'SUBMIT_UNREADABLE', 'EXECUTABLE_INVALID', 'STAGE_FAILED']
+const OF_SOME: readonly Code[] = [
+  'SUBMIT_REFUSED',
+  'SUBMIT_UNREADABLE',
+  'EXECUTABLE_INVALID',
+  'STAGE_FAILED',
+  'INPUTS_MISSING',
+]
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
@@ -76,27 +67,21 @@ class Coordinator {
   readonly #options: CoordinateOptions
   readonly #site: Site
   readonly #watch: Watch
+  readonly #nodes: NodeWatch
   readonly #feed: Feed
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
   readonly #arrays = new Map<string, LiveArray>()
   readonly #cancels: Cancels
+  readonly #planner: Planner
+  readonly #teller: Teller
   #publishedAt = 0
   #elsewhere: readonly Elsewhere[] = []
   #harvestedElsewhere: Awaited<ReturnType<typeof harvestedOf>> = {}
   #heededAt = Number.NEGATIVE_INFINITY
-  #saidAt = Number.NEGATIVE_INFINITY
-  #missing = 0
-  #total = 0
-  #verdictsAtPlan = -1
-  /** Arrays that ended since the last plan. */
-  #ended = 0
-  #fruitless = 0
   #stopping: Outcome['stopped'] = null
   /** Verdicts when the share of failures was last looked at. */
   #judged = 0
-  /** True when jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
-  #unplanned = true
   /** Jobs came whose files nobody looked at yet. */
   #unseen = false
   /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
@@ -115,26 +100,38 @@ class Coordinator {
         ...harvestedFacts(this.#arrays.values(), this.#harvestedElsewhere),
       }),
     )
-    this.#feed = new Feed(context, lease, this.#publisher, this.#arrays)
+    this.#nodes = new NodeWatch(context, this.#publisher)
+    const [publisher, nodes, arrays] = [this.#publisher, this.#nodes, this.#arrays]
+    this.#feed = new Feed(context, { lease, publisher, arrays, nodes: nodes.nodes })
     this.#cancels = new Cancels(context, this.#arrays)
     this.#requests = new RequestWatch(context.tables)
-    this.#watch = new Watch(context, this.#publisher, (array) => this.#readRecords(array))
+    this.#watch = new Watch(context, { publisher, nodes, read: (array) => this.#readRecords(array) })
+    const parts = { arrays, feed: this.#feed, watch: this.#watch, publisher, cancels: this.#cancels }
+    this.#planner = new Planner(context, {
+      ...parts,
+      wishes: options,
+      guard: () => lease.guard(),
+      publish: () => this.#publish(),
+      elsewhere: () => this.#elsewhere.reduce((sum, { jobs }) => sum + jobs, 0),
+    })
+    this.#teller = new Teller(context, parts)
   }
 
   async run(): Promise<Outcome> {
     const { clock } = this.#context
-    const started = clock.ticks()
-    this.#publishedAt = started
+    this.#publishedAt = clock.ticks()
     await this.#takeUp()
     for (;;) {
       if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
+      await this.#heedNodes()
       await this.#heedRequests()
       await this.#cancels.passOn()
       await this.#judge()
       await this.#settle()
-      await this.#tell()
-      this.#options.onProgress?.(this.#progress((clock.ticks() - started) / 1000))
+      await this.#teller.tell(this.#waiting)
+      const said = { total: this.#planner.total, stopping: this.#stopping, waiting: this.#waiting }
+      this.#options.onProgress?.(this.#teller.progress(said))
       if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
       if (this.#stopping === 'interrupted' || this.#finished()) break
       if (this.#options.once) {
@@ -144,12 +141,15 @@ class Coordinator {
       await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
     await this.#publish()
+    // The next run tries anew.
+    if (this.#nodes.hopeless) this.#nodes.forget()
+    keepLooks(this.#context.paths.cache, clock, this.#looking)
     if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
     return {
       tally: this.#publisher.tally,
       stopped: this.#stopping,
-      missing: this.#missing,
+      missing: this.#planner.missing,
       merged,
       elsewhere: this.#elsewhere,
     }
@@ -158,7 +158,7 @@ class Coordinator {
   #finished(): boolean {
     if (this.#arrays.size > this.#idle) return false
     if (this.#stopping !== null || this.#trouble) return true
-    return this.#feed.cut === 0 && !this.#unplanned && !this.#unseen
+    return this.#feed.cut === 0 && !this.#planner.isDue && !this.#unseen
   }
 
   /** Arrays that this run does not offer to the site any more: the next one takes them up. */
@@ -191,62 +191,33 @@ class Coordinator {
     this.#harvestedElsewhere = await harvestedOf(context.tables, others)
     const parts = { arrays: this.#arrays, feed: this.#feed, watch: this.#watch, publisher: this.#publisher }
     const { cut, jobs } = await takeUp(context, parts)
+    recallLooks(context.paths.cache, context.clock, this.#looking)
     this.#feed.cut = cut
-    this.#total += jobs
+    this.#planner.total += jobs
+  }
+
+  get #looking(): Looking {
+    const { name, rhythm } = this.#site
+    const parts = { site: name, arrays: this.#arrays, nodes: this.#nodes.nodes }
+    return { ...parts, unseenMaxMs: rhythm.absentMs / 3 }
   }
 
   async #plan(): Promise<void> {
-    if (!this.#unplanned || this.#unseen || this.#feed.cut > 0) return
-    if (!(await this.#feed.patience.tries(() => this.#planNow()))) this.#unplanned = true
-  }
-
-  async #planNow(): Promise<void> {
-    if (this.#feed.openTasks >= (await this.#feed.limits()).planBelow) return
-    await this.#publish()
-    this.#unplanned = false
-    // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
-    this.#missing = 0
-    if ((await countStates(this.#context.tables)).pending === 0) return
-    const { jobs, missing } = await chooseRunnable(this.#context)
-    // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
-    await this.#cancels.heed()
-    await this.#cancels.passOn()
-    this.#missing = missing
-    if (jobs === 0) return
-    const verdicts = this.#done() + this.#publisher.tally.retried
-    if (verdicts !== this.#verdictsAtPlan) this.#fruitless = 0
-    else if (this.#ended > 0) this.#fruitless++
-    this.#verdictsAtPlan = verdicts
-    this.#ended = 0
-    if (this.#fruitless > FRUITLESS_MAX) {
-      throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-        hint: this.#site.hints.fruitless,
-      })
-    }
-    const { batches } = await planRunnable(this.#context, {
-      ...this.#options,
-      jobs,
-      guard: () => this.#lease.guard(),
-    })
-    this.#feed.cut = batches
-    this.#total = Math.max(this.#total, this.#done()) + jobs
+    if (!this.#planner.isDue || this.#unseen || this.#feed.cut > 0 || this.#nodes.nodes.isPaused) return
+    await this.#planner.plan()
   }
 
   #readRecords(array: LiveArray): void {
     this.#publisher.addDecided(array, array.harvest())
-    for (const { task, attempt, message } of array.takeFailed()) {
-      this.#giveUpTask(array, { task, attempt, message: message ?? 'no reason given' })
-    }
+    this.#nodes.heedRecords(array)
   }
 
-  /** A runner that could not work: a full disk stops the run, anything else (`setup` fails) is told of the task's jobs. */
-  #giveUpTask(array: LiveArray, { task, attempt, message }: { task: number; attempt: number; message: string }): void {
-    if (/ENOSPC|EDQUOT|EROFS|no space left/i.test(message)) {
-      throw new FloeError('DISK_FULL', `Task ${task} of array ${array.id} stopped: ${message}.`)
-    }
-    const rule = `the task could not work: ${message}`
-    const undecided = undecidedJobs(array, task, attempt)
-    this.#publisher.addInferred(array, undecided, { verdict: 'failed', class: 'launch', rule, evidence: 'record' })
+  /** Where no node can work nothing more is sent, and what waits is taken back. */
+  async #heedNodes(): Promise<void> {
+    const { hopeless } = this.#nodes
+    if (hopeless === undefined || this.#trouble) return this.#nodes.keepAway(this.#arrays.values())
+    this.#trouble = hopeless
+    await this.#takeBack()
   }
 
   async #heedRequests(): Promise<void> {
@@ -255,13 +226,17 @@ class Coordinator {
     this.#heededAt = this.#context.clock.ticks()
     const news = await this.#requests.news()
     if (news.jobs) this.#unseen = true
-    if (news.requests || news.jobs) this.#unplanned = true
+    if (news.requests || news.jobs) this.#planner.isDue = true
     // A person did something: that may have been what was to be mended.
     if (news.jobs || (news.requests && !isFirst)) {
       this.#trouble = undefined
       this.#feed.unstick()
+      this.#nodes.forget()
     }
-    if (this.#unseen) this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
+    if (this.#unseen && !this.#trouble)
+      await this.#sparing(async () => {
+        this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
+      })
     if (news.requests || news.jobs) await this.#cancels.heed()
   }
 
@@ -282,6 +257,10 @@ class Coordinator {
     await this.#publish()
     if (!isTooMuch()) return
     this.#stopping = 'too many failures'
+    await this.#takeBack()
+  }
+
+  async #takeBack(): Promise<void> {
     await this.#feed.withdraw()
     this.#cancels.takeBack()
     await this.#cancels.passOn()
@@ -300,9 +279,9 @@ class Coordinator {
       await lenient(() => this.#site.release(over.map(({ id }) => id)))
       for (const array of over) {
         this.#arrays.delete(array.id)
-        if (!this.#feed.isLetGo(array)) this.#ended++
+        if (!this.#feed.isLetGo(array)) this.#planner.ended++
       }
-      this.#unplanned = true
+      this.#planner.isDue = true
     } else if (due) await this.#publish()
   }
 
@@ -321,46 +300,7 @@ class Coordinator {
     })
   }
 
-  #done(): number {
-    const { succeeded, failed, cancelled, lost } = this.#publisher.tally
-    return succeeded + failed + cancelled + lost
-  }
-
-  /** For `status` of other processes. */
-  async #tell(): Promise<void> {
-    const { clock, paths } = this.#context
-    if (clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
-    this.#saidAt = clock.ticks()
-    const limits = this.#arrays.size === 0 ? undefined : await lenient(() => this.#feed.limits())
-    tellAtWork(paths.cache, {
-      ...{ pid: process.pid, site: this.#site.name, ...countTasks(this.#arrays.values()) },
-      tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
-      waiting: this.#waiting,
-      next_look_at: Math.round(clock.now() + Math.max(0, this.#watch.news.nextLookMs - clock.ticks())),
-    })
-  }
-
   get #waiting(): string | null {
-    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#watch.news.waiting
-  }
-
-  #progress(elapsedSec: number): Progress {
-    let running = 0
-    let queued = 0
-    for (const array of this.#arrays.values()) {
-      running += array.runningJobs
-      queued += array.unstartedTasks.length
-    }
-    return {
-      site: this.#site.name,
-      total: this.#total,
-      done: this.#done(),
-      tally: this.#publisher.tally,
-      running,
-      queued,
-      elapsedSec,
-      stopping: this.#stopping,
-      waiting: this.#waiting,
-    }
+    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
   }
 }

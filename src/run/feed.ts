@@ -5,6 +5,7 @@ import { FloeError } from '../model/errors.ts'
 import { stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
 import { assignArray } from './arrays.ts'
+import type { BadNodes } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
@@ -24,6 +25,7 @@ export class Feed {
   readonly #lease: Lease
   readonly #publisher: Publisher
   readonly #arrays: Map<string, LiveArray>
+  readonly #nodes: BadNodes
   readonly patience: Patience
   /** Arrays that stand as they are until a person has mended something. */
   readonly #stuck = new Set<LiveArray>()
@@ -33,11 +35,20 @@ export class Feed {
   /** Tasks of the next array; fewer than the site names where it turned out to take fewer. */
   #tasksMax = Number.POSITIVE_INFINITY
 
-  constructor(context: RunContext, lease: Lease, publisher: Publisher, arrays: Map<string, LiveArray>) {
+  constructor(
+    context: RunContext,
+    {
+      lease,
+      publisher,
+      arrays,
+      nodes,
+    }: { lease: Lease; publisher: Publisher; arrays: Map<string, LiveArray>; nodes: BadNodes },
+  ) {
     this.#context = context
     this.#lease = lease
     this.#publisher = publisher
     this.#arrays = arrays
+    this.#nodes = nodes
     this.patience = new Patience(context.clock)
   }
 
@@ -72,7 +83,7 @@ export class Feed {
   /** A new array whenever fewer tasks wait than could start soon. */
   async fill(): Promise<void> {
     await this.patience.tries(async () => {
-      if (this.cut === 0) return
+      if (this.cut === 0 || this.#nodes.isPaused) return
       const { refillBelow, openMax, arrayMax, arraysMax } = await this.limits()
       while (this.cut > 0 && this.openTasks < refillBelow && this.#openArrays < arraysMax && !this.patience.isPaused) {
         const array = await assignArray(this.#context, {
@@ -162,12 +173,16 @@ export class Feed {
         await site.send(array.id)
       }
       array.isSent = true
+      const connector = await site.connector()
+      array.avoids = this.#nodes.avoided(array.terms.setup, { surely: connector.avoid === undefined })
+      array.generation = this.#nodes.generation
       const spec = {
         name: `floe-${campaignId.slice(0, 8)}-${array.id}`,
         directory,
         count: array.batches.length,
         command: [...(await site.runner()), '--array', directory],
         ...(await site.shape(array.terms)),
+        ...(array.avoids.length > 0 && { avoid: array.avoids }),
       }
       await this.#lease.guard()
       this.#putOff.delete(array)
@@ -175,7 +190,10 @@ export class Feed {
         array.nativeId = await site.submit(spec)
       } catch (error) {
         await this.#heedRefusal(array, error)
-        throw error
+        if (!isRefusal(error) || array.avoids.length === 0) throw error
+        // There is no other node, so its jobs take what there is.
+        this.#nodes.noneElse()
+        return
       }
       this.#tasksMax *= 2
       this.patience.done()

@@ -11,6 +11,21 @@ export interface LiveBatch {
   readonly jobs: number
 }
 
+/** What was seen of an array and no record says; times are ages in milliseconds. */
+export interface ArrayLooks {
+  readonly missing: readonly {
+    readonly task: number
+    readonly how: 'ended' | 'absent'
+    readonly forMs: number
+    /** Bytes of its records then. */
+    readonly bytes: number
+  }[]
+  readonly accounted: readonly { readonly task: number; readonly forMs: number }[]
+  readonly goneMs: number | null
+  readonly avoids: readonly string[]
+  readonly generation: number
+}
+
 /** An attempt of a task whose runner could not work. */
 export interface FailedTask {
   readonly task: number
@@ -33,6 +48,9 @@ export class LiveArray {
   /** Since when the site has no directory of it, by the monotonic clock. */
   goneSince: number | undefined
   damagedLines = 0
+  /** Nodes that its tasks were kept from when it was submitted, and what was known of nodes then. */
+  avoids: readonly string[] = []
+  generation = 0
   #offsets: Offsets = {}
   /** `revision job` of jobs with a verdict. */
   readonly #decided = new Set<string>()
@@ -49,6 +67,10 @@ export class LiveArray {
   readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
   readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
+  /** Nodes on which jobs ran since they were last asked for. */
+  readonly #worked = new Set<string>()
+  /** Tasks that ended before they began, and are noted. */
+  readonly #barred = new Set<number>()
 
   constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
     this.id = fields.id
@@ -81,6 +103,11 @@ export class LiveArray {
       if (ended) this.#sealed.add(task)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
+    }
+    for (const { task, attempt, line } of lines) {
+      if (line.event !== 'job started' && (line.event !== 'job ended' || line.wall_sec === 0)) continue
+      const started = this.#started.get(`${task}.${attempt}`)
+      if (started) this.#worked.add(started.node)
     }
     const news: Decided[] = []
     for (const verdict of decided) {
@@ -116,6 +143,21 @@ export class LiveArray {
     return failed
   }
 
+  takeWorked(): ReadonlySet<string> {
+    const worked = new Set(this.#worked)
+    this.#worked.clear()
+    return worked
+  }
+
+  hasBegun(task: number): boolean {
+    return this.#begun.has(task)
+  }
+
+  /** False: it was noted before. */
+  bar(task: number): boolean {
+    return this.#barred.size < this.#barred.add(task).size
+  }
+
   /** Milliseconds since the scheduler first said so of the task without a break. */
   missingFor(task: number, how: 'ended' | 'absent', now: number): number {
     const since = this.#missingSince.get(task)
@@ -129,6 +171,35 @@ export class LiveArray {
     const since = this.#accountedSince.get(task) ?? now
     this.#accountedSince.set(task, since)
     return now - since
+  }
+
+  looksAt(now: number): ArrayLooks {
+    const missing = [...this.#missingSince].filter(([task]) => !this.isOver(task))
+    return {
+      missing: missing.map(([task, { how, at }]) => ({ task, how, forMs: now - at, bytes: this.#bytesOf(task) })),
+      accounted: [...this.#accountedSince].map(([task, at]) => ({ task, forMs: now - at })),
+      goneMs: this.goneSince === undefined ? null : now - this.goneSince,
+      ...{ avoids: this.avoids, generation: this.generation },
+    }
+  }
+
+  /** As seen by an earlier run at `then`; what has written since is not missing. */
+  recallLooks({ missing, accounted, goneMs, avoids, generation }: ArrayLooks, then: number): void {
+    for (const { task, how, forMs, bytes } of missing)
+      if (bytes === this.#bytesOf(task)) this.#missingSince.set(task, { how, at: then - forMs })
+    for (const { task, forMs } of accounted) this.#accountedSince.set(task, then - forMs)
+    if (goneMs !== null && this.goneSince !== undefined) this.goneSince = then - goneMs
+    this.avoids = avoids
+    this.generation = generation
+    // That was known to the earlier run.
+    this.#worked.clear()
+  }
+
+  #bytesOf(task: number): number {
+    return Object.entries(this.#offsets).reduce(
+      (sum, [name, end]) => (name.startsWith(`${task}.`) ? sum + end : sum),
+      0,
+    )
   }
 
   isMissing(task: number): boolean {
@@ -167,10 +238,6 @@ export class LiveArray {
     const taken = [...this.#recalled].filter((task) => this.#gone.has(task) && !begun.has(task))
     for (const task of taken) this.#recalled.delete(task)
     return taken
-  }
-
-  get hasStarted(): boolean {
-    return this.#started.size > 0
   }
 
   get #begun(): Set<number> {

@@ -16,7 +16,7 @@ export function decideNext(
   return before + 1 < tries ? 'retry' : exhausted
 }
 
-/** How often each of these failed jobs has ended in the same class before; one query for all. Makes the view `attempts`. */
+/** How often each of these failed jobs has ended in the same class before, once begun; one query for all. Makes the view `attempts`. */
 export async function failuresBefore(
   tables: Pick<Tables, 'sql' | 'view'>,
   failed: readonly JobEnded[],
@@ -35,7 +35,7 @@ export async function failuresBefore(
   const stream = tables.sql.stream<{ job_id: string; revision: number; class: string; n: number }>(
     `select job_id, revision, class, count(*)::integer as n
      from attempts semi join failed_now using (job_id, revision)
-     where class is not null and not superseded group by all`,
+     where class is not null and not superseded and started_at is not null group by all`,
   )
   for await (const chunk of stream)
     for (const { job_id, revision, class: failure, n } of chunk) counts.set(`${failure} ${revision} ${job_id}`, n)

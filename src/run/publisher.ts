@@ -19,6 +19,10 @@ interface Waiting {
   readonly attempt: number | null
   readonly recordEnd: number | null
   readonly reusedFrom: string | null
+  /** False: its task ended before it could begin, so nothing was tried. */
+  readonly hasBegun: boolean
+  /** Where that was, when no record says it. */
+  readonly node: string | null
 }
 
 /** How a verdict counts for the progress of this run. */
@@ -41,7 +45,11 @@ export interface TaskJobs {
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
   readonly evidence: 'record' | 'accounting' | 'queue' | 'absence'
+  readonly hasBegun?: boolean
+  readonly node?: string | null
 }
+
+const BEGUN = { hasBegun: true, node: null }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
@@ -61,6 +69,12 @@ export class Publisher {
     return this.#waiting.length
   }
 
+  /** Jobs that this run has decided. */
+  get done(): number {
+    const { succeeded, failed, cancelled, lost } = this.tally
+    return succeeded + failed + cancelled + lost
+  }
+
   /** What answered the jobs whose answers are not published yet. */
   get waitingAnswers(): string[] {
     return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])
@@ -77,6 +91,7 @@ export class Publisher {
         attempt,
         recordEnd: end,
         reusedFrom: null,
+        ...BEGUN,
       })
       if (!superseded) this.#count(ended)
     }
@@ -93,6 +108,7 @@ export class Publisher {
         attempt: null,
         recordEnd: null,
         reusedFrom: from,
+        ...BEGUN,
       })
       this.tally.succeeded++
       this.tally.reused++
@@ -102,7 +118,7 @@ export class Publisher {
   /** Jobs that no record line decides and evidence about their task does. */
   addInferred(array: LiveArray, { task, attempt, jobs }: TaskJobs, verdict: InferredVerdict): void {
     const at = this.#nowUs()
-    const { evidence, ...judged } = verdict
+    const { evidence, hasBegun = true, node = null, ...judged } = verdict
     for (const { job, revision, job_digest, try: nth } of jobs) {
       const ended: JobEnded = {
         ...{ v: 1, at, event: 'job ended', job, revision, job_digest, try: nth, slot: 0, started_at: at },
@@ -119,8 +135,9 @@ export class Publisher {
         attempt,
         recordEnd: null,
         reusedFrom: null,
+        ...{ hasBegun, node },
       })
-      this.#count(ended)
+      if (hasBegun) this.#count(ended)
     }
     array.noteInferred(jobs)
   }
@@ -148,7 +165,8 @@ export class Publisher {
         // A job that names none had what its task had.
         walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
         site: site.name,
-        node: place?.node ?? null,
+        node: place?.node ?? row.node,
+        hasBegun: row.hasBegun,
         batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
         arrayId: array?.id ?? null,
         task: row.task,
@@ -180,8 +198,9 @@ export class Publisher {
   }
 
   /** A job that is tried again is not decided yet. */
-  #next({ ended, superseded }: Waiting, before: (ended: JobEnded) => number): ReturnType<typeof decideNext> {
+  #next({ ended, superseded, hasBegun }: Waiting, before: (ended: JobEnded) => number): ReturnType<typeof decideNext> {
     if (superseded) return 'done'
+    if (!hasBegun) return 'retry'
     const next = decideNext(this.#context.settings.retries, ended.class, before(ended))
     if (next === 'retry') {
       this.tally[ended.verdict]--

@@ -2,7 +2,7 @@ import { countStates } from '../catalog/catalog.ts'
 import type { PlanCosts } from '../map/map.ts'
 import { countArrays, dropCut } from './arrays.ts'
 import type { RunContext } from './context.ts'
-import { type CoordinateOptions, coordinate, type Outcome, type Progress } from './coordinate.ts'
+import { type CoordinateOptions, coordinate, type Outcome } from './coordinate.ts'
 import { takeLease } from './lease.ts'
 import {
   chooseRunnable,
@@ -12,19 +12,21 @@ import {
   type PlanWishes,
   planRunnable,
 } from './planning.ts'
+import type { Progress } from './teller.ts'
 
 export { liveSites } from './arrays.ts'
 export { type AccountingWord, askSites, type QueueWord, type SiteWords } from './ask-sites.ts'
 export { type AtWork, readAtWork } from './at-work.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
-export type { Outcome, Progress } from './coordinate.ts'
+export type { Outcome } from './coordinate.ts'
 export { type FetchProgress, type FetchReport, type FetchWishes, fetchOutputs } from './fetch.ts'
 export { leaseHolder } from './lease.ts'
 export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 
 export { type JobEvidence, showJob } from './show.ts'
+export type { Progress } from './teller.ts'
 export { type TryReport, tryJob } from './try.ts'
 
 export interface RunOptions extends CoordinateOptions {

@@ -17,6 +17,8 @@ export interface JobEvidence {
   readonly attempts: readonly Row[]
   /** What each attempt made; null where that is not known any more. */
   readonly made: readonly (readonly AttemptOutput[] | null)[]
+  /** By how much the clock by which each attempt has its times is ahead of this machine's, seconds; 0: as far as is known it is right. */
+  readonly clocksOffSec: readonly number[]
   readonly results: readonly Row[]
   readonly requests: readonly Row[]
   readonly batch: Row | null
@@ -51,7 +53,7 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
     [key],
   )
   const attempts = await sql.rows(
-    'select * from attempts where job_key = $1 order by revision desc, try desc, superseded, ended_at desc',
+    `select *, (epoch_us(ended_at) - epoch_us(published_at)) / 1e6 as ahead_sec from attempts where job_key = $1 order by revision desc, try desc, superseded, ended_at desc`,
     [key],
   )
   const results = await sql.rows('select * from results where job_key = $1 order by published_at desc, output', [key])
@@ -65,6 +67,7 @@ export async function showJob(context: RunContext, jobId: string): Promise<JobEv
     job,
     inputs,
     attempts: await Promise.all(attempts.map((attempt) => withSandbox(context, attempt))),
+    clocksOffSec: await Promise.all(attempts.map((attempt) => clockOffSec(context, attempt))),
     made: attemptOutputs(context, { attempts, results }),
     results,
     requests,
@@ -119,6 +122,18 @@ async function refresh({ openSite }: RunContext, site: string, array: string): P
   } catch (error) {
     if (!(error instanceof FloeError)) throw error
   }
+}
+
+/** A clock that is off by less changes nothing that a person reads. */
+const CLOCK_OFF_SEC = 30
+
+/** What was measured of the site; and an attempt that ended after it was published shows a clock that is ahead. */
+async function clockOffSec({ openSite }: RunContext, { site, ahead_sec: ahead }: Row): Promise<number> {
+  if (site === 'local') return 0
+  const there = await openSite(site as string).catch(() => undefined)
+  const measured = there?.clockOffSec ?? 0
+  const offSec = Math.max(measured, Number(ahead ?? 0) > CLOCK_OFF_SEC ? Number(ahead) : measured)
+  return Math.abs(offSec) < CLOCK_OFF_SEC ? 0 : Math.round(offSec)
 }
 
 async function withSandbox(context: RunContext, attempt: Row): Promise<Row> {

@@ -13,10 +13,8 @@ import type { FailureClass, Verdict } from '../model/verdict.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { LiveArray } from './live-array.ts'
+import { isWithoutRunner, type NodeWatch } from './node-watch.ts'
 import type { InferredVerdict, Publisher } from './publisher.ts'
-
-/** Exit of a task whose node does not see the array's directory; see the job script. */
-const NO_DIRECTORY = 72
 
 /** What accounting says of a task that ended without sealing its record, as the verdict of the jobs that it ran. */
 const BY_CAUSE: Readonly<Record<TaskEnding['cause'], { verdict: Verdict; class: FailureClass; rule: string }>> = {
@@ -70,6 +68,7 @@ export interface SiteNews {
 export class Watch {
   readonly #context: RunContext
   readonly #publisher: Publisher
+  readonly #nodes: NodeWatch
   readonly #read: (array: LiveArray) => void
   #pulledAt = Number.NEGATIVE_INFINITY
   #watchedAt = Number.NEGATIVE_INFINITY
@@ -79,10 +78,15 @@ export class Watch {
   /** When accounting was asked last, by the monotonic clock, and how long until it is asked again with nothing new to ask. */
   #explainedAt = Number.NEGATIVE_INFINITY
   #explainEveryMs = 0
+  #asked: ReadonlySet<string> = new Set()
 
-  constructor(context: RunContext, publisher: Publisher, read: (array: LiveArray) => void) {
+  constructor(
+    context: RunContext,
+    { publisher, nodes, read }: { publisher: Publisher; nodes: NodeWatch; read: (array: LiveArray) => void },
+  ) {
     this.#context = context
     this.#publisher = publisher
+    this.#nodes = nodes
     this.#read = read
   }
 
@@ -156,9 +160,13 @@ export class Watch {
 
   async #conclude(missing: readonly Missing[]): Promise<void> {
     const { clock } = this.#context
-    const isNews = missing.some(({ ended, absent }) => ended.length + absent.length > 0)
+    const asked = new Set(missing.flatMap(({ array, tasks }) => tasks.map((task) => `${array.id} ${task}`)))
+    const isUnasked = [...asked].some((task) => !this.#asked.has(task))
+    if (isUnasked) this.#explainEveryMs = 0
+    const isNews = isUnasked || missing.some(({ ended, absent }) => ended.length + absent.length > 0)
     if (missing.length === 0 || (!isNews && clock.ticks() - this.#explainedAt < this.#explainEveryMs)) return
     this.#explainedAt = clock.ticks()
+    this.#asked = asked
     this.#explainEveryMs = Math.min(
       EXPLAIN_MAX_MS,
       Math.max(this.#context.site.rhythm.watchMs, this.#explainEveryMs * 2),
@@ -238,9 +246,7 @@ export class Watch {
     for (const array of arrays) {
       const own = new Map(endings.filter(({ id }) => id === array.nativeId).map((ending) => [ending.index, ending]))
       this.#believe(array, own)
-      const blind = [...own.values()].find(({ exit }) => exit === NO_DIRECTORY)
-      // One node of many that lost its mount is that node's fault.
-      if (blind && !array.hasStarted) throw this.#blind(blind)
+      for (const [task, ending] of own) this.#nodes.heedEnding(array, task, ending)
       this.#giveUp(array, (task) => explained(own.get(task)))
     }
   }
@@ -249,16 +255,11 @@ export class Watch {
   #believe(array: LiveArray, endings: ReadonlyMap<number, TaskEnding>): void {
     const { clock, site } = this.#context
     for (const task of array.openTasks) {
-      if (!array.isMissing(task) || !endings.has(task)) continue
-      if (array.accountedFor(task, clock.ticks()) >= site.rhythm.graceMs) array.markGone(task)
+      const ending = endings.get(task)
+      if (!array.isMissing(task) || !ending) continue
+      const forMs = array.accountedFor(task, clock.ticks())
+      if (forMs >= site.rhythm.graceMs || isWithoutRunner(ending)) array.markGone(task)
     }
-  }
-
-  #blind({ node }: TaskEnding): FloeError {
-    const { name, paths } = this.#context.site
-    return new FloeError('STAGE_FAILED', `The node ${node ?? 'of a task'} of ${name} does not see ${paths.arrays}.`, {
-      hint: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,
-    })
   }
 
   /** The array's directory is gone: jobs that it had started are lost with it. */

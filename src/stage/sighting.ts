@@ -1,6 +1,7 @@
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
+import { Grounds, isBareHere } from './grounds.ts'
 import { HASHED_MAX_BYTES, hashContent, type Sight, seeFile, sizeTimeDigest } from './look-up.ts'
 import { sitePath } from './site-path.ts'
 
@@ -26,6 +27,8 @@ export interface ElsewhereLook {
   has(path: string): boolean
   see(paths: readonly string[]): Promise<readonly (Sight | undefined)[]>
   digests(paths: readonly string[]): Promise<readonly (string | undefined)[]>
+  /** Whether a directory is not there, or has nothing in it. */
+  isBare(directory: string): Promise<boolean>
 }
 
 export interface Sighting {
@@ -39,6 +42,7 @@ export interface Sighting {
 
 interface FileRow extends Row {
   readonly url: string
+  readonly kind: string
   readonly size_bytes: number | null
   readonly mtime_us: number | null
   readonly digest: string | null
@@ -64,7 +68,8 @@ const NAMED_MAX = 100
 
 /**
  * Looks at every file of the table `files` once and puts what is new into the temporary table `files_seen`. Changes no durable table.
- * Costs one stat a distinct file, and one reading of each file whose digest is not known yet.
+ * Costs one stat a distinct file, and one reading of each file whose digest is not known yet. Throws INPUTS_MISSING when a whole root, or all
+ * that the campaign's inputs lie in, is not there or empty.
  */
 export async function sightFiles(tables: Tables, options: SightingOptions): Promise<Sighting> {
   const { sql } = tables
@@ -76,7 +81,7 @@ export async function sightFiles(tables: Tables, options: SightingOptions): Prom
   await sql.run('create or replace temp table files_known as select *, row_number() over () as n from files')
   for (let from = 0; ; from += SLICE) {
     const rows = await sql.rows<FileRow>(
-      `select url, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files_known where n > ${from} and n <= ${from + SLICE}`,
+      `select url, kind, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files_known where n > ${from} and n <= ${from + SLICE}`,
     )
     if (rows.length === 0) break
     const news = await look.news(rows)
@@ -84,6 +89,7 @@ export async function sightFiles(tables: Tables, options: SightingOptions): Prom
     await sql.load('files_seen_slice', SEEN, [news])
     await sql.run('insert into files_seen select * from files_seen_slice')
   }
+  await look.checkGrounds()
   return { files: look.files, missing: look.missing, changed: look.changed, news: look.newsCount }
 }
 
@@ -138,9 +144,18 @@ class Look {
   #readBytes = 0
   readonly #elsewhere = new Map<string, { sight: Sight | undefined; digest: string | undefined }>()
   readonly #options: SightingOptions
+  readonly #grounds: Grounds
 
   constructor(options: SightingOptions) {
     this.#options = options
+    this.#grounds = new Grounds(options.roots)
+  }
+
+  async checkGrounds(): Promise<void> {
+    const { elsewhere } = this.#options
+    await this.#grounds.check(async (directory) =>
+      elsewhere?.has(`${directory}/`) ? elsewhere.isBare(directory) : isBareHere(directory),
+    )
   }
 
   async news(rows: readonly FileRow[]): Promise<Row[]> {
@@ -187,6 +202,7 @@ class Look {
     if (remote && (row.digest !== null || row.size_bytes !== null)) return undefined
     const there = path === undefined ? undefined : this.#elsewhere.get(path)
     const sight = remote ? await seeUrl(row.url) : there ? there.sight : path === undefined ? undefined : seeFile(path)
+    if (path !== undefined && row.kind !== 'program') this.#grounds.note(path, sight !== undefined)
     if (sight === undefined) {
       this.missing++
       return row.missing ? undefined : { ...known(row), missing: true, changed: false }

@@ -91,6 +91,7 @@ export async function stageArray(
     if (group) group.push(job)
     else lines.set(task, [job])
   }
+  const roots = Object.values(options.roots)
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
     const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
     const image = terms.container === null ? undefined : imageAt(terms.container)
@@ -110,6 +111,7 @@ export async function stageArray(
       publish,
       outputs: options.outputs,
       ...(options.siteCache !== undefined && { cache: options.siteCache }),
+      ...(roots.length > 0 && { roots }),
       sandboxes_max: options.sandboxesMax,
       ...(options.rehearsal && { sandboxes_all: true as const }),
     }

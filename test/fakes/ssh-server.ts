@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import { homedir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   type AuthContext,
   type Connection,
@@ -11,6 +13,7 @@ import {
   type Session,
   utils,
 } from 'ssh2'
+import { onTestFinished } from 'vitest'
 import { serveFiles } from './sftp-files.ts'
 
 export interface SshServerOptions {
@@ -31,12 +34,16 @@ export interface SshServerOptions {
   readonly hostKeys: readonly string[]
   /** Lets connections through to other ports of this machine. */
   readonly isGate?: boolean
+  /** Ends commands that take longer, as login nodes do. */
+  readonly killsAfterMs?: number | undefined
 }
 
 export interface SshServer {
   readonly port: number
   /** Connections, logins, sessions that came so far; and sessions open at once, at most. */
   readonly seen: { connections: number; logins: number; sessions: number; open: number; openMax: number }
+  /** Answers that were given to its questions. */
+  readonly answers: readonly string[]
   options: SshServerOptions
   /** Ends all connections. */
   hangUp(): void
@@ -46,6 +53,7 @@ export interface SshServer {
 /** An SSH server in this process, on the loopback: the login shell is spawned here, files are those of this machine. */
 export async function startSshServer(options: SshServerOptions): Promise<SshServer> {
   const seen = { connections: 0, logins: 0, sessions: 0, open: 0, openMax: 0 }
+  const answers: string[] = []
   const children = new Set<ChildProcess>()
   const connections = new Set<Connection>()
   const server = new Server({ hostKeys: [...options.hostKeys] }, (connection) => {
@@ -59,7 +67,10 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
     })
     connection.on(
       'authentication',
-      authentication(() => fake.options),
+      authentication(
+        () => fake.options,
+        (given) => answers.push(...given),
+      ),
     )
     connection.on('ready', () => seen.logins++)
     connection.on('session', (accept, reject) => {
@@ -86,6 +97,7 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
   const fake: SshServer = {
     port: (listener.address() as { port: number }).port,
     seen,
+    answers,
     options,
     hangUp() {
       for (const connection of connections) connection.end()
@@ -102,7 +114,10 @@ export async function startSshServer(options: SshServerOptions): Promise<SshServ
 const refused = (context: AuthContext, ways: string[], isPartial: boolean): void =>
   context.reject(ways as never, isPartial)
 
-function authentication(options: () => SshServerOptions): (context: AuthContext) => void {
+function authentication(
+  options: () => SshServerOptions,
+  note: (answers: readonly string[]) => void,
+): (context: AuthContext) => void {
   let hasKey = false
   return (context) => {
     const { keys, questions = [] } = options()
@@ -121,6 +136,7 @@ function authentication(options: () => SshServerOptions): (context: AuthContext)
     if (context.method === 'keyboard-interactive' && !needsKey && questions.length > 0) {
       const prompts = questions.map(({ prompt }) => ({ prompt, echo: false }))
       return context.prompt(prompts, (answers) => {
+        note(answers)
         if (questions.every(({ answer }, at) => answers[at] === answer)) context.accept()
         else refused(context, ['keyboard-interactive'], false)
       })
@@ -138,8 +154,14 @@ function serveSession(session: Session, options: SshServerOptions, children: Set
     if (options.says !== undefined) return leave(channel, options.says)
     if (options.isForeignShell && !/^exec \/[\w/]+$/.test(command)) return leave(channel, 'Illegal variable name.\n')
     child = runShell(channel, command)
+    const { pid } = child
     children.add(child)
-    child.once('close', () => children.delete(child!))
+    const limit = options.killsAfterMs
+    const timer = limit === undefined ? undefined : setTimeout(() => pid && killGroup(pid, 'SIGKILL'), limit)
+    child.once('close', () => {
+      clearTimeout(timer)
+      children.delete(child!)
+    })
   })
   session.on('signal', (accept, _reject, { name }) => {
     accept?.()
@@ -219,4 +241,37 @@ export function makeKey(type: 'ed25519' | 'rsa' = 'ed25519', passphrase?: string
     // Of some 256 keys that ssh2 1.17 makes one lacks its first byte, a zero.
     if (!(utils.parseKey(pair.public) instanceof Error)) return { private: pair.private, public: pair.public }
   }
+}
+
+export interface LoginWish extends Partial<SshServerOptions> {
+  /** Asks for this one-time password, and for no key. */
+  readonly code?: string
+}
+
+export interface Login {
+  readonly server: SshServer
+  readonly target: string
+  readonly port: number
+  /** A file of known hosts that knows it, and one with a key that it takes. */
+  readonly knownHosts: string
+  readonly identity: string
+}
+
+/** A server with all that one needs to log in. Ends with the test. */
+export async function openLogin({ code, ...options }: LoginWish = {}): Promise<Login> {
+  const [host, user] = [makeKey(), makeKey()]
+  const server = await startSshServer({
+    ...{ keys: code === undefined ? [user.public] : [], hostKeys: [host.private] },
+    ...(code !== undefined && { questions: [{ prompt: 'Verification code: ', answer: code }] }),
+    ...options,
+  })
+  const directory = mkdtempSync(join(tmpdir(), 'floe-ssh-'))
+  onTestFinished(async () => {
+    await server.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  const [knownHosts, identity] = [join(directory, 'known_hosts'), join(directory, 'key')]
+  writeFileSync(knownHosts, `[127.0.0.1]:${server.port} ${host.public}\n`)
+  writeFileSync(identity, user.private, { mode: 0o600 })
+  return { server, target: 'alice@127.0.0.1', port: server.port, knownHosts, identity }
 }

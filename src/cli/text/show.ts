@@ -158,7 +158,7 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
     attempt.site === 'local' ? '' : task,
     attempt.node ? `on ${text(attempt.node)}` : '',
   ]
-  const time = attempt.started_at == null ? '' : `${local(attempt.started_at)}–${local(attempt.ended_at).slice(-8)}`
+  const time = timeText(attempt)
   const late = attempt.superseded ? 'superseded: an earlier verdict stands' : ''
   const took = [
     attempt.wall_sec == null ? '' : formatSeconds(Number(attempt.wall_sec)),
@@ -183,6 +183,15 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
   ].join('')
 }
 
+/** By the clock of this machine. */
+function timeText({ started_at, ended_at, clock_off_sec, site }: JsonRow): string {
+  if (started_at == null) return ''
+  const off = Number(clock_off_sec ?? 0)
+  const span = `${local(started_at, off)}–${local(ended_at, off).slice(-8)}`
+  if (off === 0) return span
+  return `${span} (corrected: the clock of ${text(site)} is ≈ ${formatSeconds(Math.abs(off))} ${off < 0 ? 'behind' : 'ahead'})`
+}
+
 function sandboxText({ sandbox, site }: JsonRow, from: string): string {
   if (!sandbox) return ''
   return site === 'local' ? near(text(sandbox), from) : `${text(site)}:${text(sandbox)}`
@@ -195,9 +204,9 @@ function list<T>(values: readonly T[], say: (value: T) => string, between: strin
 
 const text = (value: unknown): string => (value == null ? '' : String(value))
 
-/** ISO time in UTC as a clock of this machine. */
-function local(iso: unknown): string {
-  const date = new Date(text(iso))
+/** ISO time in UTC, by a clock that is so many seconds ahead, as a clock of this machine. */
+function local(iso: unknown, offSec = 0): string {
+  const date = new Date(Date.parse(text(iso)) - offSec * 1000)
   if (Number.isNaN(date.getTime())) return text(iso)
   return `${date.toLocaleDateString('sv-SE')} ${date.toLocaleTimeString('sv-SE')}`
 }

@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { openSshServer } from '../../fakes/login-server.ts'
+import { openLogin } from '../../fakes/ssh-server.ts'
 import { ended } from '../place.ts'
 import { openScene, type Scene } from './scene.ts'
 
 const CODE = '493027'
 
 async function openOtpScene(): Promise<{ scene: Scene; answers: readonly string[] }> {
-  const { target, port, knownHosts, answers } = await openSshServer({ code: CODE })
+  const { server, target, port, knownHosts } = await openLogin({ code: CODE })
   const scene = await openScene('slurm')
   scene.settle({ ssh: { to: target, port, known_hosts: knownHosts, agent: 'none' } })
-  return { scene, answers }
+  return { scene, answers: server.answers }
 }
 
 const DOCTOR = ['doctor', 'frost', '--no-job', '--json']

@@ -17,6 +17,7 @@ const masked = ({ place }: Scene, text: string): string =>
     .replaceAll(process.versions.node, 'VERSION')
     .replace(/checked \d+ \w+ \d+/g, 'checked DATE')
     .replace(/\d[\d.]* [kMGTP]?B and [\d,]+ files/g, 'BYTES and COUNT files')
+    .replace(/ \([\d.]+ [kMGTP]?B free\)/g, ' (BYTES free)')
     .replace(/in \d+ ms( to \d+ ms)?/g, 'in N ms')
     // A busy machine makes a slow scheduler.
     .replace(/(ok {2}|warn) {2}the scheduler/g, '…  the scheduler')

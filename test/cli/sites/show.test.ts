@@ -71,6 +71,28 @@ test('accounting explains what no record says', async () => {
   )
 })
 
+test('a task that was deleted by force is no success, though Grid Engine accounts it as one', async () => {
+  const scene = await running('sge', 1)
+  const { fake, place, json } = scene
+  const [task] = fake.jobs[0]!.tasks
+  await until('its record came home', async () => (await json<{ running: number }>('status')).running === 1)
+  const { child } = task!
+  process.kill(-child!.pid!, 'SIGKILL')
+  await until('it has ended', () => task!.state === 'ended')
+  // As `qdel -f` leaves it when the node is gone.
+  Object.assign(task!, { exit: 0, signal: null })
+  open(place)
+  expect((await scene.atWork.end).stderr).not.toContain('floe:')
+  const { attempts } = await json<{ attempts: Record<string, unknown>[] }>('show', 'j0')
+  expect(attempts).toMatchObject([
+    { try: 2, verdict: 'succeeded', evidence: 'record' },
+    {
+      ...{ try: 1, verdict: 'lost', class: 'lost', evidence: 'accounting', next: 'retry' },
+      rule: 'its task ended without sealing its record; the job had started (failed 0, exit_status 0)',
+    },
+  ])
+})
+
 describe.each(CLUSTERS.map(({ name }) => name))('logs of a job at %s', (scheduler) => {
   test('come from the site, while it runs and when it has ended', async () => {
     const scene = await running(scheduler, 2)

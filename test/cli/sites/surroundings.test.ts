@@ -80,7 +80,7 @@ describe.each(CLUSTERS.map(({ name, dialect }) => [name, dialect] as const))('%s
     const { status, stderr } = await run(['run', '--site', 'frost'])
     expect(status).toBe(1)
     expect(place.masked(stderr)).toMatch(
-      /^floe: The node \S+ of frost does not see DIR\/scratch\/floe\/campaigns\/UUID\/arrays\.\n {2}do +Name a directory that login and compute nodes share as `scratch:` of frost in sites\.yaml\.\n$/,
+      /^floe: The node \S+ of frost does not see DIR\/scratch\/floe\/campaigns\/UUID\/arrays\.\n {2}do +Name a directory that login and compute nodes share as `scratch:` of frost in sites\.yaml\.\n$/m,
     )
     expect(began(place)).toEqual({})
   })
@@ -112,6 +112,18 @@ Object.defineProperty(performance, 'timeOrigin', { value: performance.timeOrigin
   await clock.run(['add', place.path('jobs.ndjson')])
   expect(await clock.json('run', '--site', 'frost')).toMatchObject({ succeeded: 7, failed: 1 })
   expect(await clock.rows('select bool_and(ended_at > published_at) as ahead from attempts')).toBe('ahead\ntrue\n')
+  const { stdout } = await clock.run(['show', 'a1'])
+  const [, began, off] =
+    /(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)–\S+ \(corrected: the clock of frost is ≈ (\d+) min/.exec(stdout) ??
+    /(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)–\S+ \(corrected: the clock of frost is ≈ (1) h ahead/.exec(stdout) ??
+    []
+  expect(stdout).toContain('ahead)')
+  expect(off).toMatch(/^(5\d|1)$/)
+  // Without the correction it would lie in the future.
+  expect(Date.parse(`${began}Z`)).toBeLessThanOrEqual(Date.now())
+  const measured = { login: null, sessions: null, trip_ms: null, limits_ms: null, clock_sec: 7200 }
+  place.file('config/floe/profiles/frost.json', JSON.stringify({ v: 1, measured, limits: null, version: null }))
+  expect((await clock.run(['show', 'a1'])).stdout).toContain('the clock of frost is ≈ 2 h ahead)')
   await place.run(['init', 'here'])
   await place.run(['-C', 'here', 'add', 'jobs.ndjson'])
   await place.run(['-C', 'here', 'run'])

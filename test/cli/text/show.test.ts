@@ -360,3 +360,16 @@ test('an error has three parts, and colours only where they are wanted', () => {
   `)
   expect(renderError(error, COLORED)).toContain('\u001b[31mfloe:\u001b[39m frost')
 })
+
+test('times by a clock that is off are corrected, and shown as such', () => {
+  const told = (clock_off_sec: number) =>
+    renderShow(shown({ attempts: [attempt({ clock_off_sec })] } as unknown as Partial<JobReport>))
+  const right = told(0)
+  const [span] = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d–\d\d:\d\d:\d\d/.exec(right)!
+  expect(right).not.toContain('corrected')
+  const hour = Date.parse('2026-11-21T18:02:11Z')
+  expect(told(3600)).toContain(`${new Date(hour).toLocaleTimeString('sv-SE')}–`)
+  expect(told(3600)).toContain('(corrected: the clock of frost is ≈ 1 h ahead)')
+  expect(told(3600)).not.toContain(span)
+  expect(told(-90)).toContain('(corrected: the clock of frost is ≈ 1 min 30 s behind)')
+})

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 export interface FakeTask {
   readonly index: number
   state: 'queued' | 'held' | 'running' | 'ended'
+  /** Where it runs, or ran last. */
+  node: string | null
   /** A running task that was cancelled ends in a while. */
   cancelled: boolean
   exit: number | null
@@ -30,6 +32,8 @@ export interface FakeJob {
   readonly queue: string
   /** GPUs of a task. */
   readonly gpus?: number
+  /** Nodes that its tasks are not started on. */
+  avoid?: readonly string[]
   readonly submittedAt: number
   /** Lost by the scheduler, as when its controller is killed: its tasks are never started, and nobody knows it. */
   lost: boolean
@@ -80,6 +84,8 @@ export interface Noise {
   instant: boolean
   /** A directory that compute nodes do not have, or have under another name. */
   unseen: string | null
+  /** What becomes of a job script on a node that is not as it should be. */
+  onNode: ((script: string, node: string) => string) | null
   /** Why tasks wait, in the scheduler's word. */
   reason: string | null
 }
@@ -90,6 +96,7 @@ export const failed = (exit: number, stderr: string): Reply => ({ exit, stdout: 
 export interface FakeOptions {
   /** Its own folder: programs and replies. */
   readonly directory: string
+  /** Tasks that a node runs at once. */
   readonly slots?: number
   readonly arrayMax?: number
   readonly queuedMax?: number
@@ -103,9 +110,11 @@ export abstract class FakeScheduler {
   readonly noise: Noise = {
     ...{ banner: '', bareNumber: false, noNumber: false, failing: new Map(), half: new Set(), empty: new Set() },
     ...{ forgets: false, accounts: true, stateWord: null, slowMs: 0, lostReplies: 0, paused: false, instant: false },
-    ...{ holds: new Set(), blind: false, unseen: null, reason: null },
+    ...{ holds: new Set(), blind: false, unseen: null, onNode: null, reason: null },
   }
   slots: number
+  /** Its nodes, in the order in which they get tasks. */
+  nodes: readonly string[] = ['c1']
   arrayMax: number
   queuedMax: number
   /** Taken by the next submission. */
@@ -116,7 +125,7 @@ export abstract class FakeScheduler {
   /** Numbers that it has forgotten to have given. */
   readonly #free: number[] = []
   #replies = 0
-  #running = 0
+  readonly #running = new Map<string, number>()
 
   /** Names of its commands; the first submits. */
   abstract readonly commands: readonly string[]
@@ -206,7 +215,16 @@ export abstract class FakeScheduler {
       submittedAt: Date.now(),
       lost: false,
       tasks: indices.map((index) => ({
-        ...{ index, state: 'queued', cancelled: false, exit: null, signal: null, startedAt: null, endedAt: null },
+        ...{
+          index,
+          state: 'queued',
+          node: null,
+          cancelled: false,
+          exit: null,
+          signal: null,
+          startedAt: null,
+          endedAt: null,
+        },
         ...{ word: null, child: undefined },
       })),
     }
@@ -222,10 +240,18 @@ export abstract class FakeScheduler {
     for (const job of this.known.filter(({ name }) => !this.noise.holds.has(name))) {
       for (const task of job.tasks) {
         if (task.state !== 'queued') continue
-        if (this.#running >= this.slots) return
-        this.#run(job, task)
+        const node = this.#freeFor(job)
+        if (node !== undefined) this.#run(job, task, node)
       }
     }
+  }
+
+  #freeFor({ avoid = [] }: FakeJob): string | undefined {
+    return this.nodes.find((node) => !avoid.includes(node) && (this.#running.get(node) ?? 0) < this.slots)
+  }
+
+  #count(node: string, more: number): void {
+    this.#running.set(node, (this.#running.get(node) ?? 0) + more)
   }
 
   cancel(task: FakeTask): void {
@@ -247,31 +273,35 @@ export abstract class FakeScheduler {
     task.child = undefined
     task.state = 'queued'
     if (child) {
-      this.#running--
+      this.#count(task.node!, -1)
       signal(child, 'SIGKILL')
     }
     setImmediate(() => this.pump())
   }
 
-  #run(job: FakeJob, task: FakeTask): void {
+  #run(job: FakeJob, task: FakeTask, node: string): void {
     task.startedAt = Date.now()
+    task.node = node
     if (this.noise.instant) {
       Object.assign(task, { state: 'ended', exit: 0, endedAt: task.startedAt })
       return
     }
-    const path = join(this.directory, 'scripts', String(this.jobs.indexOf(job)))
+    const whole = join(this.directory, 'scripts', String(this.jobs.indexOf(job)))
+    const { unseen, onNode } = this.noise
+    const isOdd = unseen !== null || onNode !== null
+    const path = isOdd ? `${whole}.${task.index}` : whole
     const env = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: homedir(), USER: 'alice', ...this.environment(job, task) }
-    const { unseen } = this.noise
     if (unseen !== null) writeFileSync(path, job.script.replaceAll(`cd ${unseen}`, `cd /elsewhere${unseen}`))
+    if (onNode) writeFileSync(path, onNode(job.script, node))
     const child = spawn('/bin/sh', [path], { cwd: '/', detached: true, stdio: 'ignore', env })
     task.state = 'running'
     task.child = child
-    this.#running++
+    this.#count(node, 1)
     child.on('exit', (exit, word) => {
       signal(child, 'SIGKILL')
       // Not this task's process any more when it was queued again.
       if (task.child !== child) return
-      this.#running--
+      this.#count(node, -1)
       Object.assign(task, { state: 'ended', exit, signal: word, endedAt: Date.now() })
       this.pump()
     })

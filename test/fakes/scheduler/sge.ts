@@ -150,7 +150,7 @@ export class FakeSge extends FakeScheduler {
 function recordOf(job: FakeJob, task: FakeTask): string {
   const fields = {
     qname: job.queue,
-    hostname: 'c1',
+    hostname: task.node ?? 'c1',
     owner: 'alice',
     jobname: job.name,
     jobnumber: job.number,

@@ -43,6 +43,7 @@ export class FakeSlurm extends FakeScheduler {
       case 'scancel':
         return this.#scancel(call)
       case 'scontrol':
+        if (call.words[0] === 'update') return this.#update(call)
         return done(
           `Configuration data as of 2026-11-21T05:58:55\nAccountingStorageType   = ${this.noise.accounts ? 'accounting_storage/slurmdbd' : '(null)'}\nMaxArraySize            = ${this.arrayMax}\nMaxJobCount             = 10000\nMinJobAge               = 300 sec\nSchedulerParameters     = (null)\nSLURM_VERSION           = 22.05.8\n`,
         )
@@ -54,7 +55,7 @@ export class FakeSlurm extends FakeScheduler {
   }
 
   environment(job: FakeJob, task: FakeTask): Record<string, string> {
-    const ids = { SLURM_JOB_ID: String(ownId(job, task)), SLURM_CPUS_PER_TASK: '1' }
+    const ids = { SLURM_JOB_ID: String(ownId(job, task)), SLURM_CPUS_PER_TASK: '1', SLURMD_NODENAME: task.node! }
     const gpus = Array.from({ length: job.gpus ?? 0 }, (_, gpu) => String(gpu)).join(',')
     if (gpus !== '') Object.assign(ids, { CUDA_VISIBLE_DEVICES: gpus })
     return job.isArray
@@ -83,13 +84,25 @@ export class FakeSlurm extends FakeScheduler {
         'QOSMaxSubmitJobPerUserLimit',
         "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
       )
+    const avoid = options.get('--exclude')?.split(',') ?? []
+    if (this.nodes.every((node) => avoid.includes(node)))
+      return refused('Batch job submission failed: Requested node configuration is not available')
     const name = options.get('--job-name') ?? options.get('-J') ?? 'sbatch'
     const gpus = Number(/^gpu:(\d+)$/.exec(options.get('--gres') ?? '')?.[1] ?? 0)
-    const job = this.add({ name, isArray: array !== undefined, indices, script: stdin, cwd, queue, gpus })
+    const job = this.add({ name, isArray: array !== undefined, indices, script: stdin, cwd, queue, gpus, avoid })
     if (this.noise.noNumber) return done('Your job is on its way!\n')
     return done(
       options.has('--parsable') || this.noise.bareNumber ? `${job.number}\n` : `Submitted batch job ${job.number}\n`,
     )
+  }
+
+  #update({ words }: Call): Reply {
+    const value = (key: string) => words.find((word) => word.startsWith(`${key}=`))?.slice(key.length + 1)
+    const job = this.find(Number(value('JobId')))
+    if (!job) return failed(1, 'slurm_update error: Invalid job id specified')
+    job.avoid = value('ExcNodeList')?.split(',').filter(Boolean) ?? []
+    this.pump()
+    return done('')
   }
 
   #rows(jobs: readonly FakeJob[] = this.listed): Row[] {
@@ -139,7 +152,7 @@ export class FakeSlurm extends FakeScheduler {
           : 'None',
       j: job.name,
       P: job.queue,
-      N: waits ? '' : 'c1',
+      N: waits ? '' : task.node!,
     }
     return form.replace(/%\.?\d*([A-Za-z])/g, (_, letter: string) => cells[letter] ?? '')
   }
@@ -177,7 +190,7 @@ export class FakeSlurm extends FakeScheduler {
       case 'ExitCode':
         return `${task.exit ?? 0}:${task.signal ? 9 : 0}`
       case 'NodeList':
-        return task.startedAt === null ? 'None assigned' : 'c1'
+        return task.startedAt === null ? 'None assigned' : task.node!
       case 'Start':
         return timeOf(task.startedAt)
       case 'End':

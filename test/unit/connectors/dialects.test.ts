@@ -49,6 +49,32 @@ describe('submit', () => {
     )
   })
 
+  test('leaves nodes out where that can be said', () => {
+    const avoid = { ...plain, avoid: ['c3', 'c7.frost.example'] }
+    expect(slurm().submit(avoid)).toContain('--exclude=c3,c7.frost.example')
+    expect(line(withPe.submit(avoid))).toContain(' -l hostname=!(c3|c3.*|c7|c7.*)')
+    expect(pbs.submit(avoid)).toEqual(pbs.submit(plain))
+    expect(slurm().avoid!('7', ['c3', 'c7'], [])).toEqual(['scontrol', 'update', 'JobId=7', 'ExcNodeList=c3,c7'])
+    expect(slurm().avoid!('7', [], ['--mem=0'])).toContain('ExcNodeList=')
+  })
+
+  test.each([[['--exclude=b1,b2']], [['--exclude', 'b1,b2']], [['-x', 'b1,b2']], [['-xb1,b2']]])(
+    'keeps out the nodes that the site leaves out by itself: %j',
+    (options) => {
+      expect(
+        slurm()
+          .submit({ ...plain, options, avoid: ['c3'] })
+          .at(-1),
+      ).toBe('--exclude=b1,b2,c3')
+      expect(slurm().avoid!('7', ['c3'], options)).toContain('ExcNodeList=b1,b2,c3')
+      expect(slurm().avoid!('7', [], options)).toContain('ExcNodeList=b1,b2')
+    },
+  )
+
+  test('asks for nothing of nodes where none is bad', () => {
+    expect(line(slurm().submit({ ...plain, avoid: [] }))).toBe(line(slurm().submit(plain)))
+  })
+
   test('asks PBS for one array, and for one task as a plain job', () => {
     expect(line(pbs.submit(plain))).toBe(
       `qsub -N ${NAME} -J 0-11 -S /bin/sh -j oe -o localhost:/dev/null -m n -l select=1:ncpus=1`,

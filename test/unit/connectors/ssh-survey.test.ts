@@ -1,18 +1,23 @@
 import { expect, onTestFinished, test } from 'vitest'
 import type { Ask } from '../../../connectors/transport/ssh/keys.ts'
 import { sshTransport } from '../../../connectors/transport/ssh.ts'
-import { openSshServer, type ServerWish } from '../../fakes/login-server.ts'
+import { type LoginWish, openLogin } from '../../fakes/ssh-server.ts'
 
-async function surveyed(wish: ServerWish, options: { ask?: Ask; channels?: number } = {}) {
-  const { target, port, knownHosts, answers } = await openSshServer(wish)
-  const transport = sshTransport({ target, port, knownHosts, agent: 'none', ...options })
+async function surveyed(wish: LoginWish, options: { ask?: Ask; channels?: number } = {}) {
+  const { server, target, port, knownHosts, identity } = await openLogin(wish)
+  const transport = sshTransport({ target, port, knownHosts, identity, agent: 'none', ...options })
   onTestFinished(() => transport.close())
-  return { survey: await transport.survey!(10), transport, answers }
+  return { survey: await transport.survey!(10), transport, answers: server.answers }
 }
 
 test('sessions are counted until one is refused, and all are given back', async () => {
-  const { survey, transport } = await surveyed({ sessions: 3, banner: 'Welcome to frost\n' }, { channels: 2 })
-  expect(survey).toMatchObject({ sessions: 3, isMore: false, used: 2, noise: 'Welcome to frost' })
+  const { survey, transport } = await surveyed({ maxSessions: 3, banner: 'Welcome to frost\n' }, { channels: 2 })
+  expect(survey).toMatchObject({
+    sessions: 3,
+    isMore: false,
+    used: 2,
+    noise: expect.stringContaining('Welcome to frost'),
+  })
   // The banner is none of its answer.
   expect(await Promise.all([1, 2, 3].map((n) => transport.run(`echo ${n}`)))).toMatchObject([
     { stdout: '1\n' },
@@ -22,7 +27,7 @@ test('sessions are counted until one is refused, and all are given back', async 
 })
 
 test('who refuses none may let us have more', async () => {
-  expect((await surveyed({ sessions: 50 })).survey).toMatchObject({ sessions: 10, isMore: true, used: 4, noise: '' })
+  expect((await surveyed({ maxSessions: 50 })).survey).toMatchObject({ sessions: 10, isMore: true, used: 4, noise: '' })
 })
 
 test('a one-time password is asked once, and the way in is told', async () => {

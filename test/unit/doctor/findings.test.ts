@@ -95,7 +95,7 @@ describe('clocks', () => {
 
   test('that differ are told with half of the round trip taken off', async () => {
     expect(await clocks({ offSec: -41, tripMs: 3000 })).toEqual({
-      told: ['warn: clock 41 s behind this machine → no decision rests on it; times in `floe show` are those of frost'],
+      told: ['warn: clock 41 s behind this machine → no decision rests on it; `floe show` corrects times by it'],
       sec: -41,
     })
     expect((await clocks({ offSec: 3600 })).told[0]).toContain('clock 1 h ahead of this machine')
@@ -156,6 +156,7 @@ describe('a task', () => {
   const proof = {
     host: 'c003',
     time: '1795000000',
+    tmpdir: '/local/7',
     tmp: '/local/7',
     tmp_kb: '2000000',
     glibc: 'glibc 2.31',

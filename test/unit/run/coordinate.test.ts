@@ -98,6 +98,21 @@ describe('a campaign', () => {
     await context.tables.close()
   })
 
+  test('is so many jobs from the first plan to the last, however often some of them are planned', async () => {
+    let vanished = 0
+    const connector = scriptedConnector(({ job, try: nth }) => {
+      if (job === 'job0001' && nth < 3) return { class: 'memory' }
+      return job === 'job0005' && vanished++ < 2 ? 'vanish' : {}
+    })
+    const jobs = grid(12).map((job) => ({ ...job, memoryBytes: 1000 }))
+    const context = await madeCampaign(jobs, connector, 'batch: {jobs: 4}\nstop_when_failed: 1')
+    const totals = new Set<number>()
+    await runCampaign(context, { onProgress: ({ total }) => void totals.add(total) })
+    expect(connector.submitted.length).toBeGreaterThan(2)
+    expect([...totals]).toEqual([12])
+    await context.tables.close()
+  })
+
   test('jobs with missing inputs wait, the others run', async () => {
     const context = await madeCampaign(grid(9), scriptedConnector())
     rmSync(join(context.data, 'a0.csv'))

@@ -118,6 +118,20 @@ describe('runner', () => {
     }
   })
 
+  it('takes no root that is not mounted for a missing input, and decides no job', async () => {
+    const root = join(runner.scratch, 'era5')
+    const inputs = [{ name: '1.nc', path: join(root, '1982/1.nc'), size_bytes: 2, mtime: null }]
+    const jobs = [fakeJob('a', { ...script(':'), inputs })]
+    const gone = await runner.run(jobs, { roots: [root], array: 'a1' })
+    expect(gone.lines.at(-1)).toMatchObject({ reason: 'failed', message: `the root ${root} is not there, or is empty` })
+    mkdirSync(root)
+    const bare = await runner.run(jobs, { roots: [root], array: 'a2' })
+    expect([...bare.ended.values()]).toEqual([])
+    mkdirSync(join(root, '1982'))
+    const there = await runner.run(jobs, { roots: [root], array: 'a3' })
+    expect(there.ended.get('a')).toMatchObject({ class: 'input' })
+  })
+
   it('does not run again what an earlier attempt decided', async () => {
     const jobs = ['a', 'b', 'c'].map((name) =>
       fakeJob(name, script(`echo ${name} >> '${runner.scratch}/ran'; test ${name} != b`)),

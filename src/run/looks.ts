@@ -1,0 +1,63 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from '../ports/clock.ts'
+import type { BadNodes, BadNodesMemory } from './bad-nodes.ts'
+import type { ArrayLooks, LiveArray } from './live-array.ts'
+
+/*
+ * .floe/looks.json: what a run has seen of a site and no table says: since when tasks are missing from the scheduler's replies, and which
+ * nodes are bad. For the next run, since one that looks once (`run --once`) would never or always decide. One object: {"v": 1, "site", "at",
+ * "arrays": {array id: …}, "nodes"}; times are ages in milliseconds at "at". Nothing rests on it; without it a decision takes longer.
+ */
+interface Kept {
+  readonly v: 1
+  readonly site: string
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly arrays: Readonly<Record<string, ArrayLooks>>
+  readonly nodes: BadNodesMemory
+}
+
+export interface Looking {
+  readonly site: string
+  readonly arrays: ReadonlyMap<string, LiveArray>
+  readonly nodes: BadNodes
+  /** Nobody looked in between, so no more than this counts as missing: it takes some looks, however far they are apart. */
+  readonly unseenMaxMs: number
+}
+
+const fileIn = (cache: string): string => join(cache, 'looks.json')
+
+/** On a full disk nothing is kept. */
+export function keepLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes }: Looking): void {
+  const open = [...arrays.values()].filter(({ over }) => !over)
+  const kept: Kept = {
+    ...{ v: 1, site, at: now(), nodes: nodes.memory },
+    arrays: Object.fromEntries(open.map((array) => [array.id, array.looksAt(ticks())])),
+  }
+  const aside = `${fileIn(cache)}.${process.pid}`
+  try {
+    mkdirSync(cache, { recursive: true, mode: 0o700 })
+    writeFileSync(aside, `${JSON.stringify(kept)}\n`, { mode: 0o600 })
+    renameSync(aside, fileIn(cache))
+  } catch {
+    rmSync(aside, { force: true })
+  }
+}
+
+export function recallLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes, unseenMaxMs }: Looking): void {
+  const kept = readLooks(cache)
+  if (kept?.v !== 1 || kept.site !== site) return
+  const unseenMs = Math.max(0, now() - kept.at)
+  nodes.recall(kept.nodes, unseenMs)
+  for (const [id, looks] of Object.entries(kept.arrays))
+    arrays.get(id)?.recallLooks(looks, ticks() - Math.min(unseenMs, unseenMaxMs))
+}
+
+function readLooks(cache: string): Kept | undefined {
+  try {
+    return JSON.parse(readFileSync(fileIn(cache), 'utf8')) as Kept
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,80 @@
+import { countStates } from '../catalog/catalog.ts'
+import { FloeError } from '../model/errors.ts'
+import type { Cancels } from './cancels.ts'
+import type { RunContext } from './context.ts'
+import type { Feed } from './feed.ts'
+import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
+import type { Publisher } from './publisher.ts'
+
+/** Plans in a row that may decide nothing. */
+const FRUITLESS_MAX = 3
+
+export interface PlannerParts {
+  readonly wishes: PlanWishes
+  readonly guard: () => Promise<void>
+  readonly publish: () => Promise<void>
+  readonly feed: Feed
+  readonly publisher: Publisher
+  readonly cancels: Cancels
+  /** Jobs under way at other sites. */
+  readonly elsewhere: () => number
+}
+
+/** Plans the jobs that wait when the site could take more of them. Throws STAGE_FAILED when plans decide nothing again and again. */
+export class Planner {
+  /** Jobs that wait for a file, and all that this run is to decide, as of the last plan. */
+  missing = 0
+  total = 0
+  /** Jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
+  isDue = true
+  /** Arrays that ended since the last plan. */
+  ended = 0
+  readonly #context: RunContext
+  readonly #parts: PlannerParts
+  #verdictsBefore = -1
+  #fruitless = 0
+
+  constructor(context: RunContext, parts: PlannerParts) {
+    this.#context = context
+    this.#parts = parts
+  }
+
+  async plan(): Promise<void> {
+    if (!(await this.#parts.feed.patience.tries(() => this.#plan()))) this.isDue = true
+  }
+
+  async #plan(): Promise<void> {
+    const { feed, cancels, publish, publisher, wishes, guard, elsewhere } = this.#parts
+    if (feed.openTasks >= (await feed.limits()).planBelow) return
+    await publish()
+    this.isDue = false
+    this.missing = 0
+    // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
+    const counts = await countStates(this.#context.tables)
+    if (counts.pending === 0) return
+    const { jobs, missing } = await chooseRunnable(this.#context)
+    // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
+    await cancels.heed()
+    await cancels.passOn()
+    this.missing = missing
+    if (jobs === 0) return
+    this.#demandFruit()
+    const { batches } = await planRunnable(this.#context, { ...wishes, jobs, guard })
+    feed.cut = batches
+    // What was planned before, and comes back to be planned again, is counted once.
+    this.total = publisher.done + jobs + Math.max(0, counts.queued + counts.running - elsewhere())
+  }
+
+  #demandFruit(): void {
+    const { done, tally } = this.#parts.publisher
+    const verdicts = done + tally.retried
+    if (verdicts !== this.#verdictsBefore) this.#fruitless = 0
+    else if (this.ended > 0) this.#fruitless++
+    this.#verdictsBefore = verdicts
+    this.ended = 0
+    if (this.#fruitless <= FRUITLESS_MAX) return
+    throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
+      hint: this.#context.site.hints.fruitless,
+    })
+  }
+}
