@@ -95,6 +95,8 @@ export interface RunReport extends StateCounts {
     readonly lost: number
     readonly reused: number
   }
+  /** Outputs of this run that lie at its site as files; `fetch` brings them. */
+  readonly away: number
   readonly missing: number
   readonly merged_rows: number | null
   /** Outputs that look like tables and are not in the merged one; why, of the first 50. */

@@ -92,10 +92,11 @@ export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusRep
 }
 
 export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere, elapsedSec }: RoomReport): RunReport {
-  const { succeeded, failed, cancelled, lost, reused } = tally
+  const { succeeded, failed, cancelled, lost, reused, away } = tally
   return {
     ...counts,
     decided: { succeeded, failed, cancelled, lost, reused },
+    away,
     missing,
     merged_rows: merged?.rows ?? null,
     left_out: {

@@ -108,7 +108,8 @@ export class NodeWatch {
     this.#toldAt = clock.ticks()
     for (const array of arrays) {
       const { id, nativeId, avoids, terms } = array
-      const nodes = this.nodes.avoided(terms.setup, { surely: true })
+      // As at its submission: a trial goes on until another node has worked, or the hour is over.
+      const nodes = this.nodes.avoided(terms.setup, { surely: false })
       if (nativeId === undefined || (this.#told.get(id) ?? avoids.join()) === nodes.join()) continue
       if (array.unstartedTasks.length === 0) continue
       const { options = [] } = await site.shape(terms)

@@ -33,6 +33,8 @@ export interface Tally {
   cancelled: number
   lost: number
   reused: number
+  /** Outputs that lie at their site as files. */
+  away: number
   readonly byClass: Map<FailureClass, number>
 }
 
@@ -53,7 +55,10 @@ const BEGUN = { hasBegun: true, node: null }
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
-  readonly tally: Tally = { succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, byClass: new Map() }
+  readonly tally: Tally = {
+    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, away: 0 },
+    byClass: new Map(),
+  }
   #waiting: Waiting[] = []
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
@@ -93,7 +98,10 @@ export class Publisher {
         reusedFrom: null,
         ...BEGUN,
       })
-      if (!superseded) this.#count(ended)
+      if (superseded) continue
+      this.#count(ended)
+      if (this.#context.site.name !== 'local')
+        this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
 

@@ -11,13 +11,15 @@ const STARTS = '/scratch/alice/starts'
 interface Wish {
   readonly id: string
   readonly script: string
+  readonly setup?: string
   readonly memory?: string
   readonly output?: string
 }
 /** Jobs of sh that note their start. */
 const jobsOf = (wishes: readonly Wish[]): object[] =>
-  wishes.map(({ id, script, memory, output }) => ({
+  wishes.map(({ id, script, setup, memory, output }) => ({
     id,
+    ...(setup === undefined ? {} : { setup }),
     executable: '/bin/sh',
     arguments: ['-c', `echo "$FLOE_JOB $$" >>${STARTS}; ${script}`],
     data: { output: output === undefined ? [] : [output] },
@@ -121,6 +123,28 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     const twice = [...counts].filter(([, count]) => count > 1)
     expect(twice.length).toBeLessThanOrEqual(held.filter((task) => task.node === node).length)
     expect(twice.every(([, count]) => count === 2)).toBe(true)
+  })
+
+  it('a node on which nothing works: it is left out, and no job is blamed', async () => {
+    const node = 'c1'
+    // As /tmp of the node would be, full or without permission for anybody.
+    const setup = `[ "$(hostname)" != ${node} ] || { echo "no module here" >&2; false; }`
+    const wishes = many('elsewhere', 24, 'sleep 1').map((wish) => ({ ...wish, setup }))
+    const campaign = await open(wishes, { settings: 'batch: {jobs: 2}\n' })
+    const { stdout, stderr } = await campaign.follow().told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 24 })
+    const all = await attempts(campaign)
+    const barred = all.filter(({ verdict }) => verdict !== 'succeeded')
+    for (const { class: why, rule } of barred) {
+      expect(why).toBe('node')
+      expect(rule).toMatch(/setup/)
+    }
+    expect(all.filter(({ verdict }) => verdict === 'succeeded').every((one) => one.node !== node)).toBe(true)
+    const counts = await starts('elsewhere')
+    expect([...counts.values()]).toEqual(Array(24).fill(1))
+    // The node took as many tasks as it has cores before anything was heard of it, and none afterwards.
+    expect(barred.length).toBeGreaterThan(0)
+    expect(new Set(barred.map(({ job_id }) => job_id)).size).toBe(barred.length)
   })
 
   it('queued again by Slurm: what had a verdict does not run again, what ran does', async () => {

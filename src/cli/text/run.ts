@@ -67,7 +67,14 @@ export const renderProgressLine = (progress: RunProgress): string => {
 export function renderRun(report: RunReport): string {
   const { decided } = report
   const total = decided.succeeded + decided.failed + decided.cancelled + decided.lost
-  const told = [summary(report, total), counts(report), missing(report), elsewhere(report), merged(report)]
+  const told = [
+    summary(report, total),
+    counts(report),
+    missing(report),
+    elsewhere(report),
+    away(report),
+    merged(report),
+  ]
   if (report.rehearsal !== null) return [...told, rehearsed(report.rehearsal)].join('')
   return [...told, leftOut(report), next(report)].join('')
 }
@@ -99,6 +106,11 @@ const elsewhere = ({ elsewhere }: RunReport): string =>
         `  ${site} goes on with ${formatCounted(jobs, 'job')} in ${formatCounted(tasks, 'task')}: floe run --site ${site} takes them up\n`,
     )
     .join('')
+
+const away = ({ away, rehearsal }: RunReport): string =>
+  away === 0 || rehearsal !== null
+    ? ''
+    : `  ${formatCounted(away, 'output')} at the site: floe fetch brings them home\n`
 
 const merged = ({ merged_rows }: RunReport): string =>
   merged_rows === null || merged_rows === 0

@@ -38,6 +38,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   succeeded: 1056,
   classes: {},
   decided: { succeeded: 1056, failed: 0, cancelled: 0, lost: 0, reused: 0 },
+  away: 0,
   missing: 0,
   merged_rows: 1056,
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
@@ -196,4 +197,9 @@ test('names what is not in the merged table', () => {
   expect(text).toContain(
     '2 outputs not in the merged table, e.g. b.csv: column v is VARCHAR where the table has BIGINT',
   )
+})
+
+test('outputs that lie at a site are said to be there', () => {
+  expect(renderRun(report({ away: 1056 }))).toContain('  1,056 outputs at the site: floe fetch brings them home\n')
+  expect(renderRun(report())).not.toContain('fetch')
 })
