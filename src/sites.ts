@@ -167,7 +167,7 @@ function schedulerOf(
   const { connector, setup, scratch, slots } = setting
   if (connector !== 'local' && connector !== 'simulated')
     return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
-  const companion = programThere(transport, sitePaths(scratch, '').cache, own)
+  const companion = programThere(transport, { scratch, cache: sitePaths(scratch, '').cache }, own)
   const make = async () => {
     const { argv } = await companion()
     const dialect = localDialect({ program: argv, directory: `${scratch}/floe/local`, slots })

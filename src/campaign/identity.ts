@@ -5,11 +5,11 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 
 /*
- * campaign.json, version 1: {v, id, made_at, host, path, inode}; `rehearsal_of` in rehearsals. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
+ * campaign.json, version 2: {v, id, made_at, host, path, inode}; `rehearsal_of` in rehearsals. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
  * `inode` say where the directory was when it was made or last adopted; a copy has another inode, a move another path.
  */
 export interface CampaignFile {
-  readonly v: 1
+  readonly v: typeof VERSION
   readonly id: string
   readonly made_at: string
   readonly host: string
@@ -18,6 +18,9 @@ export interface CampaignFile {
   /** A rehearsal of the campaign in that directory: nothing in it is real. */
   readonly rehearsal_of?: string
 }
+
+/** Version 1 had other keys of jobs: its verdicts would belong to no job. */
+const VERSION = 2
 
 export const CAMPAIGN_FILE = 'campaign.json'
 
@@ -30,7 +33,7 @@ export interface CampaignPlace {
 /** campaign.json for a directory as it lies now. */
 export function identityOf(root: string, { id, clock }: { id: string; clock: Clock }): CampaignFile {
   const { ino } = statSync(root)
-  return { v: 1, id, made_at: new Date(clock.now()).toISOString(), host: hostname(), path: root, inode: ino }
+  return { v: VERSION, id, made_at: new Date(clock.now()).toISOString(), host: hostname(), path: root, inode: ino }
 }
 
 export const toText = (file: CampaignFile): string => `${JSON.stringify(file, null, 2)}\n`
@@ -47,6 +50,12 @@ export function readPlace(directory: string): CampaignPlace | undefined {
     throw new FloeError('CAMPAIGN_MISSING', `${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
   const file = parseIdentity(text)
+  if (file && file.v !== VERSION) {
+    throw new FloeError('NOT_SUPPORTED', `${path} is of another version of floe (${file.v}, not ${VERSION}).`, {
+      hint: 'Use the floe that made it, or make the campaign anew: `floe init`, then `floe add` its job files.',
+      details: { path },
+    })
+  }
   if (file) return { root: realpathSync(directory), file }
   throw new FloeError('TABLE_DAMAGED', `${path} is damaged: it does not name a campaign.`, { details: { path } })
 }

@@ -3,9 +3,13 @@ import { readdirSync, type Stats, statSync } from 'node:fs'
 import { join, posix, relative, sep } from 'node:path'
 import { ConnectorError } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
-import type { Carried, Output, Transport } from '../../connectors/transport/transport.ts'
+import type { Carried, Transport } from '../../connectors/transport/transport.ts'
+import { type ScratchShell, scratchShell } from './scratch-shell.ts'
 
 export interface CarriagePlace {
+  /** Scratch directory of the site: never made, for where it is missing the file system is away. */
+  readonly scratch: string
+  readonly site: string
   /** The cache of the site, and its mirror here; null: there is none. */
   readonly there: string
   readonly here: string | null
@@ -39,12 +43,14 @@ const ASKED_MAX = 2000
 export class Carriage {
   readonly #transport: Transport
   readonly #place: CarriagePlace
+  readonly #run: ScratchShell
   readonly #waiting = new Map<string, Load>()
   readonly #roots: readonly string[]
 
   constructor(transport: Transport, place: CarriagePlace) {
     this.#transport = transport
     this.#place = place
+    this.#run = scratchShell(transport, place)
     this.#roots = Object.values(place.roots).map((root) => (root.endsWith('/') ? root : `${root}/`))
   }
 
@@ -108,6 +114,7 @@ export class Carriage {
          [ -s "$name.whole" ] && [ "$(find "$name" -type f | wc -l)" -eq "$(cat "$name.whole")" ] && printf '%s\\n' "$name"
        done
        :`,
+      { tried: `use the cache ${this.#place.there}` },
     )
     const there = new Set(stdout.split('\n'))
     return some.filter(([name]) => !there.has(name))
@@ -138,17 +145,7 @@ export class Carriage {
       const folder = posix.join(there, name)
       return `mkdir -p ${quote(folder)} && echo ${filesBelow(from).length} >${quote(`${folder}.whole`)} || exit 1`
     })
-    await this.#run(['umask 077', ...lines].join('\n'))
-  }
-
-  async #run(script: string): Promise<Output> {
-    const output = await this.#transport.run(script, { timeoutMs: 120_000 })
-    if (output.exit === 0) return output
-    throw new ConnectorError(
-      'refused',
-      `the cache ${this.#place.there} at ${this.#transport.where} cannot be used: ${output.stderr.trim().split('\n')[0] || `exit ${output.exit}`}`,
-      'It has to be writable for you, and to have room.',
-    )
+    await this.#run(['umask 077', ...lines].join('\n'), { tried: `write into the cache ${there}` })
   }
 }
 

@@ -22,15 +22,18 @@ export interface StagedRunner {
 }
 
 /** A program of floe's at the site, put there at its first use. */
-export function programThere(transport: Transport, cache: string, wishes: RunnerWishes): () => Promise<StagedRunner> {
+export function programThere(
+  transport: Transport,
+  { scratch, cache }: { scratch: string; cache: string },
+  wishes: RunnerWishes,
+): () => Promise<StagedRunner> {
+  const place = { there: cache, here: null, roots: {}, scratch, site: wishes.site }
   let staged: Promise<StagedRunner> | undefined
   return () => {
-    staged ??= stageRunner(new Carriage(transport, { there: cache, here: null, roots: {} }), transport, wishes).catch(
-      (error: unknown) => {
-        staged = undefined
-        throw error
-      },
-    )
+    staged ??= stageRunner(new Carriage(transport, place), transport, wishes).catch((error: unknown) => {
+      staged = undefined
+      throw error
+    })
     return staged
   }
 }

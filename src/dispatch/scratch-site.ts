@@ -119,9 +119,9 @@ class ScratchSite {
 
   constructor(options: ScratchSiteOptions) {
     this.#options = options
-    const { transport, paths, mirror, roots, runner } = options
-    this.carriage = new Carriage(transport, { there: paths.cache, here: mirror.cache, roots })
-    this.#runner = programThere(transport, paths.cache, runner)
+    const { transport, paths, mirror, roots, runner, scratch, name: site } = options
+    this.carriage = new Carriage(transport, { scratch, site, there: paths.cache, here: mirror.cache, roots })
+    this.#runner = programThere(transport, { scratch, cache: paths.cache }, runner)
   }
 
   /** Read once; a question that failed is asked again after a while, and answered by what was known before. */

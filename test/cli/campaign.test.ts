@@ -18,7 +18,7 @@ describe('init', () => {
     )
     expect(readFileSync(place.path('winds/floe.yaml'), 'utf8')).toContain('name: "winds"')
     expect(JSON.parse(readFileSync(place.path('winds/campaign.json'), 'utf8'))).toMatchObject({
-      v: 1,
+      v: 2,
       path: place.path('winds'),
     })
     expect(statSync(place.path('winds')).mode & 0o777).toBe(0o700)
@@ -93,6 +93,16 @@ describe('the campaign', () => {
       "! floe: There is no campaign in DIR or above it.
       !   do        \`floe init DIR\` makes a campaign; \`-C DIR\` names one.
       exit 10"
+    `)
+  })
+
+  test('made by a floe that kept it in another way is refused: its verdicts would belong to no job', async () => {
+    const text = JSON.stringify({ v: 1, id: '66f2f22e-641c-4c87-8839-c6dcf783b397', path: '/data/winds' })
+    const place = openPlace().file('winds/campaign.json', text)
+    expect(await place.floe('-C', 'winds', 'run')).toMatchInlineSnapshot(`
+      "! floe: DIR/winds/campaign.json is of another version of floe (1, not 2).
+      !   do        Use the floe that made it, or make the campaign anew: \`floe init\`, then \`floe add\` its job files.
+      exit 2"
     `)
   })
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -11,7 +11,7 @@ function placed(): { path: string; carriage: Carriage } {
   onTestFinished(() => rmSync(path, { recursive: true, force: true }))
   mkdirSync(join(path, 'disk/folder'), { recursive: true })
   writeFileSync(join(path, 'disk/a.txt'), 'a\n')
-  const place = { there: join(path, 'cache'), here: join(path, 'mirror'), roots: {} }
+  const place = { scratch: path, site: 'frost', there: join(path, 'cache'), here: join(path, 'mirror'), roots: {} }
   return { path, carriage: new Carriage(localTransport(), place) }
 }
 
@@ -29,4 +29,17 @@ test.each([
     message: `Could not carry array a000001: cannot read ${file} on this machine: it is not there any more`,
     hint: expect.stringContaining('Is its disk mounted?'),
   })
+})
+
+test('a scratch that is not there is not made: its file system is away', async () => {
+  const { path } = placed()
+  const scratch = join(path, 'away')
+  const place = { scratch, site: 'frost', there: join(scratch, 'floe/cache'), here: null, roots: {} }
+  const carriage = new Carriage(localTransport(), place)
+  carriage.place({ path: join(path, 'disk/a.txt'), digest: `sha256:${'0'.repeat(64)}` })
+  await expect(carriage.send()).rejects.toMatchObject({
+    kind: 'unreachable',
+    message: expect.stringContaining(`there is no directory ${scratch}`),
+  })
+  expect(existsSync(scratch)).toBe(false)
 })
