@@ -4,13 +4,22 @@ const shared = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000 } as 
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
     projects: [
-      { test: { ...shared, name: 'house', include: ['test/**/*.test.ts'], exclude: ['test/containers/**'] } },
+      // Most tests of sites wait for something, so that more of them than cores are at work side by side.
+      {
+        test: {
+          ...shared,
+          name: 'house',
+          maxWorkers: 3,
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/containers/**'],
+        },
+      },
       {
         test: {
           ...shared,
           name: 'containers',
+          maxWorkers: 2,
           include: ['test/containers/**/*.test.ts'],
           globalSetup: 'test/containers/setup.ts',
           // Its own image cannot be pulled everywhere; owner.ts sweeps instead.

@@ -219,7 +219,12 @@ function rowsOf<T extends Row>(chunk: duck.DuckDBDataChunk, names: readonly stri
   const rows = Array.from({ length: chunk.rowCount }, (): Record<string, Value> => ({}))
   for (const [at, name] of names.entries()) {
     const column = chunk.getColumnValues(at)
-    for (const [place, row] of rows.entries()) row[name] = values.fromDuck(column[place]!)
+    for (const [place, row] of rows.entries()) {
+      const value = values.fromDuck(column[place]!)
+      // To assign it would be to give the row another prototype, or nothing.
+      if (name === '__proto__') Object.defineProperty(row, name, { value, enumerable: true })
+      else row[name] = value
+    }
   }
   return rows as T[]
 }
