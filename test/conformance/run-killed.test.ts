@@ -3,30 +3,8 @@ import type { Connector } from '../../connectors/connector.ts'
 import { request } from '../../src/catalog/catalog.ts'
 import type { RunContext } from '../../src/run/run.ts'
 import { runCampaign } from '../../src/run/run.ts'
-import { connectedBy, madeCampaign, runContext } from '../fakes/campaign.ts'
+import { attempts, connectedBy, grid, madeCampaign, runContext } from '../fakes/campaign.ts'
 import { type Fate, scriptedConnector } from '../fakes/scripted-connector.ts'
-
-const grid = (count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    id: `job${String(i).padStart(4, '0')}`,
-    inputs: [`a${i % 7}.csv`, `b${i % 3}.csv`],
-    outputs: [`out/${i}.csv`],
-  }))
-
-const attempts = async ({ tables }: RunContext) => {
-  await tables.view('attempts')
-  return tables.sql.rows<{
-    job_id: string
-    try: number
-    verdict: string
-    class: string | null
-    next: string
-    superseded: boolean
-    evidence: string
-  }>(
-    'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
-  )
-}
 
 describe('killed at any step and run again', () => {
   test('has the same rows, and runs nothing twice', async () => {

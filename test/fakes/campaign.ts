@@ -101,3 +101,26 @@ async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): 
       null as sites, null as hosts, null as seen_at from (values ${urls.join(', ')}) t(url)`,
   })
 }
+
+/** Jobs that share inputs. */
+export const grid = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    id: `job${String(i).padStart(4, '0')}`,
+    inputs: [`a${i % 7}.csv`, `b${i % 3}.csv`],
+    outputs: [`out/${i}.csv`],
+  }))
+
+export const attempts = async ({ tables }: RunContext) => {
+  await tables.view('attempts')
+  return tables.sql.rows<{
+    job_id: string
+    try: number
+    verdict: string
+    class: string | null
+    next: string
+    superseded: boolean
+    evidence: string
+  }>(
+    'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
+  )
+}

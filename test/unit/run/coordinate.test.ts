@@ -4,30 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { sitePaths } from '../../../src/model/campaign.ts'
 import type { RunContext } from '../../../src/run/run.ts'
 import { planCampaign, runCampaign } from '../../../src/run/run.ts'
-import { connectedBy, madeCampaign } from '../../fakes/campaign.ts'
+import { attempts, connectedBy, grid, madeCampaign } from '../../fakes/campaign.ts'
 import { type Fate, scriptedConnector } from '../../fakes/scripted-connector.ts'
-
-const grid = (count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    id: `job${String(i).padStart(4, '0')}`,
-    inputs: [`a${i % 7}.csv`, `b${i % 3}.csv`],
-    outputs: [`out/${i}.csv`],
-  }))
-
-const attempts = async ({ tables }: RunContext) => {
-  await tables.view('attempts')
-  return tables.sql.rows<{
-    job_id: string
-    try: number
-    verdict: string
-    class: string | null
-    next: string
-    superseded: boolean
-    evidence: string
-  }>(
-    'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
-  )
-}
 
 describe('a campaign', () => {
   test('is planned, staged, run and published; a second run does nothing', async () => {
