@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { openScene, type Scene, withWaits } from './scene.ts'
+import { openScene, type Scene, until, withWaits } from './scene.ts'
 
 /* A site that runs nothing: a campaign is rehearsed on a copy of it. */
 
@@ -9,6 +9,13 @@ const RULE = { queue_delay: '1s', job: 0.1 }
 async function scene(simulate: object = {}, jobs = 12): Promise<Scene> {
   const made = await openScene('slurm')
   const { place, run } = made
+  rule(made, simulate)
+  withWaits(place, { jobs, waits: false })
+  await run(['add', place.path('jobs.ndjson')])
+  return made
+}
+
+const rule = ({ place }: Pick<Scene, 'place'>, simulate: object = {}) =>
   place.file(
     'config/floe/sites.yaml',
     JSON.stringify({
@@ -16,10 +23,6 @@ async function scene(simulate: object = {}, jobs = 12): Promise<Scene> {
     }),
     0o600,
   )
-  withWaits(place, { jobs, waits: false })
-  await run(['add', place.path('jobs.ndjson')])
-  return made
-}
 
 const untouched = async ({ json, rows, place }: Scene, jobs: number) => {
   expect(await json('status')).toMatchObject({ jobs, pending: jobs, succeeded: 0, failed: 0 })
@@ -53,6 +56,41 @@ test('a rehearsal goes as a run does, runs nothing, and leaves the campaign as i
   expect(existsSync(place.path('ran'))).toBe(false)
   // And the campaign runs for real afterwards.
   expect(await json('run')).toMatchObject({ succeeded: 12, decided: { succeeded: 12, reused: 0 }, rehearsal: null })
+})
+
+test('one rehearsal at a time; one that was stopped says so and goes on', async () => {
+  const made = await scene({ queue_delay: '1h' })
+  const { place, run, start } = made
+  const first = start(['run', '--site', 'sim'])
+  const inside = place.path('c/.floe/rehearsal')
+  const status = async () => JSON.parse((await place.run(['-C', inside, 'status', '--json'])).stdout || '{}') as object
+  await until('its arrays wait', async () => {
+    const said = (await status()) as { queued?: number; runner?: { pid: number } }
+    return said.queued === 12 && said.runner?.pid === first.pid
+  })
+  expect(await run(['run', '--site', 'sim'])).toMatchObject({
+    status: 11,
+    stderr: expect.stringContaining(`process ${first.pid} `),
+  })
+  expect(await status()).toMatchObject({ queued: 12 })
+  first.signal('SIGINT')
+  const told = await first.end
+  expect(told).toMatchObject({ status: 130, stdout: '' })
+  const [, ...commands] =
+    /^The rehearsal stopped; .*`floe (.*)` shows it, `floe (.*)` goes on with it, `floe (.*)` begins anew/m.exec(
+      told.stderr,
+    )!
+  const [look, goOn, anew] = commands.map((words) => words.split(' '))
+  expect(anew).toEqual(['run', '--site', 'sim'])
+  expect((await place.run(look!)).stdout).toContain('12 jobs')
+  rule(made)
+  const env = { XDG_CONFIG_HOME: place.path('config') }
+  expect(await place.run(goOn!, { env })).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^12 jobs decided/),
+  })
+  expect(await run(anew!)).toMatchObject({ status: 0, stdout: expect.stringMatching(/^12 jobs decided/) })
+  await untouched(made, 12)
 })
 
 test('the seed decides how many fail, and the same seed the same', async () => {
