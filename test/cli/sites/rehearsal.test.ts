@@ -109,6 +109,9 @@ test('the seed decides how many fail, and the same seed the same', async () => {
   expect(await json('status')).toMatchObject({ pending: 20, failed: 0 })
 })
 
+const silent = (connector: string, ...keys: readonly string[]) =>
+  new RegExp(keys.map((key) => `${key}.* says nothing with .connector: ${connector}.`).join('[^]*'))
+
 test('what is wrong for it is said', async () => {
   const made = await scene()
   const { place, run } = made
@@ -122,6 +125,13 @@ test('what is wrong for it is said', async () => {
     [{ connector: 'local' }, /scratch.*is missing/],
     [{ connector: 'slurm', scratch: '/s', slots: 4 }, /slots.*is for `connector: local` and `simulated`/],
     [{ connector: 'simulated', simulate: { failures: 2 } }, /failures/],
+    [
+      { connector: 'simulated', ssh: 'a@b', scratch: '/s', quota: '1GB', node: '/n', container: 'apptainer' },
+      silent('simulated', 'ssh', 'scratch', 'quota', 'node', 'container'),
+    ],
+    [{ connector: 'simulated', setup: ['module load x'], options: ['-x'] }, silent('simulated', 'setup', 'options')],
+    [{ connector: 'local', scratch: '/s', options: ['-x'], simulate: {} }, silent('local', 'simulate', 'options')],
+    [{ connector: 'slurm', scratch: '/s', simulate: { seed: 2 } }, silent('slurm', 'simulate')],
   ] as const) {
     site(keys)
     expect(await run(['run', '--site', 'sim'])).toMatchObject({ status: 2, stderr: expect.stringMatching(words) })
