@@ -93,6 +93,21 @@ test('one rehearsal at a time; one that was stopped says so and goes on', async 
   await untouched(made, 12)
 })
 
+test('what runs in a rehearsal can be cancelled', async () => {
+  const made = await scene({ queue_delay: '0s', job: '1h' }, 4)
+  const inside = (...args: string[]) => made.place.run(['-C', made.place.path('c/.floe/rehearsal'), ...args])
+  const going = made.start(['run', '--site', 'sim', '--jobs-per-batch', '2'])
+  await until('its tasks run', async () => {
+    const said = JSON.parse((await inside('status', '--json')).stdout || '{}') as {
+      at_work?: { tasks_running: number }
+    }
+    return said.at_work?.tasks_running === 2
+  })
+  expect(await inside('cancel', '--all')).toMatchObject({ status: 0 })
+  expect(await going.end).toMatchObject({ stdout: expect.stringMatching(/cancelled +4 /) })
+  await untouched(made, 4)
+})
+
 test('the seed decides how many fail, and the same seed the same', async () => {
   const made = await scene({ failures: 0.4, seed: 5 }, 20)
   const { run, json, place } = made
