@@ -10,7 +10,7 @@ import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
 import { openSimulatedConnector } from '../connectors/simulated/simulated.ts'
-import { qosIn } from '../connectors/slurm/rights.ts'
+import { wishesOf } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
 import type { Ask } from '../connectors/transport/ssh/keys.ts'
@@ -35,7 +35,7 @@ import { readManifest } from './stage/stage.ts'
 const DIALECTS: Readonly<
   Record<Exclude<SiteSetting['connector'], 'local' | 'simulated'>, (setting: SiteSetting) => Dialect>
 > = {
-  slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
+  slurm: (setting) => slurm(wishesOf(setting)),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),
