@@ -52,7 +52,13 @@ test('a rehearsal goes as a run does, runs nothing, and leaves the campaign as i
   )
   expect(stdout).toBe('verdict,rule,n,arrays\nsucceeded,simulated: exit 0,12,true\n')
   expect((await inside('query', 'select count(*) as n from results', '--csv')).stdout).toBe('n\n0\n')
-  expect(await inside('run')).toMatchObject({ status: 2, stderr: expect.stringContaining('This is a rehearsal of') })
+  const { job_id: job } = JSON.parse((await inside('jobs', '--json', '--limit', '1')).stdout) as { job_id: string }
+  for (const args of [['run'], ['try', job]])
+    expect(await inside(...args)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('This is a rehearsal of'),
+    })
+  expect((await run(['sites'])).stdout).toMatch(/^sim +simulated +this machine +of the campaign +– +–/m)
   expect(existsSync(place.path('ran'))).toBe(false)
   // And the campaign runs for real afterwards.
   expect(await json('run')).toMatchObject({ succeeded: 12, decided: { succeeded: 12, reused: 0 }, rehearsal: null })
