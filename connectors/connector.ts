@@ -137,3 +137,9 @@ export interface RefusedCommand {
   /** The scheduler's own words, whole lines. */
   readonly said: string
 }
+
+/** Of limits that hold together; null is none. */
+export function leastOf(limits: readonly (number | null)[]): number | null {
+  const known = limits.filter((limit) => limit !== null)
+  return known.length === 0 ? null : Math.min(...known)
+}

@@ -10,7 +10,7 @@ import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
 import { openSimulatedConnector } from '../connectors/simulated/simulated.ts'
-import { qosIn } from '../connectors/slurm/rights.ts'
+import { wishesOf } from '../connectors/slurm/rights.ts'
 import { slurm } from '../connectors/slurm/slurm.ts'
 import { localTransport } from '../connectors/transport/local.ts'
 import type { Ask } from '../connectors/transport/ssh/keys.ts'
@@ -32,10 +32,12 @@ import { FloeError } from './model/errors.ts'
 import type { Clock } from './ports/clock.ts'
 import { readManifest } from './stage/stage.ts'
 
-const DIALECTS: Readonly<
-  Record<Exclude<SiteSetting['connector'], 'local' | 'simulated'>, (setting: SiteSetting) => Dialect>
-> = {
-  slurm: ({ account, queue, options }) => slurm({ account, queue, qos: qosIn(options) }),
+type Real = SiteSetting & { readonly connector: Exclude<SiteSetting['connector'], 'simulated'> }
+
+const isReal = (setting: SiteSetting): setting is Real => setting.connector !== 'simulated'
+
+const DIALECTS: Readonly<Record<Exclude<Real['connector'], 'local'>, (setting: SiteSetting) => Dialect>> = {
+  slurm: (setting) => slurm(wishesOf(setting)),
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),
@@ -54,7 +56,7 @@ export async function openSite(name: string, ground: SiteGround, means: SiteMean
   if (name === 'local') return thisMachine(ground, means.program)
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
-  if (setting.connector === 'simulated') return rehearsalSite(setting, ground)
+  if (!isReal(setting)) return rehearsalSite(setting, ground)
   const profile = readProfile(profileFile(path, name))
   const parts = await partsOf(setting, means)
   const { paths, campaignId } = ground
@@ -75,7 +77,7 @@ export async function openSiteAtHand(
 ): Promise<{ hand: SiteAtHand; profile: string; close(): Promise<void> }> {
   const path = sitesFile(process.env)
   const setting = siteNamed(openSites(path), name, path)
-  if (setting.connector === 'simulated') {
+  if (!isReal(setting)) {
     throw new FloeError('USAGE', `There is nothing to look at: ${name} is simulated.`, {
       hint: `\`floe run --site ${name}\` rehearses a campaign.`,
     })
@@ -140,7 +142,7 @@ function rehearsalSite(setting: SiteSetting, { paths, campaignId, roots }: SiteG
 type Parts = Omit<ScratchSiteOptions, 'paths' | 'mirror' | 'intervalMs' | 'knownLimits' | 'clockOffSec'>
 
 /** What a cluster is made of, whatever it is opened for. Nothing is asked of it yet. */
-async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promise<Parts> {
+async function partsOf(setting: Real, { program, ask }: SiteMeans): Promise<Parts> {
   const { ssh } = setting
   // Who names no site over SSH never loads it.
   const transport =
@@ -160,12 +162,12 @@ async function partsOf(setting: SiteSetting, { program, ask }: SiteMeans): Promi
 
 /** Where there is no scheduler, floe's own is put there before it is asked anything. */
 function schedulerOf(
-  setting: SiteSetting,
+  setting: Real,
   transport: Transport,
   own: ScratchSiteOptions['runner'],
 ): Pick<ScratchSiteOptions, 'connector' | 'companion'> {
   const { connector, setup, scratch, slots } = setting
-  if (connector !== 'local' && connector !== 'simulated')
+  if (connector !== 'local')
     return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
   const companion = programThere(transport, { scratch, cache: sitePaths(scratch, '').cache }, own)
   const make = async () => {
@@ -207,7 +209,8 @@ export function sitesReport(environment: NodeJS.ProcessEnv): SitesReport {
   const named = openSites(file).map(({ name, connector, ssh, scratch, queue, account }): SiteRow => {
     const profile = readProfile(profileFile(file, name))
     return {
-      ...{ name, connector, where: ssh?.target ?? 'this machine', scratch, queue, account },
+      ...{ name, connector, where: ssh?.target ?? 'this machine', queue, account },
+      scratch: connector === 'simulated' ? null : scratch,
       version: profile?.version ?? null,
       checked_at: profile?.checked_at ?? null,
       usable: profile?.usable ?? null,

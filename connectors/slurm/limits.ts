@@ -1,3 +1,4 @@
+import { leastOf } from '../connector.ts'
 import type { Argv, QueueLimits, SiteLimits } from '../dialect.ts'
 import { bytesOf, linesOf, numberOf, secondsOf, unanswered } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
@@ -35,14 +36,18 @@ export function parseLimits(outputs: readonly Output[], wishes: SlurmWishes): Si
   const hasAccounting = /slurmdbd/.test(set.get('AccountingStorageType') ?? '')
   const qos = hasAccounting ? qualitiesOf(qualities) : new Map<string, number | null>()
   const cluster = set.get('ClusterName') ?? ''
-  const mine = hasAccounting ? rightsOf({ associations, groups, qos, cluster }, wishes) : NO_RIGHTS
+  const submitMax = submitMaxOf(partitions, qos)
+  const queues = nodes?.exit === 0 ? queuesOf(nodes.stdout, submitMax) : []
+  const usual = queues.filter(({ isDefault }) => isDefault).map(({ name }) => name)
+  const wished = { ...wishes, queues: wishes.queues.length > 0 ? wishes.queues : usual }
+  const mine = hasAccounting ? rightsOf({ associations, groups, qos, cluster }, wished) : NO_RIGHTS
   const share = Math.floor(allJobs * SHARE_OF_ALL_JOBS)
   return {
     version: `Slurm ${set.get('SLURM_VERSION') ?? 'of unknown version'}`,
     arrayMax: Math.max(1, Math.min(arraySize, arrayTasks ?? arraySize)),
-    queuedMax: Math.min(share, mine.submitMax ?? share),
+    queuedMax: leastOf([share, mine.submitMax, ...wished.queues.map((name) => submitMax.get(name) ?? null)])!,
     arraysMax: null,
-    queues: nodes?.exit === 0 ? queuesOf(nodes.stdout, submitMaxOf(partitions, qos)) : [],
+    queues,
     accounts: mine.accounts,
     forgetsAfterSec: number('MinJobAge'),
     hasAccounting,

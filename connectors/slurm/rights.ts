@@ -1,13 +1,36 @@
+import { leastOf } from '../connector.ts'
 import { linesOf, numberOf } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
+import { valuesIn } from './options.ts'
 
 /* What a user may submit, by associations and QOS. */
 
-/** What is asked for with each submission, as far as limits hang on it; null: what the site gives by itself. */
+/** What is asked for with each submission, as far as limits hang on it: one of these names; none: what the site gives by itself. */
 export interface SlurmWishes {
+  readonly accounts: readonly string[]
+  readonly queues: readonly string[]
+  readonly qos: readonly string[]
+}
+
+export const NO_WISHES: SlurmWishes = { accounts: [], queues: [], qos: [] }
+
+/** What a site's settings ask for; its own words for sbatch come last there, and count. */
+export function wishesOf({
+  account,
+  queue,
+  options,
+}: {
   readonly account: string | null
   readonly queue: string | null
-  readonly qos: string | null
+  readonly options: readonly string[]
+}): SlurmWishes {
+  const namesIn = (long: string, short: string, setting: string | null): readonly string[] =>
+    (valuesIn(options, long, short).at(-1) ?? setting ?? '').split(',').filter(Boolean)
+  return {
+    accounts: namesIn('account', 'A', account),
+    queues: namesIn('partition', 'p', queue),
+    qos: namesIn('qos', 'q', null),
+  }
 }
 
 export interface Rights {
@@ -25,12 +48,6 @@ interface Asked {
   readonly cluster: string
 }
 
-/** The QOS that words for sbatch ask for. */
-export function qosIn(options: readonly string[]): string | null {
-  const text = options.join('\0')
-  return /(?:^|\0)(?:--qos[=\0]|-q\0?)([^\0]+)/.exec(text)?.[1] ?? null
-}
-
 /** Tasks that one user may have submitted with each QOS: for a user, an account, and all users together. */
 export function qualitiesOf(qualities: Output | undefined): ReadonlyMap<string, number | null> {
   const lines = qualities?.exit === 0 ? linesOf(qualities.stdout) : []
@@ -43,8 +60,8 @@ export function qualitiesOf(qualities: Output | undefined): ReadonlyMap<string, 
 }
 
 /**
- * How many tasks may be submitted: the least of the association, the accounts above it, and the QOS. Where no account is wished for, of the
- * one with the most room; under a tighter one the site refuses, and floe waits.
+ * How many tasks may be submitted: the least of the association, the accounts above it, and the QOS; where it is not sure which of several
+ * is used, the least of all. Where no account is wished for, of the one with the most room; under a tighter one the site refuses, and floe waits.
  */
 export function rightsOf(asked: Asked, wishes: SlurmWishes): Rights {
   const { associations, qos, cluster } = asked
@@ -54,10 +71,13 @@ export function rightsOf(asked: Asked, wishes: SlurmWishes): Rights {
     .map((line) => line.split('|'))
     .filter(([, , , , , , , of = '']) => of === '' || of === cluster)
     .map(([account = '', partition = '', all = '', usual = '', submit = '', jobs = '', group = '']) => {
-      const quality = wishes.qos ?? (usual || (all.includes(',') ? '' : all))
+      const qualities = wishes.qos.length > 0 ? wishes.qos : usualOf(usual, all)
       return {
-        ...{ account, partition, quality, jobs: numberOf(jobs) },
-        max: leastOf([numberOf(submit), numberOf(group), above(account), qos.get(quality) ?? null]),
+        ...{ account, partition, quality: qualities.join(' or '), jobs: numberOf(jobs) },
+        max: leastOf([
+          ...[numberOf(submit), numberOf(group), above(account)],
+          ...qualities.map((name) => qos.get(name) ?? null),
+        ]),
       }
     })
   const notes = rows
@@ -67,11 +87,22 @@ export function rightsOf(asked: Asked, wishes: SlurmWishes): Rights {
       const most = [max !== null && `${max} tasks submitted`, jobs !== null && `${jobs} running`]
       return `${where.filter(Boolean).join(' ')}: at most ${most.filter(Boolean).join(', ')}.`
     })
-  const fit = (wished: string | null, given: string): boolean => wished === null || given === '' || given === wished
-  const mine = rows.filter((row) => fit(wishes.account, row.account) && fit(wishes.queue, row.partition))
-  const isOpen = mine.length === 0 || mine.some(({ max }) => max === null)
-  const submitMax = isOpen ? null : Math.max(...mine.map(({ max }) => max!))
+  const fit = (wished: readonly string[], given: string): boolean =>
+    wished.length === 0 || given === '' || wished.includes(given)
+  const mine = rows.filter((row) => fit(wishes.accounts, row.account) && fit(wishes.queues, row.partition))
+  const maxOf = (wanted: string): number | null =>
+    leastOf(mine.filter(({ account }) => account === wanted).map(({ max }) => max))
+  const most = [...new Set(mine.map(({ account }) => account))].map(maxOf)
+  const isOpen = most.length === 0 || most.includes(null)
+  const submitMax = isOpen ? null : Math.max(...most.map((max) => max!))
   return { accounts: [...new Set(rows.map(({ account }) => account))], submitMax, notes }
+}
+
+/** The QOS of an association without a wish: its default, or the one that Slurm takes of several. */
+function usualOf(usual: string, all: string): readonly string[] {
+  if (usual !== '') return [usual]
+  const names = all.split(',').filter(Boolean)
+  return names.includes('normal') ? ['normal'] : names
 }
 
 /** The least GrpSubmit of an account and of those above it. */
@@ -90,9 +121,4 @@ function groupLimits({ groups, cluster }: Asked): (account: string) => number | 
     }
     return leastOf(limits)
   }
-}
-
-export function leastOf(numbers: readonly (number | null)[]): number | null {
-  const known = numbers.filter((number) => number !== null)
-  return known.length === 0 ? null : Math.min(...known)
 }

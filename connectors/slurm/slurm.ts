@@ -4,7 +4,8 @@ import { inChunks, indicesBelow, type Ranges, readRanges, runsOf, unknownState, 
 import type { Output } from '../transport/transport.ts'
 import { accounting, isWithoutAccounts, parseAccounting } from './accounting.ts'
 import { limits, parseLimits } from './limits.ts'
-import type { SlurmWishes } from './rights.ts'
+import { valuesIn } from './options.ts'
+import { NO_WISHES, type SlurmWishes } from './rights.ts'
 import { rowsOf, textOf, WHOLE } from './rows.ts'
 import { refusal, STATES, waiting } from './words.ts'
 
@@ -12,7 +13,7 @@ import { refusal, STATES, waiting } from './words.ts'
  * Slurm 20.11 to 26.05, by text with columns of our own: its JSON changes with each release and `squeue --json` ignored `-j` until 24.05.
  * One array costs one submit; all arrays together one squeue. Job steps are never made, so the controller sees one job a task.
  */
-export const slurm = (wishes: SlurmWishes = { account: null, queue: null, qos: null }): Dialect => ({
+export const slurm = (wishes: SlurmWishes = NO_WISHES): Dialect => ({
   name: 'slurm',
   clears: ['SLURM_', 'SBATCH_', 'SQUEUE_', 'SACCT_', 'SCANCEL_', 'SINFO_', 'SCONTROL_', 'SACCTMGR_'],
   keeps: ['SLURM_CONF', 'SLURM_CONF_SERVER'],
@@ -70,11 +71,7 @@ function submit(array: ArraySpec): Argv {
 }
 
 /** Nodes that the site's own words leave out already. */
-const excludedBy = (options: readonly string[] = []): string[] =>
-  options.flatMap((word, at) => {
-    if (word === '--exclude' || word === '-x') return options[at + 1] ?? []
-    return /^(?:--exclude=|-x)(.+)$/.exec(word)?.[1] ?? []
-  })
+const excludedBy = (options: readonly string[] = []): string[] => valuesIn(options, 'exclude', 'x').filter(Boolean)
 
 /**
  * What has ended. What sacct calls pending or running and squeue does not know is nowhere: of a job that a controller lost, when it was killed

@@ -12,8 +12,8 @@ export interface ContainerPlace {
 }
 
 /**
- * Arguments that make Apptainer or Singularity run a job's program in its image: what the job was given is there under its own paths, its
- * directory and no other place of floe's to be written. `problem`: it cannot be said.
+ * Arguments that make Apptainer or Singularity run a job's program in its image: what the job was given is there under its own paths, and of
+ * what is bound here its directory alone to be written; what the site itself shows in images comes on top. `problem`: it cannot be said.
  */
 export function containerArguments(
   job: ManifestJob,
@@ -24,7 +24,7 @@ export function containerArguments(
   const given = [...job.inputs, ...(job.files ?? [])].flatMap(foldersOf)
   const below = (path: string, folder: string | undefined): boolean =>
     folder !== undefined && `${path}/`.startsWith(`${folder}/`)
-  const read = [...new Set(given)].filter((folder) => !below(folder, cache) && !below(folder, root)).sort()
+  const read = [...new Set(given)].filter((folder) => !below(folder, cache)).sort()
   const bound = [...(cache === undefined ? [] : [cache]), ...read]
   const odd = [root, ...bound].find((path) => /[:,]/.test(path))
   if (odd !== undefined)
@@ -32,7 +32,7 @@ export function containerArguments(
   return [
     'exec',
     ...bound.flatMap((path) => ['--bind', `${path}:${path}:ro`]),
-    ...['--bind', `${root}:${root}`, '--pwd', directory],
+    ...['--bind', `${directory}:${directory}`, '--pwd', directory],
     ...(gpus > 0 ? ['--nv'] : []),
     container.image,
     job.program,

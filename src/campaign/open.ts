@@ -86,11 +86,7 @@ export class OpenedCampaign implements Campaign {
     const isRehearsal = this.#place.file.rehearsal_of !== undefined
     if (context.site.isSimulated && !isRehearsal)
       return this.#rehearse(context.site.name, { ...options, ...(onProgress && { onProgress }) })
-    if (!context.site.isSimulated && isRehearsal) {
-      throw new FloeError('USAGE', `This is a rehearsal of ${this.#place.file.rehearsal_of}: nothing is run here.`, {
-        hint: 'Run the campaign itself, or a simulated site here.',
-      })
-    }
+    if (!context.site.isSimulated) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
     const { runCampaign } = await import('../run/run.ts')
     const tell = onProgress && {
       onProgress: (progress: Parameters<typeof toProgress>[0]) => onProgress(toProgress(progress)),
@@ -115,7 +111,14 @@ export class OpenedCampaign implements Campaign {
     }
   }
 
+  #refuseIfRehearsal(hint: string): void {
+    const { rehearsal_of: original } = this.#place.file
+    if (original !== undefined)
+      throw new FloeError('USAGE', `This is a rehearsal of ${original}: nothing is run here.`, { hint })
+  }
+
   async try(jobId: string, options: Parameters<Campaign['try']>[1]): ReturnType<Campaign['try']> {
+    this.#refuseIfRehearsal('Try the job in the campaign itself.')
     const context = await this.#toRun('local')
     const { tryJob } = await import('../run/run.ts')
     const { job, ...report } = await tryJob(context, jobId, options)

@@ -4,15 +4,17 @@ import { campaignPaths } from '../model/campaign.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 import type { Tables } from '../ports/tables/tables.ts'
+import { takeLease } from '../run/run.ts'
 import { CAMPAIGN_FILE, type CampaignPlace, toText } from './identity.ts'
-import { forkCampaign } from './relocate.ts'
+import { forkCampaign, isLease } from './relocate.ts'
 
 /** Where the rehearsal of a campaign lies: a campaign of its own, in its cache. The next one takes its place. */
 export const rehearsalOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal')
 
 /**
  * Makes a copy of a campaign to rehearse in: its tables as they are (parts are linked, for nobody changes one), no live arrays, a new id, and
- * the mark that nothing there is real. The campaign itself is only read.
+ * the mark that nothing there is real. The campaign itself is only read. Throws RUN_LOCKED, and changes nothing, while somebody works on
+ * the rehearsal before.
  */
 export async function makeRehearsal({
   place,
@@ -26,18 +28,24 @@ export async function makeRehearsal({
   readonly clock: Clock
 }): Promise<CampaignPlace> {
   const root = rehearsalOf(place.root)
-  rmSync(root, { recursive: true, force: true })
   mkdirSync(root, { recursive: true, mode: 0o700 })
-  copyTree(join(place.root, 'tables'), join(root, 'tables'))
-  const tables = await openTables(root)
+  const lease = takeLease(root, clock)
   try {
-    const { scratch } = campaignPaths(root)
-    const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock, scratch })
-    const file = { ...forked.file, rehearsal_of: place.root }
-    await files.write(join(root, CAMPAIGN_FILE), toText(file))
-    return { root, file }
+    for (const name of readdirSync(root).filter((name) => !isLease(name)))
+      rmSync(join(root, name), { recursive: true, force: true })
+    copyTree(join(place.root, 'tables'), join(root, 'tables'))
+    const tables = await openTables(root)
+    try {
+      const { scratch } = campaignPaths(root)
+      const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock, scratch })
+      const file = { ...forked.file, rehearsal_of: place.root }
+      await files.write(join(root, CAMPAIGN_FILE), toText(file))
+      return { root, file }
+    } finally {
+      await tables.close()
+    }
   } finally {
-    await tables.close()
+    lease.release()
   }
 }
 

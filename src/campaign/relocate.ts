@@ -14,6 +14,9 @@ export interface Relocation {
   readonly scratch: string
 }
 
+/** Of the names in a campaign's directory. */
+export const isLease = (name: string): boolean => name === 'lease.json' || name.startsWith('.lease.')
+
 /**
  * Makes a copy a campaign of its own: a new id, results that point to its own outputs, no live arrays: what runs there belongs to the
  * original, and jobs that had no verdict when the copy was made wait again. The original is not touched. Stopped midway, it can be
@@ -24,7 +27,7 @@ export async function forkCampaign({ place, tables, files, clock, scratch }: Rel
   await forgetArrays(tables)
   await pointResults(tables, { from: place.file.path, to: place.root })
   for (const name of await files.names(place.root)) {
-    if (name === 'lease.json' || name.startsWith('.lease.')) await files.remove(join(place.root, name))
+    if (isLease(name)) await files.remove(join(place.root, name))
   }
   await files.remove(localQueue(scratch))
   // Logs and kept sandboxes of the copied attempts stay readable under the new id.

@@ -22,6 +22,16 @@ const ssh = z.union([
   }),
 ])
 
+const simulate = z.strictObject({
+  seed: z.number().int().default(1).meta(text('The same seed gives the same waiting, lengths and failures.')),
+  queue_delay: seconds.prefault('10s').meta(text('How long an array waits, half of it to one and a half.', 'seconds')),
+  job: seconds.prefault('1s').meta(text('How long a job takes, half of it to one and a half.', 'seconds')),
+  failures: z.number().min(0).max(1).default(0).meta(text('Share of the jobs that fail.', '0 to 1')),
+})
+
+/** The rule of a simulated site that says none. */
+export const usualRule = () => simulate.parse({})
+
 const site = z.strictObject({
   connector: z
     .enum(['slurm', 'pbs', 'sge', 'local', 'simulated'])
@@ -39,7 +49,7 @@ const site = z.strictObject({
     .optional()
     .meta(
       text(
-        'A directory of yours that login and compute nodes share; floe keeps to `floe/` in it. Needed but with `simulated`.',
+        'A directory of yours that login and compute nodes share; floe keeps to `floe/` in it. Needed, but not with `simulated`.',
       ),
     ),
   roots: z
@@ -116,31 +126,28 @@ const site = z.strictObject({
     .meta(text('Lines of sh that put the commands of the scheduler on PATH.')),
   options: z.array(word).default([]).meta(text('More words for the submit command, such as `--constraint=avx2`.')),
   interval: seconds.prefault('10s').meta(text('Between two looks at the site.', 'seconds')),
-  simulate: z
-    .strictObject({
-      seed: z.number().int().default(1).meta(text('The same seed gives the same waiting, lengths and failures.')),
-      queue_delay: seconds
-        .prefault('10s')
-        .meta(text('How long an array waits, half of it to one and a half.', 'seconds')),
-      job: seconds.prefault('1s').meta(text('How long a job takes, half of it to one and a half.', 'seconds')),
-      failures: z.number().min(0).max(1).default(0).meta(text('Share of the jobs that fail.', '0 to 1')),
-    })
-    .prefault({})
-    .meta(text('Of `simulated`: the rule by which its tasks wait and end.')),
+  simulate: simulate.optional().meta(text('Of `simulated`: the rule by which its tasks wait and end.')),
 })
 
 /** Keys that say nothing of a machine without a scheduler of its own. */
-const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu'] as const
+const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu', 'options'] as const
+/** Keys that say nothing where nothing is run. */
+const OF_PLACES = ['ssh', 'scratch', 'quota', 'node', 'container', 'setup'] as const
 
 const checked = site.superRefine((given, context) => {
+  const { connector } = given
   const wrong = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message })
-  if (given.connector !== 'simulated' && given.scratch === undefined) wrong('scratch', 'is missing')
-  if (given.connector !== 'local' && given.connector !== 'simulated') {
-    if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
-    return
+  const refuse = (key: keyof typeof given) => {
+    const said = given[key] ?? []
+    if (!Array.isArray(said) || said.length > 0) wrong(key, `says nothing with \`connector: ${connector}\``)
   }
-  for (const key of OF_SCHEDULERS)
-    if (given[key] !== null) wrong(key, `says nothing with \`connector: ${given.connector}\``)
+  if (connector === 'simulated') for (const key of OF_PLACES) refuse(key)
+  else {
+    if (given.scratch === undefined) wrong('scratch', 'is missing')
+    refuse('simulate')
+  }
+  if (connector === 'local' || connector === 'simulated') for (const key of OF_SCHEDULERS) refuse(key)
+  else if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
 })
 
 export const sitesSchema = z

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { nearest } from '../model/nearest.ts'
 import { parseSites } from './parse.ts'
-import type { ParsedSite } from './sites-schema.ts'
+import { type ParsedSite, usualRule } from './sites-schema.ts'
 
 /** How a site is reached. */
 export interface SshSetting {
@@ -94,7 +94,7 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, quota, simulate, ...rest } = site
+  const { ssh, task, interval, quota, simulate = usualRule(), ...rest } = site
   return {
     ...rest,
     name,

@@ -58,6 +58,7 @@ export function configMarkdown(): string {
     '',
     '`~/.config/floe/sites.yaml`, or `$XDG_CONFIG_HOME/floe/sites.yaml`, which nobody but you may write (`chmod 600`). Below `sites:` stands a',
     'mapping from the name of each site to its options; `local`, this machine, is always there. [Operating](operating.md#clusters) shows one.',
+    'A key that says nothing with the `connector` of its site is an error, such as `queue` with `local`, or `ssh` with `simulated`.',
     '',
     ...HEAD,
     ...rowsOf(siteOptions(), ''),

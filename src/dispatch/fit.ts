@@ -1,4 +1,4 @@
-import type { ArraySpec, QueueLimits, SiteLimits } from '../../connectors/connector.ts'
+import { type ArraySpec, leastOf, type QueueLimits, type SiteLimits } from '../../connectors/connector.ts'
 import type { ArrayTerms, TaskLimits } from './site.ts'
 
 /* What a task asks for, and whether it may have it: pure. */
@@ -116,11 +116,6 @@ const LISTED = 12
 
 const queueOf = ({ queues }: SiteLimits, name: string | null): QueueLimits | undefined =>
   queues.find((queue) => (name === null ? queue.isDefault : queue.name === name))
-
-function leastOf(numbers: readonly (number | null)[]): number | null {
-  const known = numbers.filter((number) => number !== null)
-  return known.length === 0 ? null : Math.min(...known)
-}
 
 /** `2 h 30 min`, `90 s`. */
 function lengthOf(sec: number): string {

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chance, type PlayedTask } from '../../connectors/simulated/simulated.ts'
+import { type Cancelled, decodeCancel } from '../model/cancel.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
 import { decodeRecord, encodeRecord, type JobEnded, type RecordLine } from '../model/record.ts'
 
@@ -15,8 +16,8 @@ export interface SimulatedRule {
 export type ReadTask = (directory: string, task: number) => { header: ManifestTask; jobs: readonly ManifestJob[] }
 
 /**
- * Stands for the runner at a site that runs nothing: writes the records of a task as its jobs would end by the rule, one after the other. A
- * succeeded job has written no output. Each line says `simulated`.
+ * Stands for the runner at a site that runs nothing: writes the records of a task as its jobs would end by the rule, one after the other, or on
+ * request. A succeeded job has written no output. Each line says `simulated`.
  */
 export const simulatedRunner =
   (rule: SimulatedRule, readTask: ReadTask) =>
@@ -24,25 +25,48 @@ export const simulatedRunner =
     const folder = join(array.directory, 'records')
     const path = join(folder, `${index}.1`)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const known = existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean).map(decodeRecord) : []
+    const known = (textsOf([path])[0] ?? '').split('\n').filter(Boolean).map(decodeRecord)
     // One that was given up is sealed, perhaps before it began.
     if (known.some((line) => line?.event === 'task ended') || isSealed(folder, index)) return true
     const { header, jobs } = readTask(array.directory, index)
-    const lines: RecordLine[] = known.length > 0 ? [] : [startedLine(header, startedAt)]
-    const done = known.filter((line) => line?.event === 'job ended').length
-    let at = startedAt
-    for (const [place, job] of jobs.entries()) {
-      const from = at
-      at += 1000 * rule.jobSec * (0.5 + chance(rule.seed, job.job, job.try, 'length'))
-      if (at > now) break
-      if (place >= done) lines.push(endedLine(job, rule, { from, to: at }))
+    const before = known.filter((line) => line?.event === 'job ended')
+    const cancelled = decodeCancel(textsOf(['cancel', `cancel.${index}`].map((name) => join(array.directory, name))))
+    const lastAt = before.at(-1)?.at
+    const span = { from: lastAt === undefined ? startedAt : lastAt / 1000, now }
+    const ended = endingsOf(jobs.slice(before.length), rule, { ...span, cancelled })
+    const lines: RecordLine[] = known.length > 0 ? ended : [startedLine(header, startedAt), ...ended]
+    const isOver = before.length + ended.length === jobs.length
+    if (isOver) {
+      const at = ended.at(-1)?.at ?? lastAt ?? toUs(startedAt)
+      const reason = cancelled === 'all' ? 'cancelled' : 'done'
+      lines.push({ v: 1, at, event: 'task ended', reason, message: null, jobs: jobs.length })
     }
-    const isOver = at <= now
-    if (isOver)
-      lines.push({ v: 1, at: toUs(at), event: 'task ended', reason: 'done', message: null, jobs: jobs.length })
     if (lines.length > 0) appendFileSync(path, lines.map(encodeRecord).join(''), { mode: 0o600 })
     return isOver
   }
+
+const textsOf = (paths: readonly string[]): string[] =>
+  paths.filter((path) => existsSync(path)).map((path) => readFileSync(path, 'utf8'))
+
+/** Of jobs that come one after the other, the first of which runs. */
+function endingsOf(
+  jobs: readonly ManifestJob[],
+  rule: SimulatedRule,
+  { from: first, now, cancelled }: { from: number; now: number; cancelled: Cancelled },
+): JobEnded[] {
+  const ended: JobEnded[] = []
+  let from = first
+  for (const job of jobs) {
+    const isCancelled = cancelled === 'all' || cancelled.has(job.job)
+    const usualEnd = from + 1000 * rule.jobSec * (0.5 + chance(rule.seed, job.job, job.try, 'length'))
+    // What is cancelled before its turn has no length.
+    const to = !isCancelled ? usualEnd : ended.length === 0 ? Math.max(from, Math.min(usualEnd, now)) : from
+    if (to > now) break
+    ended.push(endedLine(job, isCancelled ? CANCELLED : fateOf(job, rule), { from, to }))
+    from = to
+  }
+  return ended
+}
 
 const isSealed = (folder: string, task: number): boolean =>
   readdirSync(folder).some((name) => name.startsWith(`${task}.`) && name !== `${task}.1`)
@@ -54,15 +78,23 @@ const startedLine = ({ campaign, array, task, batch }: ManifestTask, startedAt: 
   ...{ node: 'simulated', native_id: null, pid: process.pid, slots: 1 },
 })
 
-function endedLine(job: ManifestJob, rule: SimulatedRule, { from, to }: { from: number; to: number }): JobEnded {
-  const isFailed = chance(rule.seed, job.job, job.try, 'fate') < rule.failures
-  return {
-    ...{ v: 1, at: toUs(to), event: 'job ended', job: job.job, revision: job.revision, job_digest: job.job_digest },
-    ...{ try: job.try, slot: 0, started_at: toUs(from), exit: isFailed ? 1 : 0, signal: null },
-    ...(isFailed
-      ? { verdict: 'failed' as const, class: 'app' as const, rule: 'simulated: exit 1' }
-      : { verdict: 'succeeded' as const, class: null, rule: 'simulated: exit 0' }),
-    ...{ wall_sec: (to - from) / 1000, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
-    ...{ outputs: [], checked: false, sandbox: null },
-  }
+type Fate = Pick<JobEnded, 'exit' | 'verdict' | 'class' | 'rule'>
+
+const CANCELLED: Fate = {
+  exit: null,
+  verdict: 'cancelled',
+  class: 'cancelled',
+  rule: 'simulated: cancelled on request',
 }
+
+const fateOf = (job: ManifestJob, { seed, failures }: SimulatedRule): Fate =>
+  chance(seed, job.job, job.try, 'fate') < failures
+    ? { exit: 1, verdict: 'failed', class: 'app', rule: 'simulated: exit 1' }
+    : { exit: 0, verdict: 'succeeded', class: null, rule: 'simulated: exit 0' }
+
+const endedLine = (job: ManifestJob, fate: Fate, { from, to }: { from: number; to: number }): JobEnded => ({
+  ...{ v: 1, at: toUs(to), event: 'job ended', job: job.job, revision: job.revision, job_digest: job.job_digest },
+  ...{ try: job.try, slot: 0, started_at: toUs(from), signal: null, ...fate },
+  ...{ wall_sec: (to - from) / 1000, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
+  ...{ outputs: [], checked: false, sandbox: null },
+})

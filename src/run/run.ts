@@ -21,7 +21,7 @@ export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome } from './coordinate.ts'
 export { type FetchProgress, type FetchReport, type FetchWishes, fetchOutputs } from './fetch.ts'
-export { leaseHolder } from './lease.ts'
+export { leaseHolder, takeLease } from './lease.ts'
 export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 

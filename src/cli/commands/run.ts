@@ -1,7 +1,7 @@
 import type { RunReport } from '../../floe.ts'
 import type { Command } from '../command.ts'
 import { openGauge } from '../gauge.ts'
-import { renderProgress, renderProgressLine, renderRun } from '../text/run.ts'
+import { renderProgress, renderProgressLine, renderRun, renderStopped } from '../text/run.ts'
 import { type PlanArgs, planOptions, planWishes } from './plan.ts'
 
 interface RunArgs extends PlanArgs {
@@ -9,9 +9,6 @@ interface RunArgs extends PlanArgs {
   rerun?: boolean
   keep?: boolean
 }
-
-const STOPPED =
-  'Stopped looking; what runs goes on working. `floe run` again takes up from here, from this machine or another.\n'
 
 export const run: Command<RunArgs> = {
   usage: 'run',
@@ -48,7 +45,7 @@ export const run: Command<RunArgs> = {
       .finally(() => gauge.clear())
     if (terminal.json) await terminal.outJson(report)
     else if (report.stopped !== 'interrupted') await terminal.out(renderRun(report))
-    if (report.stopped === 'interrupted' && report.rehearsal === null) terminal.note(STOPPED)
+    if (report.stopped === 'interrupted') terminal.note(renderStopped(report, planned.site))
     return statusOf(report)
   },
 }

@@ -79,6 +79,15 @@ export function renderRun(report: RunReport): string {
   return [...told, leftOut(report), next(report)].join('')
 }
 
+/** What a person who stopped it may do next; `site` as they named it. */
+export function renderStopped({ rehearsal }: RunReport, site: string | undefined): string {
+  if (rehearsal === null)
+    return 'Stopped looking; what runs goes on working. `floe run` again takes up from here, from this machine or another.\n'
+  const inside = `floe -C ${shellWord(near(rehearsal))}`
+  const run = site === undefined ? 'run' : `run --site ${site}`
+  return `The rehearsal stopped; this campaign is as it was. \`${inside} status\` shows it, \`${inside} ${run}\` goes on with it, \`floe ${run}\` begins anew.\n`
+}
+
 const rehearsed = (directory: string): string =>
   `Simulated: nothing was run, and this campaign is as it was. What would have become of it: floe -C ${shellWord(near(directory))} status\n`
 

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { openScene, type Scene, withWaits } from './scene.ts'
+import { openScene, type Scene, until, withWaits } from './scene.ts'
 
 /* A site that runs nothing: a campaign is rehearsed on a copy of it. */
 
@@ -9,6 +9,13 @@ const RULE = { queue_delay: '1s', job: 0.1 }
 async function scene(simulate: object = {}, jobs = 12): Promise<Scene> {
   const made = await openScene('slurm')
   const { place, run } = made
+  rule(made, simulate)
+  withWaits(place, { jobs, waits: false })
+  await run(['add', place.path('jobs.ndjson')])
+  return made
+}
+
+const rule = ({ place }: Pick<Scene, 'place'>, simulate: object = {}) =>
   place.file(
     'config/floe/sites.yaml',
     JSON.stringify({
@@ -16,10 +23,6 @@ async function scene(simulate: object = {}, jobs = 12): Promise<Scene> {
     }),
     0o600,
   )
-  withWaits(place, { jobs, waits: false })
-  await run(['add', place.path('jobs.ndjson')])
-  return made
-}
 
 const untouched = async ({ json, rows, place }: Scene, jobs: number) => {
   expect(await json('status')).toMatchObject({ jobs, pending: jobs, succeeded: 0, failed: 0 })
@@ -49,10 +52,66 @@ test('a rehearsal goes as a run does, runs nothing, and leaves the campaign as i
   )
   expect(stdout).toBe('verdict,rule,n,arrays\nsucceeded,simulated: exit 0,12,true\n')
   expect((await inside('query', 'select count(*) as n from results', '--csv')).stdout).toBe('n\n0\n')
-  expect(await inside('run')).toMatchObject({ status: 2, stderr: expect.stringContaining('This is a rehearsal of') })
+  const { job_id: job } = JSON.parse((await inside('jobs', '--json', '--limit', '1')).stdout) as { job_id: string }
+  for (const args of [['run'], ['try', job]])
+    expect(await inside(...args)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('This is a rehearsal of'),
+    })
+  expect((await run(['sites'])).stdout).toMatch(/^sim +simulated +this machine +of the campaign +– +–/m)
   expect(existsSync(place.path('ran'))).toBe(false)
   // And the campaign runs for real afterwards.
   expect(await json('run')).toMatchObject({ succeeded: 12, decided: { succeeded: 12, reused: 0 }, rehearsal: null })
+})
+
+test('one rehearsal at a time; one that was stopped says so and goes on', async () => {
+  const made = await scene({ queue_delay: '1h' })
+  const { place, run, start } = made
+  const first = start(['run', '--site', 'sim'])
+  const inside = place.path('c/.floe/rehearsal')
+  const status = async () => JSON.parse((await place.run(['-C', inside, 'status', '--json'])).stdout || '{}') as object
+  await until('its arrays wait', async () => {
+    const said = (await status()) as { queued?: number; runner?: { pid: number } }
+    return said.queued === 12 && said.runner?.pid === first.pid
+  })
+  expect(await run(['run', '--site', 'sim'])).toMatchObject({
+    status: 11,
+    stderr: expect.stringContaining(`process ${first.pid} `),
+  })
+  expect(await status()).toMatchObject({ queued: 12 })
+  first.signal('SIGINT')
+  const told = await first.end
+  expect(told).toMatchObject({ status: 130, stdout: '' })
+  const [, ...commands] =
+    /^The rehearsal stopped; .*`floe (.*)` shows it, `floe (.*)` goes on with it, `floe (.*)` begins anew/m.exec(
+      told.stderr,
+    )!
+  const [look, goOn, anew] = commands.map((words) => words.split(' '))
+  expect(anew).toEqual(['run', '--site', 'sim'])
+  expect((await place.run(look!)).stdout).toContain('12 jobs')
+  rule(made)
+  const env = { XDG_CONFIG_HOME: place.path('config') }
+  expect(await place.run(goOn!, { env })).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^12 jobs decided/),
+  })
+  expect(await run(anew!)).toMatchObject({ status: 0, stdout: expect.stringMatching(/^12 jobs decided/) })
+  await untouched(made, 12)
+})
+
+test('what runs in a rehearsal can be cancelled', async () => {
+  const made = await scene({ queue_delay: '0s', job: '1h' }, 4)
+  const inside = (...args: string[]) => made.place.run(['-C', made.place.path('c/.floe/rehearsal'), ...args])
+  const going = made.start(['run', '--site', 'sim', '--jobs-per-batch', '2'])
+  await until('its tasks run', async () => {
+    const said = JSON.parse((await inside('status', '--json')).stdout || '{}') as {
+      at_work?: { tasks_running: number }
+    }
+    return said.at_work?.tasks_running === 2
+  })
+  expect(await inside('cancel', '--all')).toMatchObject({ status: 0 })
+  expect(await going.end).toMatchObject({ stdout: expect.stringMatching(/cancelled +4 /) })
+  await untouched(made, 4)
 })
 
 test('the seed decides how many fail, and the same seed the same', async () => {
@@ -71,6 +130,9 @@ test('the seed decides how many fail, and the same seed the same', async () => {
   expect(await json('status')).toMatchObject({ pending: 20, failed: 0 })
 })
 
+const silent = (connector: string, ...keys: readonly string[]) =>
+  new RegExp(keys.map((key) => `${key}.* says nothing with .connector: ${connector}.`).join('[^]*'))
+
 test('what is wrong for it is said', async () => {
   const made = await scene()
   const { place, run } = made
@@ -84,6 +146,13 @@ test('what is wrong for it is said', async () => {
     [{ connector: 'local' }, /scratch.*is missing/],
     [{ connector: 'slurm', scratch: '/s', slots: 4 }, /slots.*is for `connector: local` and `simulated`/],
     [{ connector: 'simulated', simulate: { failures: 2 } }, /failures/],
+    [
+      { connector: 'simulated', ssh: 'a@b', scratch: '/s', quota: '1GB', node: '/n', container: 'apptainer' },
+      silent('simulated', 'ssh', 'scratch', 'quota', 'node', 'container'),
+    ],
+    [{ connector: 'simulated', setup: ['module load x'], options: ['-x'] }, silent('simulated', 'setup', 'options')],
+    [{ connector: 'local', scratch: '/s', options: ['-x'], simulate: {} }, silent('local', 'simulate', 'options')],
+    [{ connector: 'slurm', scratch: '/s', simulate: { seed: 2 } }, silent('slurm', 'simulate')],
   ] as const) {
     site(keys)
     expect(await run(['run', '--site', 'sim'])).toMatchObject({ status: 2, stderr: expect.stringMatching(words) })

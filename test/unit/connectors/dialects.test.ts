@@ -5,7 +5,7 @@ import type { Argv, Dialect } from '../../../connectors/dialect.ts'
 import { qstatOf } from '../../../connectors/pbs/jobs.ts'
 import { pbs } from '../../../connectors/pbs/pbs.ts'
 import { SGE_WORDS, sge } from '../../../connectors/sge/sge.ts'
-import { qosIn } from '../../../connectors/slurm/rights.ts'
+import { wishesOf } from '../../../connectors/slurm/rights.ts'
 import { slurm } from '../../../connectors/slurm/slurm.ts'
 import type { Output } from '../../../connectors/transport/transport.ts'
 
@@ -263,32 +263,43 @@ describe('limits of Slurm by what is asked for', () => {
   const output = (stdout: string): Output => ({ exit: 0, stdout, stderr: '' })
   const outputs = [
     output('AccountingStorageType = accounting_storage/slurmdbd\nClusterName = frost\nMaxJobCount = 100000\n'),
-    output('main*|up|infinite|16|4000|.\n'),
-    output('ice||normal,long|normal|5000|||frost\nsnow||normal|normal|200|||frost\nice|fat|normal|normal|9|||frost\n'),
-    output('normal|||||\nlong|30||||\n'),
+    output('main*|up|infinite|16|4000|.\nfat|up|infinite|64|9000|.\n'),
+    output(
+      'ice||normal,long|normal|5000|||frost\nsnow||normal|normal|200|||frost\nice|fat|normal|normal|9|||frost\n' +
+        'sea|main|normal|normal|40|||frost\nsea|fat|normal|normal|8000|||frost\n' +
+        'fog||long,normal||900|||frost\nmist||long,short||900|||frost\n',
+    ),
+    output('normal|||||\nlong|30||||\nshort|50||||\nlow|3||||\n'),
     output(''),
-    output('PartitionName=main QoS=N/A\n'),
+    output('PartitionName=main QoS=N/A\nPartitionName=fat QoS=N/A\nPartitionName=few QoS=low\n'),
   ]
+  const site = { account: null, queue: null, options: [] }
   test.each([
     [{}, 5000],
     [{ account: 'snow' }, 200],
     [{ account: 'ice' }, 5000],
     [{ account: 'nobody' }, 50_000],
-    [{ qos: 'long' }, 30],
-    [{ queue: 'fat', account: 'ice' }, 5000],
+    [{ options: ['--qos=long'] }, 30],
+    [{ options: ['--qos', 'long'] }, 30],
+    [{ options: ['--exclusive', '-q', 'long', '-x', 'c1'] }, 30],
+    [{ options: ['-qlong'] }, 30],
+    [{ options: ['--qos=normal', '--qos=long'] }, 30],
+    [{ options: ['--quiet', '--comment=-qos'] }, 5000],
+    // Slurm takes one of several.
+    [{ options: ['--qos=short,long'] }, 30],
+    [{ account: 'fog' }, 900],
+    [{ account: 'mist' }, 30],
+    [{ account: 'ice', options: ['-A', 'snow'] }, 200],
+    [{ options: ['--account=snow'] }, 200],
+    // Only the association of the partition that is used counts, the default one where none is named.
+    [{ account: 'sea' }, 40],
+    [{ account: 'sea', queue: 'fat' }, 8000],
+    [{ account: 'sea', options: ['-pfat'] }, 8000],
+    [{ account: 'sea', options: ['--partition=fat,main'] }, 40],
+    [{ queue: 'fat', account: 'ice' }, 9],
+    [{ account: 'ice', options: ['--partition', 'few'] }, 3],
   ])('%j', (wishes, queuedMax) => {
-    const dialect = slurm({ account: null, queue: null, qos: null, ...wishes })
+    const dialect = slurm(wishesOf({ ...site, ...wishes }))
     expect(dialect.parseLimits(outputs)).toMatchObject({ queuedMax })
-  })
-
-  test.each([
-    [['--qos=long'], 'long'],
-    [['--exclusive', '--qos', 'long'], 'long'],
-    [['-q', 'long', '-x', 'c1'], 'long'],
-    [['-qlong'], 'long'],
-    [['--quiet', '--comment=-qos'], null],
-    [[], null],
-  ])('the QOS in %j', (options, qos) => {
-    expect(qosIn(options)).toBe(qos)
   })
 })

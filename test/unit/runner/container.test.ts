@@ -9,15 +9,15 @@ const job = (paths: readonly string[]): ManifestJob => ({
 })
 const place = { container: { program: 'apptainer', image: '/cache/i' }, root: '/node/t', cache: '/cache', gpus: 0 }
 
-test('binds the cache, folders of inputs once and read-only, and the directory of the job', () => {
+test('binds the cache, folders of inputs once and read-only, and the directory of the job alone to be written', () => {
   const given = job(['/gpfs/era5/a', '/gpfs/era5/b', '/gpfs/tree/', '/cache/0123'])
   expect(containerArguments(given, '/node/t/7', place)).toEqual([
     'exec',
     ...['--bind', '/cache:/cache:ro', '--bind', '/gpfs/era5:/gpfs/era5:ro', '--bind', '/gpfs/tree:/gpfs/tree:ro'],
-    ...['--bind', '/node/t:/node/t', '--pwd', '/node/t/7', '/cache/i', 'cdo', '-s', 'x'],
+    ...['--bind', '/node/t/7:/node/t/7', '--pwd', '/node/t/7', '/cache/i', 'cdo', '-s', 'x'],
   ])
   expect(containerArguments(job([]), '/node/t/7', { ...place, cache: undefined, gpus: 2 })).toEqual([
-    ...['exec', '--bind', '/node/t:/node/t', '--pwd', '/node/t/7', '--nv', '/cache/i', 'cdo', '-s', 'x'],
+    ...['exec', '--bind', '/node/t/7:/node/t/7', '--pwd', '/node/t/7', '--nv', '/cache/i', 'cdo', '-s', 'x'],
   ])
 })
 
