@@ -84,12 +84,16 @@ export async function removeFrom(
      }
      for folder in ${folders.map(quote).join(' ')}; do erase "$folder"; done
      if cd ${quote(cache)} 2>/dev/null; then
-       for name in ${names.join(' ')}; do mv "$name" "$name.leaving" 2>/dev/null; done
+       # mv puts what it moves into a folder of that name.
+       for name in ${names.join(' ')}; do [ -e "$name.leaving" ] || mv "$name" "$name.leaving" 2>/dev/null; done
        needed=" $( { ${usesOf(posix.dirname(campaign))}
        } | sed -n 's/^used \\([^ ]*\\) .* 1$/\\1/p' | tr '\\n' ' ') "
        for name in ${names.join(' ')}; do
          case $needed in
-           *" $name "*) mv -n "$name.leaving" "$name" 2>/dev/null && printf '%s\\n' "$name" ;;
+           *" $name "*)
+             [ -e "$name" ] || mv "$name.leaving" "$name" 2>/dev/null
+             # Carried again meanwhile, even in this moment.
+             [ -e "$name" ] && { erase "$name.leaving"; erase "$name/$name.leaving"; printf '%s\\n' "$name"; } ;;
            *) erase "$name.leaving"; rm -f "$name.whole" ;;
          esac
        done

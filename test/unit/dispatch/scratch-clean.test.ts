@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -53,6 +62,18 @@ test('what an array came to need since it was looked at goes back', async () => 
     existsSync(join(paths.cache, name)),
   )
   expect(there).toEqual([false, true, false, false, false, false])
+})
+
+test('what was carried again while it was gone stays as it is, a folder too', async () => {
+  const { paths, needs, run } = scratch()
+  needs('other', 'needs', [B, C])
+  const carrying: typeof run = (script, ...rest) =>
+    run(script.replace('needed=" $(', `mkdir ${C}; echo new >${C}/file; echo new >${B}\n needed=" $(`), ...rest)
+  expect([...(await removeFrom(carrying, paths, { ids: [], cached: [B, C] }))]).toEqual([B, C])
+  expect(readFileSync(join(paths.cache, B), 'utf8')).toBe('new\n')
+  expect(readFileSync(join(paths.cache, C, 'file'), 'utf8')).toBe('new\n')
+  expect(readdirSync(join(paths.cache, C))).toEqual(['file'])
+  expect(readdirSync(paths.cache).sort()).toEqual([A, B, C, `${C}.whole`])
 })
 
 test('names that are none of ours are left alone', async () => {
