@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
@@ -61,6 +61,10 @@ async function close(directory: string): Promise<void> {
   }
 }
 
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 30))
+}
+
 connectorConformance('local', { open: inProcess, killQueue, close })
 connectorConformance('local by commands', { open: (directory) => byCommands(directory), killQueue, close, slots: 2 })
 
@@ -90,6 +94,25 @@ it('submits once by commands, wherever the shell is killed', { timeout: 300_000 
     for (const { directory: path } of arrays)
       expect(readFileSync(join(path, 'ran'), 'utf8').trimEnd().split('\n').sort()).toEqual(['0', '1'])
     expect(arrays.length).toBe(points.length + 1)
+  } finally {
+    await close(site)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+  }
+})
+
+it('runs tasks in the locale and time zone of who submits', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'floe-own-'))
+  const site = join(directory, 'site')
+  try {
+    const array = countedArray(directory, 'own', 1)
+    writeFileSync(
+      array.command[1]!,
+      `echo "$LC_ALL $TZ" >'${directory}/of'; mv '${directory}/of' '${directory}/own of'\n`,
+    )
+    const env = { LC_ALL: 'en_GB.UTF-8', TZ: 'Asia/Tokyo' }
+    await byCommands(site, shellTransport({ bin: directory, env })).submit(array)
+    await until(() => existsSync(join(directory, 'own of')))
+    expect(readFileSync(join(directory, 'own of'), 'utf8')).toBe('en_GB.UTF-8 Asia/Tokyo\n')
   } finally {
     await close(site)
     rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
