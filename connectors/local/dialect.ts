@@ -11,7 +11,7 @@ import {
   unreadable,
 } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
-import { waitingHere } from './local.ts'
+import { OTHER_MACHINE, OTHER_MACHINE_HINT, waitingHere } from './local.ts'
 import type { VERBS } from './verbs.ts'
 
 export interface LocalDialectOptions {
@@ -109,6 +109,7 @@ function limitsOf(text: string): SiteLimits {
 
 function refusal({ stdout, stderr }: Output): Refusal {
   const said = `${stderr}\n${stdout}`
+  if (said.includes(OTHER_MACHINE)) return { answer: 'needs you', hint: OTHER_MACHINE_HINT }
   if (/ENOSPC|EDQUOT|no space left/i.test(said))
     return { answer: 'needs you', hint: 'Free some space in the scratch directory there.' }
   if (/EAGAIN|ENOMEM|EMFILE|ENFILE|Cannot allocate/i.test(said)) {

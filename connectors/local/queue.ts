@@ -23,7 +23,7 @@ import type { ProcessName } from './process.ts'
  *   ended/<id>/        the same directory, moved by the scheduler when the last task ended; it stays, so that a name runs once
  *     spec.json        the ArraySpec, when it was submitted, and the environment to run it in
  *     script           what is run for a task, of arrays that came with one
- *     <n>.pid          made by task n itself before it does anything else, if it is not there: so a task runs once, whoever started it
+ *     <n>.pid          `PID MACHINE`, made by task n itself before it does anything else, if it is not there: so a task runs once, whoever started it
  *     tasks            NDJSON, appended by the scheduler: {"task","event":"started","pid","start"}, {"task","event":"ended","reason"}
  *     cancel           appended by `cancel`: a line a task index, or `all`
  *     log              what the runners said
@@ -42,13 +42,13 @@ export interface QueuedSpec extends ArraySpec {
 }
 
 export type TaskLine =
-  | ({ readonly task: number; readonly event: 'started' } & ProcessName)
+  | ({ readonly task: number; readonly event: 'started' } & Omit<ProcessName, 'machine'>)
   | { readonly task: number; readonly event: 'ended'; readonly reason: string }
 
 /** What the lines of a task say, last one first. */
 export interface TaskState {
   readonly last: TaskLine
-  readonly runner: ProcessName | undefined
+  readonly runner: Omit<ProcessName, 'machine'> | undefined
 }
 
 export const idOf = (name: string): NativeId => `local-${createHash('sha256').update(name).digest('hex').slice(0, 24)}`
@@ -135,10 +135,12 @@ export class Queue {
     return join(this.directory, 'queue', id, `${index}.pid`)
   }
 
-  /** The process that claimed a task; NaN: its pid is not written, or never will be. */
-  claim(id: NativeId, index: number): number | undefined {
+  /** The process that claimed a task; null: its name is not written, or never will be. */
+  claim(id: NativeId, index: number): Omit<ProcessName, 'start'> | null | undefined {
     const text = this.#read(id, `${index}.pid`)
-    return text === undefined ? undefined : Number.parseInt(text, 10)
+    if (text === undefined) return undefined
+    const [, pid, machine] = /^(\d+) (.+)\n$/.exec(text) ?? []
+    return machine === undefined ? null : { pid: Number(pid), machine }
   }
 
   askToCancel(id: NativeId, indices: readonly number[] | undefined): void {
