@@ -54,6 +54,7 @@ class Scheduler {
 
   constructor(directory: string) {
     this.#queue = new Queue(directory)
+    this.#queue.tidy(Date.now())
   }
 
   /** False when there has been nothing to do for a while. */
