@@ -41,13 +41,15 @@ test('what is in the cache has its size, its last use, and whether an array need
   for (const name of [A, B, C]) utimesSync(join(paths.cache, name), 100, 100)
   needs('other', 'needs', [A])
   utimesSync(needs('mine', 'needed', [A, B]), 200, 200)
-  const { arrays, cached } = await usageOf(run, paths)
+  const { arrays, cached, others } = await usageOf(run, paths)
   expect([...arrays.keys()]).toEqual(['a000001'])
+  expect([...others.keys()]).toEqual(['other'])
+  expect(others.get('other')).toBeGreaterThan(0)
   const found = Object.fromEntries(cached.map(({ name, ...rest }) => [name[0], rest]))
   expect(found).toMatchObject({
-    a: { isNeeded: true },
-    b: { isNeeded: false, usedAtSec: 200 },
-    c: { isNeeded: false, usedAtSec: 100 },
+    a: { neededBy: [{ campaign: 'other', array: 'a000001' }] },
+    b: { neededBy: [], usedAtSec: 200 },
+    c: { neededBy: [], usedAtSec: 100 },
   })
   expect(found.a!.usedAtSec).toBeGreaterThan(200)
   expect(found.b!.bytes).toBeGreaterThanOrEqual(5000)
