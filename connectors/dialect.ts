@@ -14,7 +14,7 @@ export interface Refusal {
 
 /**
  * A scheduler's command language: text in, text out, no I/O, no clock. Commands are run by command.ts under `sh` with LC_ALL=C, TZ=UTC, and
- * without the variables that start with one of `clears`, those in `keeps` excepted.
+ * without the variables that start with one of `clears`; those in `keeps` stay as they are.
  *
  * Parsers get the whole output and judge it, since some schedulers say it all with exit 0. They throw a ConnectorError when it is no answer:
  * `unreachable` (ask again later), `refused` (a person must act), `unreadable` (cut short, or not this scheduler), `unknown state` (a word
@@ -27,7 +27,7 @@ export interface Dialect {
   readonly name: string
   /** Beginnings of environment variables that would beat or leak into what floe asks for. */
   readonly clears: readonly string[]
-  /** Variables that say where the scheduler is; they are kept although they begin like that. */
+  /** Variables that stay as they are: those that say where the scheduler is; LC_ALL and TZ where a task gets the environment of who submits. */
   readonly keeps: readonly string[]
   /** What may differ between versions and sites and is asked for elsewhere; never compare `name`. */
   readonly facts: {

@@ -19,15 +19,19 @@ export interface Surroundings {
   readonly login: boolean
 }
 
+const FIXED = [
+  ['LC_ALL', 'C'],
+  ['TZ', 'UTC'],
+] as const
+
 /**
- * A whole script: `body` (lines of sh) with locale and time zone fixed, what leaks unset, and the setup of the site done. It is one function
+ * A whole script: `body` (lines of sh) with locale and time zone fixed unless they are kept, what leaks unset, and the setup of the site done. It is one function
  * that is called in the last line: of a text that was cut on its way nothing runs.
  */
 export function scriptOf(body: readonly string[], { clears, keeps, setup, login }: Surroundings): string {
   const lines = [
     'floe() {',
-    'LC_ALL=C TZ=UTC',
-    'export LC_ALL TZ',
+    ...FIXED.filter(([name]) => !keeps.includes(name)).map((pair) => `export ${pair.join('=')}`),
     ...(clears.length > 0 ? unsetting(clears, keeps) : []),
     ...(setup.length > 0 ? [`{ eval ${quote(setup.join('\n'))}; } >/dev/null </dev/null`] : []),
     ...body,

@@ -11,7 +11,7 @@ import {
   unreadable,
 } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
-import { waitingHere } from './local.ts'
+import { OTHER_MACHINE, OTHER_MACHINE_HINT, waitingHere } from './local.ts'
 import type { VERBS } from './verbs.ts'
 
 export interface LocalDialectOptions {
@@ -28,18 +28,16 @@ export interface LocalDialectOptions {
  * connection. What is submitted again under a name is the array that is there. Costs a process of Node a command.
  */
 export function localDialect({ program, directory, slots }: LocalDialectOptions): Dialect {
-  // Tasks run in the environment of who submits; the locale and time zone that floe sets for itself are not theirs.
   const call = (verb: keyof typeof VERBS, ...words: readonly string[]): Argv => [
-    ...(['env', '-u', 'LC_ALL', '-u', 'TZ'] as const),
-    ...program,
-    ...[verb, directory, String(slots ?? 0)],
-    ...words,
+    program[0]!,
+    ...[...program.slice(1), verb, directory, String(slots ?? 0), ...words],
   ]
   return {
     name: 'local',
     // A floe that runs in a task of another one.
     clears: ['FLOE_'],
-    keeps: [],
+    // Tasks run in the environment of who submits, locale and time zone included.
+    keeps: ['LC_ALL', 'TZ'],
     facts: { arrayOfOne: false, submitMs: 60_000, idsMax: 100 },
     task: { id: '$FLOE_LOCAL_ID', index: '$FLOE_LOCAL_INDEX' },
     submit: (array: ArraySpec) => call('submit', array.name, array.directory, String(array.count), String(array.cpus)),
@@ -111,6 +109,7 @@ function limitsOf(text: string): SiteLimits {
 
 function refusal({ stdout, stderr }: Output): Refusal {
   const said = `${stderr}\n${stdout}`
+  if (said.includes(OTHER_MACHINE)) return { answer: 'needs you', hint: OTHER_MACHINE_HINT }
   if (/ENOSPC|EDQUOT|no space left/i.test(said))
     return { answer: 'needs you', hint: 'Free some space in the scratch directory there.' }
   if (/EAGAIN|ENOMEM|EMFILE|ENFILE|Cannot allocate/i.test(said)) {

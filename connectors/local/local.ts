@@ -11,6 +11,7 @@ import {
   type Waiting,
 } from '../connector.ts'
 import { lockHolder } from './lock.ts'
+import { isElsewhere } from './process.ts'
 import { Queue } from './queue.ts'
 
 export interface LocalOptions {
@@ -31,6 +32,11 @@ export interface LocalConnector extends Connector {
 
 export const waitingHere = (): Waiting => ({ sentence: 'other tasks have the cores', clears: 'will clear' })
 
+/** How a refusal on account of it begins, and what to do. */
+export const OTHER_MACHINE = 'another machine has the queue'
+export const OTHER_MACHINE_HINT =
+  'Give each machine a `scratch:` of its own, and in `ssh:` name one machine, not a name that leads to several. When that machine is gone for good, or lost its container, delete the directory of the queue: what ran there is tried again.'
+
 const LIMITS: SiteLimits = {
   ...{ version: 'local', arrayMax: 100_000, queuedMax: 1_000_000, arraysMax: null, queues: [], accounts: [] },
   ...{ forgetsAfterSec: null, hasAccounting: false, notes: [] },
@@ -46,7 +52,10 @@ export function openLocalConnector(options: LocalOptions): LocalConnector {
   const { directory, slots } = options
   let opened: Queue | undefined
   const queue = (): Queue => {
-    opened ??= open(directory, slots)
+    const found = opened ?? attempt(`use ${directory}`, () => new Queue(directory))
+    refuseElsewhere(directory)
+    if (!opened) attempt(`use ${directory}`, () => setSlots(directory, slots))
+    opened = found
     return opened
   }
   const submit = async (array: ArraySpec, script?: string): Promise<NativeId> => {
@@ -78,17 +87,20 @@ export function openLocalConnector(options: LocalOptions): LocalConnector {
   }
 }
 
-function open(directory: string, slots: number): Queue {
-  return attempt(`use ${directory}`, () => {
-    const queue = new Queue(directory)
-    const path = join(directory, 'slots')
-    if (readIfThere(path) !== String(slots)) {
-      const aside = `${path}.${process.pid}`
-      writeFileSync(aside, String(slots), { mode: 0o600 })
-      renameSync(aside, path)
-    }
-    return queue
-  })
+function setSlots(directory: string, slots: number): void {
+  const path = join(directory, 'slots')
+  if (readIfThere(path) === String(slots)) return
+  const aside = `${path}.${process.pid}`
+  writeFileSync(aside, String(slots), { mode: 0o600 })
+  renameSync(aside, path)
+}
+
+/** What another machine runs cannot be seen, ended or started from here. */
+function refuseElsewhere(directory: string): void {
+  const holder = lockHolder(directory)
+  if (!holder || !isElsewhere(holder)) return
+  const message = `${OTHER_MACHINE} ${directory}: floe's scheduler runs on ${holder.machine}, process ${holder.pid}`
+  throw new ConnectorError('refused', message, OTHER_MACHINE_HINT)
 }
 
 /** Starts a scheduler when there is work and none lives. Two that start at once settle it by the lock. */

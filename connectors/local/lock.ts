@@ -1,22 +1,24 @@
+import { randomUUID } from 'node:crypto'
 import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isAlive, nameProcess, type ProcessName } from './process.ts'
+import { isAlive, isElsewhere, nameProcess, type ProcessName } from './process.ts'
 
 /*
  * The scheduler's lock: files `lock.<n>` with the JSON of a ProcessName. The largest n holds, if its process lives. Who finds it dead links
  * `lock.<n+1>`, which only one can; then looks whether a larger one came meanwhile. So a stale lock is never removed from under a new holder.
+ * Whether a process of another machine lives cannot be seen from here: its lock holds until it is given back, or a person deletes the queue.
  */
 
-/** The process that holds the lock and lives. */
+/** The process that holds the lock and lives, or is of another machine. */
 export function lockHolder(directory: string): ProcessName | undefined {
   const [last] = numbersIn(directory)
   const holder = last === undefined ? undefined : readHolder(join(directory, `lock.${last}`))
-  return holder && isAlive(holder) ? holder : undefined
+  return holder && (isElsewhere(holder) || isAlive(holder)) ? holder : undefined
 }
 
 /** Takes the lock for this process; undefined: another one lives. The function gives it back. */
 export function takeLock(directory: string): (() => void) | undefined {
-  const aside = join(directory, `taking.${process.pid}`)
+  const aside = join(directory, `taking.${randomUUID()}`)
   writeFileSync(aside, JSON.stringify(nameProcess(process.pid)), { mode: 0o600 })
   try {
     if (lockHolder(directory)) return undefined

@@ -1,14 +1,35 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
 
 /** A process that cannot be mistaken for a later one of the same pid. `start` is empty where there is no /proc. */
 export interface ProcessName {
   readonly pid: number
+  /** Where the pid means it; nothing is told of it from another one. */
+  readonly machine: string
   /** Boot and clock ticks since it. */
   readonly start: string
 }
 
 const hasProc = existsSync('/proc/self/stat')
 const boot = read('/proc/sys/kernel/random/boot_id')?.slice(0, 8) ?? ''
+
+/** Of the first namespace of pids, which every container but those of the host's own leaves (PROC_PID_INIT_INO). */
+const HOST_PIDS = 'pid:[4026531836]'
+
+/**
+ * This machine, or this container: machines of one image have one machine-id, containers of one image often one host name too. It outlives
+ * a boot, after which all that ran is known to be gone.
+ */
+export const thisMachine = machineOf(hostname(), read('/etc/machine-id') ?? '', pidNamespace())
+
+export function machineOf(host: string, id: string, namespace: string): string {
+  // A laptop changes its domain with the network.
+  const name = host.split('.')[0]!
+  const inside = namespace === HOST_PIDS ? '' : namespace
+  const digest = createHash('sha256').update(`${name}\n${id.trim()}\n${inside}`).digest('hex')
+  return `${name} (${digest.slice(0, 12)})`
+}
 
 /** Undefined: there is none, or it has ended and only waits to be asked for its exit. */
 export function nameProcess(pid: number): ProcessName | undefined {
@@ -20,14 +41,20 @@ export function nameProcess(pid: number): ProcessName | undefined {
 export const nameChild = (pid: number): ProcessName | undefined => lookAt(pid)?.name
 
 function lookAt(pid: number): { name: ProcessName; isEnded: boolean } | undefined {
-  if (!hasProc) return isSignalled(pid) ? { name: { pid, start: '' }, isEnded: false } : undefined
+  if (!hasProc) return isSignalled(pid) ? { name: { pid, machine: thisMachine, start: '' }, isEnded: false } : undefined
   const text = read(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
   // The program's name in parentheses may contain blanks and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return { name: { pid, start: `${boot}:${fields[19]}` }, isEnded: fields[0] === 'Z' || fields[0] === 'X' }
+  return {
+    name: { pid, machine: thisMachine, start: `${boot}:${fields[19]}` },
+    isEnded: fields[0] === 'Z' || fields[0] === 'X',
+  }
 }
 
+export const isElsewhere = ({ machine }: Pick<ProcessName, 'machine'>): boolean => machine !== thisMachine
+
+/** Of this machine's. */
 export const isAlive = (name: ProcessName): boolean => nameProcess(name.pid)?.start === name.start
 
 export function signal(name: ProcessName, word: NodeJS.Signals): void {
@@ -69,5 +96,13 @@ function read(path: string): string | undefined {
     return readFileSync(path, 'utf8')
   } catch {
     return undefined
+  }
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return HOST_PIDS
   }
 }

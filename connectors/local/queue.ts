@@ -11,6 +11,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -20,10 +21,11 @@ import type { ProcessName } from './process.ts'
 /*
  * The local site's queue, version 1, in the connector's directory:
  *   queue/<id>/        an array with tasks that have not ended; made aside and moved here by rename, so whole or absent
- *   ended/<id>/        the same directory, moved by the scheduler when the last task ended; it stays, so that a name runs once
+ *   ended/<id>/        the same directory, moved by the scheduler when the last task ended; spec.json (without script and environment), tasks
+ *                      and log stay, so that a name runs once, until a day after the array's directory has gone
  *     spec.json        the ArraySpec, when it was submitted, and the environment to run it in
  *     script           what is run for a task, of arrays that came with one
- *     <n>.pid          made by task n itself before it does anything else, if it is not there: so a task runs once, whoever started it
+ *     <n>.pid          `PID MACHINE`, made by task n itself before it does anything else, if it is not there: so a task runs once, whoever started it
  *     tasks            NDJSON, appended by the scheduler: {"task","event":"started","pid","start"}, {"task","event":"ended","reason"}
  *     cancel           appended by `cancel`: a line a task index, or `all`
  *     log              what the runners said
@@ -42,14 +44,17 @@ export interface QueuedSpec extends ArraySpec {
 }
 
 export type TaskLine =
-  | ({ readonly task: number; readonly event: 'started' } & ProcessName)
+  | ({ readonly task: number; readonly event: 'started' } & Omit<ProcessName, 'machine'>)
   | { readonly task: number; readonly event: 'ended'; readonly reason: string }
 
 /** What the lines of a task say, last one first. */
 export interface TaskState {
   readonly last: TaskLine
-  readonly runner: ProcessName | undefined
+  readonly runner: Omit<ProcessName, 'machine'> | undefined
 }
+
+/** From the last task of an array whose directory has gone: nobody asks for its tasks any more. */
+const FORGET_MS = 86_400_000
 
 export const idOf = (name: string): NativeId => `local-${createHash('sha256').update(name).digest('hex').slice(0, 24)}`
 export const isId = (id: NativeId): boolean => /^local-[0-9a-f]{24}$/.test(id)
@@ -135,10 +140,12 @@ export class Queue {
     return join(this.directory, 'queue', id, `${index}.pid`)
   }
 
-  /** The process that claimed a task; NaN: its pid is not written, or never will be. */
-  claim(id: NativeId, index: number): number | undefined {
+  /** The process that claimed a task; null: its name is not written, or never will be. */
+  claim(id: NativeId, index: number): Omit<ProcessName, 'start'> | null | undefined {
     const text = this.#read(id, `${index}.pid`)
-    return text === undefined ? undefined : Number.parseInt(text, 10)
+    if (text === undefined) return undefined
+    const [, pid, machine] = /^(\d+) (.+)\n$/.exec(text) ?? []
+    return machine === undefined ? null : { pid: Number(pid), machine }
   }
 
   askToCancel(id: NativeId, indices: readonly number[] | undefined): void {
@@ -158,11 +165,43 @@ export class Queue {
   }
 
   end(id: NativeId): void {
-    renameSync(join(this.directory, 'queue', id), join(this.directory, 'ended', id))
+    renameSync(join(this.directory, 'queue', id), this.#ended(id))
+    this.#slim(id)
+  }
+
+  /** Does what a scheduler that was killed left of `end`, and forgets arrays whose directory has gone. Costs a file read for each that ended. */
+  tidy(now: number): void {
+    for (const id of readdirSync(join(this.directory, 'ended'))) {
+      this.#slim(id)
+      const spec = this.spec(id)
+      // Without one it was being forgotten.
+      if (spec === undefined || (!existsSync(spec.directory) && this.#endedAt(id) < now - FORGET_MS))
+        rmSync(this.#ended(id), { recursive: true, force: true })
+    }
+  }
+
+  /** Not before it was moved: a task that was started twice would find nothing that says it ran. */
+  #slim(id: NativeId): void {
+    const [spec, folder] = [this.spec(id), this.#ended(id)]
+    if (spec === undefined || Object.keys(spec.environment).length === 0) return
+    for (const name of readdirSync(folder))
+      if (!['spec.json', 'tasks', 'log'].includes(name)) rmSync(join(folder, name), { force: true })
+    const { script: _, ...rest } = spec
+    const aside = join(folder, 'spec.json.new')
+    writeFileSync(aside, JSON.stringify({ ...rest, environment: {} }), { mode: 0o600 })
+    renameSync(aside, join(folder, 'spec.json'))
+  }
+
+  #endedAt(id: NativeId): number {
+    return statSync(join(this.#ended(id), 'spec.json')).mtimeMs
+  }
+
+  #ended(id: NativeId): string {
+    return join(this.directory, 'ended', id)
   }
 
   hasEnded(id: NativeId): boolean {
-    return existsSync(join(this.directory, 'ended', id))
+    return existsSync(this.#ended(id))
   }
 
   #read(id: NativeId, file: string): string | undefined {

@@ -3,7 +3,16 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NativeId } from '../connector.ts'
 import { takeLock } from './lock.ts'
-import { isAlive, nameChild, type ProcessName, processesWith, processWith, signal } from './process.ts'
+import {
+  isAlive,
+  isElsewhere,
+  nameChild,
+  type ProcessName,
+  processesWith,
+  processWith,
+  signal,
+  thisMachine,
+} from './process.ts'
 import { Queue, type QueuedSpec } from './queue.ts'
 
 /*
@@ -20,7 +29,7 @@ const IDLE_MS = 500
 const LOOKS_MAX = 50
 /** What a task is started with: it claims itself by a file that only one can make, then becomes the runner, its pid unchanged. */
 const CLAIMED = 75
-const CLAIM = `set -C; echo $$ >"$1" || exit ${CLAIMED}; shift; exec "$@"`
+const CLAIM = `set -C; echo "$$ $2" >"$1" || exit ${CLAIMED}; shift 2; exec "$@"`
 
 interface RunningTask {
   readonly id: NativeId
@@ -45,6 +54,7 @@ class Scheduler {
 
   constructor(directory: string) {
     this.#queue = new Queue(directory)
+    this.#queue.tidy(Date.now())
   }
 
   /** False when there has been nothing to do for a while. */
@@ -84,7 +94,9 @@ class Scheduler {
       const state = states.get(index)
       if (state?.last.event === 'ended') continue
       const runner = this.#claimant(id, index)
-      if (runner) this.#adopt(array, index, runner)
+      // Neither ended nor started from here; the array stays as it is.
+      if (runner === 'elsewhere') array.running++
+      else if (runner) this.#adopt(array, index, runner)
       else if (runner === null) this.#queue.append(id, { task: index, event: 'ended', reason: 'gone' })
       else array.waiting.push(index)
     }
@@ -92,19 +104,23 @@ class Scheduler {
     this.#arrays.set(id, array)
   }
 
-  /** The process that runs a task; null: it did and is gone; undefined: none has claimed it. */
-  #claimant(id: NativeId, index: number): ProcessName | null | undefined {
-    const pid = this.#queue.claim(id, index)
-    if (pid === undefined) return undefined
+  /** The process that runs a task; null: it did and is gone; undefined: none has claimed it; elsewhere: that cannot be seen from here. */
+  #claimant(id: NativeId, index: number): ProcessName | 'elsewhere' | null | undefined {
+    const claim = this.#queue.claim(id, index)
+    if (claim === undefined) return undefined
+    if (claim && isElsewhere(claim)) {
+      process.stderr.write(`Task ${index} of ${id} was begun on ${claim.machine}; it is left alone.\n`)
+      return 'elsewhere'
+    }
     const mark = this.#mark(id, index)
     // Between making the file and writing its pid: whoever carries the mark.
-    const found = Number.isNaN(pid) ? processesWith(mark)[0] : processWith(pid, mark)
+    const found = claim === null ? processesWith(mark)[0] : processWith(claim.pid, mark)
     if (!found) this.#clear(id, index)
     return found ?? null
   }
 
   #adopt(array: OpenArray, index: number, runner: ProcessName): void {
-    this.#queue.append(array.id, { task: index, event: 'started', ...runner })
+    this.#queue.append(array.id, { task: index, event: 'started', pid: runner.pid, start: runner.start })
     array.running++
     this.#running.add({ id: array.id, index, cpus: array.spec.cpus, runner, killAt: undefined })
   }
@@ -120,6 +136,10 @@ class Scheduler {
     if (reason === 'gone' || reason === `exit ${CLAIMED}`) {
       // A scheduler that was killed a moment before had started the task too, and its runner claimed it first.
       const claimant = this.#claimant(task.id, task.index)
+      if (claimant === 'elsewhere') {
+        this.#running.delete(task)
+        return
+      }
       if (claimant && claimant.pid !== task.runner.pid) {
         task.runner = claimant
         return
@@ -179,7 +199,16 @@ class Scheduler {
   #spawn(array: OpenArray, index: number): void {
     const { id, spec } = array
     const command = spec.script === undefined ? spec.command : ['/bin/sh', this.#queue.scriptPath(id)]
-    const words = ['-c', CLAIM, 'claim', this.#queue.claimPath(id, index), ...command, '--task', String(index)]
+    const words = [
+      '-c',
+      CLAIM,
+      'claim',
+      this.#queue.claimPath(id, index),
+      thisMachine,
+      ...command,
+      '--task',
+      String(index),
+    ]
     const sandboxes = this.#sandboxes(id, index)
     mkdirSync(sandboxes, { recursive: true, mode: 0o700 })
     const log = openSync(join(this.#queue.directory, 'queue', id, 'log'), 'a', 0o600)
@@ -200,7 +229,7 @@ class Scheduler {
       this.#queue.append(id, { task: index, event: 'ended', reason: 'could not be started' })
       return
     }
-    this.#queue.append(id, { task: index, event: 'started', ...runner })
+    this.#queue.append(id, { task: index, event: 'started', pid: runner.pid, start: runner.start })
     const task: RunningTask = { id, index, cpus: spec.cpus, runner, killAt: undefined }
     array.running++
     this.#running.add(task)

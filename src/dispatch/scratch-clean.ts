@@ -15,16 +15,16 @@ const CACHED_NAME = /^(?:[0-9a-f]{64}(?:\.leaving)*|\.[\w.-]+\.part)$/
 /** Minutes after which nobody goes on with a transfer that was cut. */
 const CUT_MIN = 1440
 
-/** Lines of sh: prints `used NAME SECONDS 1` (needed now) or `… 0` for each content that arrays of any campaign name. */
+/** Lines of sh: prints `used NAME SECONDS CAMPAIGN/ARRAY…` for each content that arrays of any campaign name, with those that need it now. */
 const usesOf = (campaigns: string): string => `
   if cd ${quote(campaigns)} 2>/dev/null; then
     for file in */arrays/a*/needs */arrays/a*/needed; do
       [ -f "$file" ] || continue
       stat -c 'uses %Y %n' "$file" && cat "$file"
     done | awk '
-      $1 == "uses" { time = $2; now = $3 ~ /needs$/; next }
-      { if (time > last[$1]) last[$1] = time; if (now) needed[$1] = 1 }
-      END { for (name in last) print "used", name, last[name], needed[name] + 0 }'
+      $1 == "uses" { time = $2; by = ""; if ($3 ~ /needs$/) { split($3, path, "/"); by = " " path[1] "/" path[3] }; next }
+      { if (time > last[$1]) last[$1] = time; needed[$1] = needed[$1] by }
+      END { for (name in last) print "used", name, last[name] needed[name] }'
   fi`
 
 export async function usageOf(run: ScratchShell, { arrays, cache, campaign }: SitePaths): Promise<SiteUsage> {
@@ -38,27 +38,40 @@ export async function usageOf(run: ScratchShell, { arrays, cache, campaign }: Si
        find . -mindepth 1 -maxdepth 1 ! -name '*.whole' '(' ! -name '.*' -o -mmin +${CUT_MIN} ')' -printf 'cached %f %T@\\n'
        du -ak --max-depth=1 . | sed -n 's|^\\([0-9]*\\)\\t[.]/|size \\1 |p'
      fi
+     if cd ${quote(posix.dirname(campaign))} 2>/dev/null; then
+       for one in *; do
+         [ "$one" != ${quote(posix.basename(campaign))} ] && [ -d "$one/arrays" ] &&
+           printf 'other %s %s\\n' "$(du -sk "$one/arrays" | cut -f 1)" "$one"
+       done
+     fi
      ${usesOf(posix.dirname(campaign))}
      :`,
     { tried: 'look how full the scratch is' },
   )
   const arraysFound = new Map<string, { bytes: number; usedAtSec: number }>()
+  const others = new Map<string, number>()
   const cached = new Map<string, CachedContent>()
   for (const line of stdout.split('\n')) {
     const [word, ...rest] = line.split(' ')
     const [first = '', second = '', third = ''] = rest
     if (word === 'array') arraysFound.set(first, { bytes: Number(second) * 1024, usedAtSec: Number(third) })
+    else if (word === 'other') others.set(rest.slice(1).join(' '), Number(first) * 1024)
     else if (word === 'cached' && CACHED_NAME.test(first))
-      cached.set(first, { name: first, bytes: 0, usedAtSec: Number(second), isNeeded: false })
+      cached.set(first, { name: first, bytes: 0, usedAtSec: Number(second), neededBy: [] })
     else if (word === 'size' && cached.has(second))
       cached.set(second, { ...cached.get(second)!, bytes: Number(first) * 1024 })
     else if (word === 'used' && cached.has(first)) {
       const content = cached.get(first)!
       const usedAtSec = Math.max(content.usedAtSec, Number(second))
-      cached.set(first, { ...content, usedAtSec, isNeeded: third === '1' })
+      cached.set(first, { ...content, usedAtSec, neededBy: [...new Set(rest.slice(2))].map(readerOf) })
     }
   }
-  return { arrays: arraysFound, cached: [...cached.values()] }
+  return { arrays: arraysFound, others, cached: [...cached.values()] }
+}
+
+function readerOf(word: string): CachedContent['neededBy'][number] {
+  const [campaign = '', array = ''] = word.split('/')
+  return { campaign, array }
 }
 
 /**
@@ -84,12 +97,16 @@ export async function removeFrom(
      }
      for folder in ${folders.map(quote).join(' ')}; do erase "$folder"; done
      if cd ${quote(cache)} 2>/dev/null; then
-       for name in ${names.join(' ')}; do mv "$name" "$name.leaving" 2>/dev/null; done
+       # mv puts what it moves into a folder of that name.
+       for name in ${names.join(' ')}; do [ -e "$name.leaving" ] || mv "$name" "$name.leaving" 2>/dev/null; done
        needed=" $( { ${usesOf(posix.dirname(campaign))}
-       } | sed -n 's/^used \\([^ ]*\\) .* 1$/\\1/p' | tr '\\n' ' ') "
+       } | sed -n 's/^used \\([^ ]*\\) [^ ]* [^ ].*$/\\1/p' | tr '\\n' ' ') "
        for name in ${names.join(' ')}; do
          case $needed in
-           *" $name "*) mv -n "$name.leaving" "$name" 2>/dev/null && printf '%s\\n' "$name" ;;
+           *" $name "*)
+             [ -e "$name" ] || mv "$name.leaving" "$name" 2>/dev/null
+             # Carried again meanwhile, even in this moment.
+             [ -e "$name" ] && { erase "$name.leaving"; erase "$name/$name.leaving"; printf '%s\\n' "$name"; } ;;
            *) erase "$name.leaving"; rm -f "$name.whole" ;;
          esac
        done

@@ -151,6 +151,8 @@ export interface Site {
 export interface SiteUsage {
   /** The arrays of this campaign. */
   readonly arrays: ReadonlyMap<string, { readonly bytes: number; readonly usedAtSec: number }>
+  /** Bytes of the arrays of each other campaign of this user. */
+  readonly others: ReadonlyMap<string, number>
   /** The cache of all campaigns of this user. */
   readonly cached: readonly CachedContent[]
 }
@@ -160,8 +162,8 @@ export interface CachedContent {
   readonly bytes: number
   /** When it was carried, or an array that reads it was made, whichever is later. */
   readonly usedAtSec: number
-  /** An array that is not over reads it. */
-  readonly isNeeded: boolean
+  /** Arrays that are not over and read it. */
+  readonly neededBy: readonly { readonly campaign: string; readonly array: string }[]
 }
 
 export interface Elsewhere {
@@ -250,7 +252,8 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     // Who reads from the cache of a campaign is known to that campaign.
     usage: async () => ({
       arrays: new Map(namesIn(paths.arrays).map((id) => [id, lying(directory(id))])),
-      cached: namesIn(paths.cache).map((name) => ({ name, ...lying(join(paths.cache, name)), isNeeded: false })),
+      cached: namesIn(paths.cache).map((name) => ({ name, ...lying(join(paths.cache, name)), neededBy: [] })),
+      others: new Map(),
     }),
     async remove(ids, cached = []) {
       for (const path of [...ids.map(directory), ...cached.map((name) => join(paths.cache, name))])

@@ -1,6 +1,5 @@
 import type { Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
-import { formatBytes, formatCounted } from '../model/format.ts'
 import { TABLES, type TableName } from '../model/tables.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import { mergeOutputs } from '../results/results.ts'
@@ -10,6 +9,7 @@ import type { RunContext } from './context.ts'
 import { type Lease, takeLease } from './lease.ts'
 import { tryFolder } from './try.ts'
 import { isTrying } from './trying.ts'
+import { keptText } from './what-keeps.ts'
 
 /** What was freed at one site. */
 export interface SiteCleaned {
@@ -132,12 +132,14 @@ async function cleanSite(
   await site.release(arrays.over)
   const usage = await site.usage()
   const isInUse = site.name === 'local' && (arrays.live.size > 0 || isTrying(tryFolder(context), context.clock))
-  const cached = usage.cached.map((content) => (isInUse ? { ...content, isNeeded: true } : content))
+  const cached = usage.cached.map((content) => ({ ...content, isNeeded: isInUse || content.neededBy.length > 0 }))
+  // One that no table knows was being made by a process that died: the lease keeps a living one away.
+  const own = [...usage.arrays].map(([id, { bytes, usedAtSec }]) => {
+    return { name: id, bytes, usedAtSec, isNeeded: arrays.live.has(id) || unmerged.has(id) }
+  })
+  const others = [...usage.others].map(([name, bytes]) => ({ name, bytes, usedAtSec: 0, isNeeded: true }))
   const choice = chooseToFree({
-    // One that no table knows was being made by a process that died: the lease keeps a living one away.
-    arrays: [...usage.arrays].map(([id, { bytes, usedAtSec }]) => {
-      return { name: id, bytes, usedAtSec, isNeeded: arrays.live.has(id) || unmerged.has(id) }
-    }),
+    arrays: [...own, ...others],
     cached,
     keepBytes: wishes.all ? 0 : (wishes.keepBytes ?? site.quotaBytes),
   })
@@ -151,13 +153,12 @@ async function cleanSite(
     arrays: choice.arrays.length,
     cached: gone.length,
     freed_bytes: bytesOf(freed),
-    kept: keptText(cached.filter(({ isNeeded }) => isNeeded).length + back.size, choice.overBytes),
+    kept: keptText(site.paths, {
+      cached: cached.filter(({ name, isNeeded }) => isNeeded || back.has(name)),
+      arrays: own.filter(({ isNeeded }) => isNeeded),
+      ...{ others: usage.others, overBytes: choice.overBytes },
+    }),
   }
-}
-
-function keptText(needed: number, overBytes: number): string | null {
-  if (overBytes > 0) return `${formatBytes(overBytes)} more than was to be kept: work under way needs it`
-  return needed === 0 ? null : `${formatCounted(needed, 'cached file')} needed by work under way`
 }
 
 /** Ids of arrays with contents that are in no file and not in the merged table: no table by their name, unreadable, or of other types. */

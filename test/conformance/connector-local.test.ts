@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
@@ -6,6 +7,8 @@ import { openCommandConnector } from '../../connectors/command.ts'
 import type { Connector } from '../../connectors/connector.ts'
 import { localDialect } from '../../connectors/local/dialect.ts'
 import { openLocalConnector } from '../../connectors/local/local.ts'
+import { machineOf, nameProcess, thisMachine } from '../../connectors/local/process.ts'
+import { idOf } from '../../connectors/local/queue.ts'
 import { localTransport } from '../../connectors/transport/local.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import { bundle } from '../fakes/bundle.ts'
@@ -61,6 +64,19 @@ async function close(directory: string): Promise<void> {
   }
 }
 
+/** As a scheduler that runs on a machine whose processes cannot be seen here; the pid is one that lives here. */
+function holdElsewhere(site: string): string {
+  mkdirSync(site, { recursive: true })
+  const lock = join(site, 'lock.7')
+  const { start } = nameProcess(process.pid)!
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, machine: 'frost1 (0123456789ab)', start: `${start}0` }))
+  return lock
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 30))
+}
+
 connectorConformance('local', { open: inProcess, killQueue, close })
 connectorConformance('local by commands', { open: (directory) => byCommands(directory), killQueue, close, slots: 2 })
 
@@ -94,4 +110,89 @@ it('submits once by commands, wherever the shell is killed', { timeout: 300_000 
     await close(site)
     rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   }
+})
+
+it('runs tasks in the locale and time zone of who submits', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'floe-own-'))
+  const site = join(directory, 'site')
+  try {
+    const array = countedArray(directory, 'own', 1)
+    writeFileSync(
+      array.command[1]!,
+      `echo "$LC_ALL $TZ" >'${directory}/of'; mv '${directory}/of' '${directory}/own of'\n`,
+    )
+    const env = { LC_ALL: 'en_GB.UTF-8', TZ: 'Asia/Tokyo' }
+    await byCommands(site, shellTransport({ bin: directory, env })).submit(array)
+    await until(() => existsSync(join(directory, 'own of')))
+    expect(readFileSync(join(directory, 'own of'), 'utf8')).toBe('en_GB.UTF-8 Asia/Tokyo\n')
+  } finally {
+    await close(site)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+  }
+})
+
+it.each([
+  ['in process', inProcess],
+  ['by commands', byCommands],
+])('leaves a queue alone that another machine has, %s', async (_, open) => {
+  const directory = mkdtempSync(join(tmpdir(), 'floe-other-'))
+  const site = join(directory, 'site')
+  try {
+    const array = countedArray(directory, 'other', 1)
+    const id = await inProcess(site).submit(array)
+    await until(() => existsSync(join(site, 'ended', id)))
+    await until(() => schedulerPid(site) === undefined)
+    const lock = holdElsewhere(site)
+    const [connector, held] = [open(site), readFileSync(lock, 'utf8')]
+    const told = {
+      kind: 'refused',
+      message: expect.stringContaining(`another machine has the queue ${site}: floe's scheduler runs on frost1 (`),
+      hint: expect.stringContaining('Give each machine a `scratch:` of its own'),
+    }
+    await expect(connector.submit({ ...countedArray(directory, 'next'), name: 'next' })).rejects.toMatchObject(told)
+    await expect(connector.cancel(id)).rejects.toMatchObject(told)
+    await expect(connector.status(new Map([[id, 1]]))).rejects.toMatchObject(told)
+    execFileSync(process.execPath, [schedulerFile, 'schedule', site, '0'])
+    expect(readdirSync(site).filter((name) => name.startsWith('lock.'))).toEqual(['lock.7'])
+    expect(readFileSync(lock, 'utf8')).toBe(held)
+    expect(readdirSync(join(site, 'queue'))).toEqual([])
+  } finally {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+  }
+})
+
+it('neither ends nor starts a task that another machine has begun', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'floe-begun-'))
+  const site = join(directory, 'site')
+  try {
+    const array = countedArray(directory, 'begun', 2)
+    const folder = join(site, 'queue', idOf(array.name))
+    mkdirSync(folder, { recursive: true })
+    const spec = { ...array, submittedAt: 1, environment: { PATH: process.env.PATH } }
+    writeFileSync(join(folder, 'spec.json'), JSON.stringify(spec))
+    writeFileSync(join(folder, '0.pid'), '99999999 frost1 (0123456789ab)\n')
+    const connector = inProcess(site)
+    const look = async () => (await connector.status(new Map([[idOf(array.name), 2]]))).map(({ state }) => state)
+    while ((await look())[1] !== 'ended') await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(readFileSync(join(directory, 'begun', 'ran'), 'utf8')).toBe('1\n')
+    expect(readFileSync(join(folder, 'tasks'), 'utf8')).not.toContain('"task":0')
+    expect(readFileSync(join(folder, '1.pid'), 'utf8')).toContain(` ${thisMachine}\n`)
+  } finally {
+    await killQueue(site)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+  }
+})
+
+it('knows a machine by its name, its id, and in a container its pids', () => {
+  const host = 'pid:[4026531836]'
+  const one = machineOf('frost1.example.org', 'aaaa\n', host)
+  expect(one).toMatch(/^frost1 \([0-9a-f]{12}\)$/)
+  expect(machineOf('frost1.home', 'aaaa', host)).toBe(one)
+  const others = [
+    machineOf('frost2', 'aaaa', host),
+    machineOf('frost1', 'bbbb', host),
+    machineOf('frost1', 'aaaa', 'pid:[4026532100]'),
+    machineOf('frost1', 'aaaa', 'pid:[4026532200]'),
+  ]
+  expect(new Set([one, ...others]).size).toBe(5)
 })

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -32,13 +41,15 @@ test('what is in the cache has its size, its last use, and whether an array need
   for (const name of [A, B, C]) utimesSync(join(paths.cache, name), 100, 100)
   needs('other', 'needs', [A])
   utimesSync(needs('mine', 'needed', [A, B]), 200, 200)
-  const { arrays, cached } = await usageOf(run, paths)
+  const { arrays, cached, others } = await usageOf(run, paths)
   expect([...arrays.keys()]).toEqual(['a000001'])
+  expect([...others.keys()]).toEqual(['other'])
+  expect(others.get('other')).toBeGreaterThan(0)
   const found = Object.fromEntries(cached.map(({ name, ...rest }) => [name[0], rest]))
   expect(found).toMatchObject({
-    a: { isNeeded: true },
-    b: { isNeeded: false, usedAtSec: 200 },
-    c: { isNeeded: false, usedAtSec: 100 },
+    a: { neededBy: [{ campaign: 'other', array: 'a000001' }] },
+    b: { neededBy: [], usedAtSec: 200 },
+    c: { neededBy: [], usedAtSec: 100 },
   })
   expect(found.a!.usedAtSec).toBeGreaterThan(200)
   expect(found.b!.bytes).toBeGreaterThanOrEqual(5000)
@@ -53,6 +64,18 @@ test('what an array came to need since it was looked at goes back', async () => 
     existsSync(join(paths.cache, name)),
   )
   expect(there).toEqual([false, true, false, false, false, false])
+})
+
+test('what was carried again while it was gone stays as it is, a folder too', async () => {
+  const { paths, needs, run } = scratch()
+  needs('other', 'needs', [B, C])
+  const carrying: typeof run = (script, ...rest) =>
+    run(script.replace('needed=" $(', `mkdir ${C}; echo new >${C}/file; echo new >${B}\n needed=" $(`), ...rest)
+  expect([...(await removeFrom(carrying, paths, { ids: [], cached: [B, C] }))]).toEqual([B, C])
+  expect(readFileSync(join(paths.cache, B), 'utf8')).toBe('new\n')
+  expect(readFileSync(join(paths.cache, C, 'file'), 'utf8')).toBe('new\n')
+  expect(readdirSync(join(paths.cache, C))).toEqual(['file'])
+  expect(readdirSync(paths.cache).sort()).toEqual([A, B, C, `${C}.whole`])
 })
 
 test('names that are none of ours are left alone', async () => {
