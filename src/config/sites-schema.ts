@@ -74,7 +74,10 @@ const site = z.strictObject({
     .nullable()
     .default(null)
     .meta(
-      text('What floe may keep in scratch, of all your campaigns: `floe clean` frees the oldest beyond it.', 'bytes'),
+      text(
+        "What floe may keep in scratch, arrays and cache of all your campaigns together: beyond it `floe clean` frees the oldest of the cache and of its own campaign's arrays, and says which campaigns have the rest.",
+        'bytes',
+      ),
     ),
   task: z
     .strictObject({
