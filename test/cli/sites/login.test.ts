@@ -1,4 +1,5 @@
 import { rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Login, type LoginWish, makeKey, openLogin } from '../../fakes/ssh-server.ts'
 import { began, onceEach, open, openScene, type Scene, until, withWaits } from './scene.ts'
@@ -22,7 +23,7 @@ async function refusal({ scene, login }: { scene: Scene; login: Login }) {
     .masked(stderr)
     .replaceAll(String(login.port), 'PORT')
     .replaceAll(/SHA256:[\w+/]{43}/g, 'FINGERPRINT')
-    .replaceAll(/\/tmp\/floe-ssh-\w+/g, 'SSH')
+    .replaceAll(dirname(login.identity), 'SSH')
   expect(scene.fake.calls).toHaveLength(0)
   expect(await scene.json('status')).toMatchObject({ pending: 2 })
   return { status, text }
