@@ -139,12 +139,12 @@ const ended = (campaign: string) =>
 async function delaysOf(campaign: string, { seen }: Followed): Promise<number[]> {
   const ends = await withTables(campaign, async (tables) => {
     await tables.view('attempts')
-    return tables.sql.rows<{ at: number; rank: number }>(
-      `with ranked as (select array_id, task, epoch_ms(ended_at) as at, row_number() over (order by ended_at) as rank from attempts)
-       select max(at)::double as at, max(rank)::double as rank from ranked group by array_id, task`,
+    return tables.sql.rows<{ ended_ms: number; nth: number }>(
+      `with numbered as (select array_id, task, epoch_ms(ended_at) as ended_ms, row_number() over (order by ended_at) as nth from attempts)
+       select max(ended_ms)::double as ended_ms, max(nth)::double as nth from numbered group by array_id, task`,
     )
   })
-  return ends.map(({ at, rank }) => (seen.find(([, done]) => done >= rank)![0] - at) / 1000)
+  return ends.map(({ ended_ms, nth }) => (seen.find(([, done]) => done >= nth)![0] - ended_ms) / 1000)
 }
 
 /** The same work as somebody would write it for one campaign: a directory and two files of logs a job. */
