@@ -1,5 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readCacheFile, writeCacheFile } from './cache-file.ts'
 import type { LiveArray } from './live-array.ts'
 
 /*
@@ -28,26 +27,12 @@ export function countTasks(arrays: Iterable<LiveArray>): Pick<AtWork, 'tasks_run
   return counts
 }
 
-const fileIn = (cache: string): string => join(cache, 'at-work.json')
+const FILE = 'at-work.json'
 
-/** On a full disk nothing is said. */
-export function tellAtWork(cache: string, news: AtWork): void {
-  const aside = `${fileIn(cache)}.${news.pid}`
-  try {
-    mkdirSync(cache, { recursive: true, mode: 0o700 })
-    writeFileSync(aside, `${JSON.stringify(news)}\n`, { mode: 0o600 })
-    renameSync(aside, fileIn(cache))
-  } catch {
-    rmSync(aside, { force: true })
-  }
-}
+export const tellAtWork = (cache: string, news: AtWork): void => writeCacheFile(cache, FILE, news)
 
 /** What the run of that process said last. */
 export function readAtWork(cache: string, pid: number): AtWork | null {
-  try {
-    const news = JSON.parse(readFileSync(fileIn(cache), 'utf8')) as AtWork
-    return news.pid === pid ? news : null
-  } catch {
-    return null
-  }
+  const news = readCacheFile(cache, FILE) as AtWork | null | undefined
+  return news?.pid === pid ? news : null
 }

@@ -1,7 +1,6 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Clock } from '../ports/clock.ts'
 import type { BadNodes, BadNodesMemory } from './bad-nodes.ts'
+import { readCacheFile, writeCacheFile } from './cache-file.ts'
 import type { ArrayLooks, LiveArray } from './live-array.ts'
 
 /*
@@ -26,38 +25,22 @@ export interface Looking {
   readonly unseenMaxMs: number
 }
 
-const fileIn = (cache: string): string => join(cache, 'looks.json')
+const FILE = 'looks.json'
 
-/** On a full disk nothing is kept. */
 export function keepLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes }: Looking): void {
   const open = [...arrays.values()].filter(({ over }) => !over)
   const kept: Kept = {
     ...{ v: 1, site, at: now(), nodes: nodes.memory },
     arrays: Object.fromEntries(open.map((array) => [array.id, array.looksAt(ticks())])),
   }
-  const aside = `${fileIn(cache)}.${process.pid}`
-  try {
-    mkdirSync(cache, { recursive: true, mode: 0o700 })
-    writeFileSync(aside, `${JSON.stringify(kept)}\n`, { mode: 0o600 })
-    renameSync(aside, fileIn(cache))
-  } catch {
-    rmSync(aside, { force: true })
-  }
+  writeCacheFile(cache, FILE, kept)
 }
 
 export function recallLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes, unseenMaxMs }: Looking): void {
-  const kept = readLooks(cache)
+  const kept = readCacheFile(cache, FILE) as Kept | null | undefined
   if (kept?.v !== 1 || kept.site !== site) return
   const unseenMs = Math.max(0, now() - kept.at)
   nodes.recall(kept.nodes, unseenMs)
   for (const [id, looks] of Object.entries(kept.arrays))
     arrays.get(id)?.recallLooks(looks, ticks() - Math.min(unseenMs, unseenMaxMs))
-}
-
-function readLooks(cache: string): Kept | undefined {
-  try {
-    return JSON.parse(readFileSync(fileIn(cache), 'utf8')) as Kept
-  } catch {
-    return undefined
-  }
 }

@@ -30,7 +30,7 @@ export function isTrying(folder: string, clock: Clock): boolean {
     if (host !== hostname()) return clock.now() - at < FOREIGN_MS
     const started = processStart(Number(pid))
     // Empty for the moment in which it is being written.
-    return started !== null && ['', started].includes(readFileSync(path, 'utf8'))
+    return started !== null && ['', started].includes(read(path) ?? 'it has just ended')
   })
 }
 
@@ -39,5 +39,13 @@ function names(folder: string): string[] {
     return readdirSync(folder)
   } catch {
     return []
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
   }
 }
