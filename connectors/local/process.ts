@@ -25,7 +25,7 @@ export const thisMachine = machineOf(
   hostname(),
   read('/etc/machine-id') ?? '',
   pidNamespace(),
-  layerOf(read('/proc/self/mountinfo') ?? ''),
+  layerOf(read('/proc/self/mountinfo') ?? '', boot),
 )
 
 export function machineOf(host: string, id: string, namespace: string, layer?: string): string {
@@ -37,13 +37,15 @@ export function machineOf(host: string, id: string, namespace: string, layer?: s
 }
 
 /**
- * What this container writes to its root, as Docker and Podman name it with overlay: no other one that lives has it. Undefined: none, or one
- * whose name may come again.
+ * What this container writes to its root, as its engine names it with overlay: no other one that lives has it. Undefined: none, or one whose
+ * name may come again. containerd counts its layers, and another machine may be at the same number: that holds for one boot.
  */
-export function layerOf(mounts: string): string | undefined {
+export function layerOf(mounts: string, boot: string): string | undefined {
   // 612 475 0:52 / / rw,relatime - overlay overlay rw,lowerdir=…,upperdir=/var/lib/docker/overlay2/<64 hex digits>/diff,workdir=…
   const root = mounts.split('\n').findLast((line) => line.split(' ')[4] === '/')
-  return /[ ,]upperdir=[^ ,]*\/([0-9a-f]{64})\/diff(?:,|$)/.exec(root ?? '')?.[1]
+  const upper = /[ ,]upperdir=([^ ,]*)/.exec(root ?? '')?.[1] ?? ''
+  const count = /\/io\.containerd\.[^/]*\/snapshots\/(\d+)\/fs$/.exec(upper)?.[1]
+  return /\/([0-9a-f]{64})\/diff$/.exec(upper)?.[1] ?? (count && `${count} ${boot}`)
 }
 
 /** Undefined: there is none, or it has ended and only waits to be asked for its exit. */

@@ -188,7 +188,9 @@ it('knows a container by its writable layer, which outlives a restart, where the
   const line = (options: string) =>
     `612 475 0:52 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/l/A:/l/B,${options}xino=off\n613 612 0:55 / /proc rw - proc proc rw\n`
   for (const engine of ['/var/lib/docker/overlay2', '/home/alice/.local/share/containers/storage/overlay'])
-    expect(layerOf(line(`upperdir=${engine}/${layer}/diff,workdir=${engine}/${layer}/work,`))).toBe(layer)
+    expect(layerOf(line(`upperdir=${engine}/${layer}/diff,workdir=${engine}/${layer}/work,`), 'b1')).toBe(layer)
+  const snapshots = '/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1234'
+  expect(layerOf(line(`upperdir=${snapshots}/fs,workdir=${snapshots}/work,`), 'b1')).toBe('1234 b1')
   // What may be the same for two that live at once.
   for (const other of [
     line(''),
@@ -197,7 +199,7 @@ it('knows a container by its writable layer, which outlives a restart, where the
     `22 27 0:21 / /proc rw - proc proc rw\n612 475 0:52 / /mnt rw - overlay o rw,upperdir=/d/${layer}/diff,workdir=/w\n`,
     '',
   ])
-    expect(layerOf(other)).toBeUndefined()
+    expect(layerOf(other, 'b1')).toBeUndefined()
   const [before, after] = ['pid:[4026532100]', 'pid:[4026532200]']
   expect(machineOf('box', 'aaaa', before, layer)).toBe(machineOf('box', 'aaaa', after, layer))
   expect(machineOf('box', 'aaaa', before, layer)).not.toBe(machineOf('box', 'aaaa', before, `${layer}0`))

@@ -30,8 +30,9 @@ export async function openCampaignAt(
     connector,
     more = '',
     settings = '',
+    interval = '2s',
     place = openPlace(),
-  }: { connector: 'slurm' | 'sge'; more?: string; settings?: string; place?: Place },
+  }: { connector: 'slurm' | 'sge' | 'local'; more?: string; settings?: string; interval?: string; place?: Place },
 ): Promise<CampaignAt> {
   const env = { XDG_CONFIG_HOME: place.path('config') }
   const locate = async (): Promise<void> => {
@@ -43,7 +44,7 @@ export async function openCampaignAt(
     connector: ${connector}
     ssh: {to: ${user}@${host}, port: ${port}, identity: ${identityFile}, known_hosts: ${knownHostsFile}, agent: none}
     scratch: /scratch/alice
-    interval: 2s
+    interval: ${interval}
 ${more}`,
       0o600,
     )

@@ -29,7 +29,9 @@ describeSite('full disks on Slurm', { timeout: 300_000 }, () => {
   ): Promise<CampaignAt> {
     // There already, with room for its lines: where it is told on a full disk, that is no part of the job.
     await alice(`touch /scratch/alice/${name}.starts`)
-    const campaign = await openCampaignAt(site, { connector: 'slurm', settings: 'batch: {jobs: 4}\n', more })
+    const campaign = await openCampaignAt(site, {
+      ...{ connector: 'slurm', interval: '1s', settings: 'batch: {jobs: 4}\n', more },
+    })
     const text = `echo "$FLOE_JOB" >>/scratch/alice/${name}.starts; ${script}; head -c 1000000 /dev/zero >"$FLOE_OUTPUT_1"`
     campaign.place.jobs(
       'jobs.ndjson',
