@@ -155,6 +155,7 @@ class CommandSite {
   async #step(part: Omit<Step, 'nonce' | 'mark'>): Promise<{ said: Said; replies: Output[] }> {
     const mark = `floe-${this.#nonce()}`
     const step: Step = { ...part, nonce: this.#nonce(), mark }
+    const login = this.#login
     const timeoutMs = this.#dialect.facts.submitMs + AROUND_MS
     const output = await this.#run(submitLines(step, this.#dialect), timeoutMs)
     const said = parseSaid(saidIn(output, mark)[0])
@@ -165,7 +166,8 @@ class CommandSite {
         'floe looks again after a while; nothing is submitted a second time before the array was looked for by its name.',
       )
     }
-    if (said.word === 'missing' && !this.#login) {
+    // Of several that were asked at once, each tries again.
+    if (said.word === 'missing' && !login) {
       this.#login = true
       return this.#step(part)
     }
@@ -220,10 +222,11 @@ class CommandSite {
   async #ask(commands: readonly Argv[]): Promise<Output[]> {
     const mark = `floe-${this.#nonce()}`
     const lines = asking(commands, mark)
+    const login = this.#login
     const output = await this.#run(lines, this.#options.timeoutMs ?? TIMEOUT_MS)
     const replies = repliesIn(output, mark, commands)
     if (replies[0]?.exit !== 127) return replies
-    if (this.#login) throw this.#missing(commands[0]!)
+    if (login) throw this.#missing(commands[0]!)
     this.#login = true
     return this.#ask(commands)
   }

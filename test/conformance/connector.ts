@@ -123,6 +123,16 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       expect(await connector.status(new Map())).toEqual([])
     })
 
+    it('tells of each of several arrays that are there at once', async () => {
+      const specs = [await array({ wait: true }), await array({ wait: true, count: 1 }), await array({ wait: true })]
+      const ids = await Promise.all(specs.map((spec) => connector.submit(spec)))
+      const arrays = new Map(ids.map((id, at) => [id, specs[at]!.count]))
+      const listed = (await connector.status(arrays)).map(({ id, index }) => `${id} ${index}`)
+      expect(listed).toEqual(ids.flatMap((id) => upTo(arrays.get(id)!).map((index) => `${id} ${index}`)))
+      for (const spec of specs) await go(spec)
+      for (const [id, count] of arrays) await untilEnded(id, count)
+    })
+
     it('says queued, running and ended of tasks with their indices', async () => {
       const most = Math.max(20, slots + 4)
       const spec = await array({ wait: true, count: most })
