@@ -12,6 +12,7 @@ import {
 import type { Argv, Dialect } from './dialect.ts'
 import { quoteWords } from './quote.ts'
 import { asking, firstLines, nameOf, repliesIn, type Surroundings, saidIn, scriptOf } from './replies.ts'
+import { inChunks } from './scheduler-text.ts'
 import { answering, parseSaid, type Said, type Step, searching, submitLines } from './submit-script.ts'
 import type { Output, Transport } from './transport/transport.ts'
 
@@ -34,6 +35,8 @@ const TIMEOUT_MS = 60_000
 const TRIED_MAX = 300
 const SAID_MAX = 1000
 const LOOKS_MS = [1000, 2000, 4000]
+/** Commands in one round trip, so that it ends in time: a scheduler may take a command for each range of tasks. */
+const ASKED_MAX = 200
 /** HUP, INT, QUIT, ABRT, KILL, SEGV, PIPE, TERM, XCPU. Others are no signs of a killed command: PBS has exits of its own up to 255. */
 const KILLING = [1, 2, 3, 6, 9, 11, 13, 15, 24]
 /** Beyond what the submit command takes: waiting for the lock, and looking around. */
@@ -196,9 +199,9 @@ class CommandSite {
   async cancel(id: NativeId, indices?: readonly number[]): Promise<void> {
     if (!this.#isId(id)) return
     const commands = this.#dialect.cancel(id, indices)
-    if (commands.length === 0) return
-    for (const [at, output] of (await this.#ask(commands)).entries())
-      if (output.exit !== 0 && !this.#dialect.isGone(output)) throw this.#refused(commands[at]!, output)
+    for (const some of inChunks(commands, ASKED_MAX))
+      for (const [at, output] of (await this.#ask(some)).entries())
+        if (output.exit !== 0 && !this.#dialect.isGone(output)) throw this.#refused(some[at]!, output)
   }
 
   /** Some of its tasks may have begun, or ended, which makes it fail for them alone. */

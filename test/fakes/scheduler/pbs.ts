@@ -146,8 +146,12 @@ export class FakePbs extends FakeScheduler {
   #qdel({ words }: Call): Reply {
     let stderr = ''
     let exit = 0
+    const parts = new Map<string, number>()
     for (const id of readOptions(words, ['-W']).names) {
       const [, number, , list] = /^(\d+)(\[([\d-]*)\])?\./.exec(id) ?? []
+      parts.set(number!, (parts.get(number!) ?? 0) + 1)
+      // As qdel of cd7ab5e does: it takes ids twice out of its list, and more with them.
+      if (parts.get(number!)! > 2) continue
       const job = this.find(Number(number))
       if (!job || (this.#isOver(job) && !this.noise.accounts)) {
         stderr += `qdel: Unknown Job Id ${id}\n`

@@ -172,19 +172,19 @@ describe('status', () => {
 
 describe('cancel', () => {
   test.each([
-    ['slurm', slurm(), '1001', 'scancel 1001', 'scancel 1001_[0-2,7]'],
-    ['pbs', pbs, '3[].pbshost', 'qdel 3[].pbshost', 'qdel 3[0-2].pbshost 3[7].pbshost'],
-    ['pbs, a plain job', pbs, '10.pbshost', 'qdel 10.pbshost', 'qdel 10.pbshost'],
-    ['sge', withPe, '1', 'qdel 1', 'qdel 1.1-3 1.8-8'],
+    ['slurm', slurm(), '1001', 'scancel 1001', ['scancel 1001_[0-2,7]']],
+    // Of more than two parts of one array in a command, qdel forgets some.
+    ['pbs', pbs, '3[].pbshost', 'qdel 3[].pbshost', ['qdel 3[0-2].pbshost', 'qdel 3[7].pbshost']],
+    ['pbs, a plain job', pbs, '10.pbshost', 'qdel 10.pbshost', ['qdel 10.pbshost']],
+    ['sge', withPe, '1', 'qdel 1', ['qdel 1.1-3 1.8-8']],
   ])('names tasks as the scheduler does: %s', (_, dialect, id, all, some) => {
     expect(dialect.cancel(id).map(line)).toEqual([all])
-    expect(dialect.cancel(id, [7, 0, 2, 1, 1]).map(line)).toEqual([some])
+    expect(dialect.cancel(id, [7, 0, 2, 1, 1]).map(line)).toEqual(some)
     expect(dialect.cancel(id, [])).toEqual([])
   })
 
   test.each([
     ['slurm', slurm(), '1001'],
-    ['pbs', pbs, '3[].pbshost'],
     ['sge', withPe, '1'],
   ])('splits what would be too long a command: %s', (_, dialect, id) => {
     const commands = dialect.cancel(
