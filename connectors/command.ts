@@ -169,18 +169,20 @@ class CommandSite {
         'floe looks again after a while; nothing is submitted a second time before the array was looked for by its name.',
       )
     }
-    // Of several that were asked at once, each tries again.
-    if (said.word === 'missing' && !login) {
-      this.#login = true
-      return this.#step(part)
-    }
     const commands =
       said.word === 'tried'
         ? searching(this.#dialect, part.array)
         : said.word === 'sent'
           ? answering(this.#dialect, part.array)
           : []
-    return { said, replies: repliesIn(output, mark, commands) }
+    const replies = repliesIn(output, mark, commands)
+    const isMissing = said.word === 'missing' || (said.word === 'tried' && replies[1]!.exit === 127)
+    // Of several that were asked at once, each tries again.
+    if (isMissing && !login) {
+      this.#login = true
+      return this.#step(part)
+    }
+    return { said, replies }
   }
 
   async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {

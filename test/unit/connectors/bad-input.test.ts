@@ -243,6 +243,17 @@ describe.each(CLUSTERS)('with $name', (cluster) => {
     expect(tally(fake, [array])).toEqual({ lost: [], doubled: [], resent: [] })
   })
 
+  it('a login shell is also enough to find what another process had sent', async () => {
+    const home = join(directory, 'home')
+    mkdirSync(home)
+    writeFileSync(join(home, '.bash_profile'), `PATH=${fake.bin}:$PATH\n`)
+    fake.noise.holds.add(array.name)
+    const id = await connect().submit(array)
+    rmSync(join(array.directory, 'id'))
+    expect(await connect({ HOME: home }, '/nowhere').submit(array)).toBe(id)
+    expect(fake.jobs).toHaveLength(1)
+  })
+
   it('a directory that is not there, or takes no files, is named', async () => {
     const gone = { ...array, directory: join(directory, 'no such') }
     expect(await told(connect().submit(gone))).toEqual({
