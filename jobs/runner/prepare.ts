@@ -147,7 +147,9 @@ export class Preparation {
   #inside(job: ManifestJob, directory: string): ReturnType<typeof containerArguments> | undefined {
     const { header, root } = this.#place
     if (header.container === undefined) return undefined
-    const { container, cache, gpus = 0 } = header
+    const { container, gpus = 0 } = header
+    // A site that reads all in place has none, and what is not there cannot be shown in an image.
+    const cache = header.cache !== undefined && existsSync(header.cache) ? header.cache : undefined
     return containerArguments(job, directory, { container, cache, gpus, root })
   }
 
