@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
-import { containerArguments } from './container.ts'
+import { containerArguments, imageEnvironment } from './container.ts'
 import { bareRoot, InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
@@ -89,7 +89,10 @@ export class Preparation {
     for (const [i, { path }] of job.outputs.entries()) variables.push([`FLOE_OUTPUT_${i + 1}`, path])
     // Only now, since a job that is given back gets another directory.
     const inside = this.#inside(job, sandbox.path)
-    const told = inside === undefined || 'problem' in inside ? job : { ...job, arguments: inside }
+    const told =
+      inside === undefined || 'problem' in inside
+        ? job
+        : { ...job, arguments: inside, environment: imageEnvironment(job.environment ?? {}) }
     return jobText(told, slot.shell.nonce, { seq, directory: sandbox.path, program, variables })
   }
 
