@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
@@ -11,7 +12,16 @@ import type { AddReport, FetchReport, RequestReport, StatusReport } from './answ
 import { type CampaignPlace, checkPlace } from './identity.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, JOB_COLUMNS, jsonRows } from './rows.ts'
-import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
+import type {
+  AddOptions,
+  Campaign,
+  JobReport,
+  JobsOptions,
+  PlanOptions,
+  RowStream,
+  RunOptions,
+  Selection,
+} from './verbs.ts'
 
 /** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
 export interface Means {
@@ -77,6 +87,8 @@ export class OpenedCampaign implements Campaign {
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
+    if (context.site.isSimulated && this.#place.file.rehearsal_of === undefined)
+      return this.#planAside(context.site.name, wishes)
     const { planCampaign } = await import('../run/run.ts')
     return toPlanReport(await planCampaign(context, wishes), context.site.name)
   }
@@ -96,18 +108,31 @@ export class OpenedCampaign implements Campaign {
 
   /** What a simulated site tells must never be taken for results: it is told to a copy. */
   async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
+    const { rehearsalOf } = await import('./rehearse.ts')
+    const root = rehearsalOf(this.root)
+    return this.#inCopy(root, async (copy) => ({ ...(await copy.run({ ...options, site })), rehearsal: root }))
+  }
+
+  /** The plan of the campaign is for a site that runs it. */
+  async #planAside(site: string, wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
+    const { planCopyOf } = await import('./rehearse.ts')
+    return this.#inCopy(planCopyOf(this.root), (copy) => copy.plan({ ...wishes, site }), { keep: false })
+  }
+
+  async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, { keep = true } = {}): Promise<T> {
     const { makeRehearsal } = await import('./rehearse.ts')
     const { files, clock, openTables } = this.#means
     await this.#configured()
     const place = await makeRehearsal({
-      ...{ place: this.#place, files, clock },
-      openTables: (root) => openTables({ root, cache: campaignPaths(root).cache, clock }),
+      ...{ place: this.#place, root, files, clock },
+      openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
     })
-    const rehearsal = new OpenedCampaign(place, this.#means)
+    const copy = new OpenedCampaign(place, this.#means)
     try {
-      return { ...(await rehearsal.run({ ...options, site })), rehearsal: place.root }
+      return await act(copy)
     } finally {
-      await rehearsal.close()
+      await copy.close()
+      if (!keep) rmSync(root, { recursive: true, force: true })
     }
   }
 

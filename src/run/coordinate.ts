@@ -48,6 +48,7 @@ const OF_SOME: readonly Code[] = [
   'EXECUTABLE_INVALID',
   'STAGE_FAILED',
   'INPUTS_MISSING',
+  'DISK_FULL',
 ]
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
@@ -180,7 +181,8 @@ class Coordinator {
       await act()
     } catch (error) {
       if (!(error instanceof FloeError) || !OF_SOME.includes(error.code) || this.#arrays.size === 0) throw error
-      this.#trouble ??= error
+      if (error.code === 'DISK_FULL') this.#nodes.hopeless ??= error
+      else this.#trouble ??= error
     }
   }
 
@@ -214,6 +216,7 @@ class Coordinator {
 
   /** Where no node can work nothing more is sent, and what waits is taken back. */
   async #heedNodes(): Promise<void> {
+    await this.#nodes.lookAtScratch()
     const { hopeless } = this.#nodes
     if (hopeless === undefined || this.#trouble) return this.#nodes.keepAway(this.#arrays.values())
     this.#trouble = hopeless

@@ -17,6 +17,8 @@ export interface MachineOptions {
   readonly scratch: string
   /** Folders of the engine's own machine, mounted under the same path. */
   readonly mounts?: readonly string[]
+  /** Size of a /tmp in memory; that of the disk by default. */
+  readonly tmpMb?: number
   readonly environment?: Readonly<Record<string, string>>
   /** Path → text, put in before it starts. */
   readonly files?: Readonly<Record<string, string>>
@@ -46,6 +48,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       { source: options.scratch, target: '/scratch' },
       ...(options.mounts ?? []).map((path) => ({ source: path, target: path })),
     ])
+    .withTmpFs(options.tmpMb === undefined ? {} : { '/tmp': `rw,mode=1777,size=${options.tmpMb}m` })
     .withCopyContentToContainer(Object.entries(options.files ?? {}).map(([target, content]) => ({ target, content })))
     .withWaitStrategy(Wait.forLogMessage(/^READY$/))
     .withStartupTimeout(120_000)

@@ -41,6 +41,7 @@ interface MachinePlan {
   readonly files?: Readonly<Record<string, string>>
   readonly environment?: Readonly<Record<string, string>>
   readonly mounts?: readonly string[]
+  readonly tmpMb?: number
 }
 
 /** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
@@ -68,6 +69,7 @@ export async function openSite(
       ...{ name: plan.name, image, command: [role], network: name, scratch: name },
       ...(plan.name === 'login' ? { port: 22 } : {}),
       ...(plan.mounts ? { mounts: plan.mounts } : {}),
+      ...(plan.tmpMb ? { tmpMb: plan.tmpMb } : {}),
       files: { ...plan.files, ...more.files },
       environment: { ...plan.environment, ...more.environment },
     })
