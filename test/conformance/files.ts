@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Files } from '../../src/ports/files/files.ts'
 
-/** What each implementation of Files keeps. `root` makes an empty folder for one test. */
+/** What each implementation of Files keeps. `root` is an empty folder for one test. */
 export function filesConformance(
   name: string,
   open: () => Promise<{ files: Files; root: string; close(): Promise<void> }>,
@@ -55,7 +56,9 @@ export function filesConformance(
       expect(await files.names(place.root)).toEqual(['once'])
     })
 
-    it('makes a folder for one of many', async () => {
+    it('makes a folder for one of many, in one that is there', async () => {
+      await expect(files.makeFolder(at('no/deeper'))).rejects.toThrow('no/deeper')
+      expect(await files.names(place.root)).toEqual([])
       const made = await Promise.all(Array.from({ length: 20 }, () => files.makeFolder(at('array'))))
       expect(made.filter(Boolean)).toHaveLength(1)
       await files.makeFolders(at('x/y/z'))
@@ -66,12 +69,14 @@ export function filesConformance(
     it('appends', async () => {
       await files.append(at('log'), 'a\n')
       await files.append(at('log'), 'b\n')
+      await files.append(at('log'), '')
       expect(await text('log')).toBe('a\nb\n')
+      expect(await files.names(place.root)).toEqual(['log'])
     })
 
     it('lists with sizes and times, sorted', async () => {
       await files.makeFolder(at('folder'))
-      for (let i = 0; i < 100; i++) await files.write(at(`folder/f${i}`), 'x'.repeat(i))
+      await Promise.all(Array.from({ length: 100 }, (_, i) => files.write(at(`folder/f${i}`), 'x'.repeat(i))))
       await files.makeFolder(at('folder/below'))
       const entries = await files.list(at('folder'))
       expect(entries.map(({ name }) => name)).toEqual(await files.names(at('folder')))
@@ -82,24 +87,96 @@ export function filesConformance(
       expect(one!.mtime).toBeGreaterThan(1e15)
     })
 
-    it('links, renames, removes', async () => {
+    it('publishes files of this machine, only what is absent, for one of many', async () => {
+      const here = temporaryFolder()
+      const local = (name: string) => join(here.root, name)
+      const bytes = randomBytes(20_000_000)
+      writeFileSync(local('large'), bytes)
+      writeFileSync(local('empty'), '')
+      expect(await files.publish(local('large'), at('large'))).toBe(true)
+      expect(await files.publish(local('empty'), at('large'))).toBe(false)
+      expect(await files.publish(local('empty'), at('empty'))).toBe(true)
+      expect((await files.read(at('large')))!.equals(bytes)).toBe(true)
+      const range = { offset: 9_000_000, length: 10_000 }
+      expect((await files.readRange(at('large'), range))!.equals(bytes.subarray(9_000_000, 9_010_000))).toBe(true)
+      const made = await Promise.all(Array.from({ length: 8 }, () => files.publish(local('large'), at('once'))))
+      expect(made.filter(Boolean)).toHaveLength(1)
+      await expect(files.publish(local('no'), at('no'))).rejects.toThrow(local('no'))
+      expect(await files.names(place.root)).toEqual(['empty', 'large', 'once'])
+      expect(await files.fetch(at('large'), local('back'))).toBe(true)
+      expect(readFileSync(local('back')).equals(bytes)).toBe(true)
+      expect(await files.fetch(at('empty'), local('back empty'))).toBe(true)
+      expect(readFileSync(local('back empty'))).toHaveLength(0)
+      await expect(files.fetch(at('empty'), local('back'))).rejects.toThrow(local('back'))
+      expect(await files.fetch(at('no'), local('none'))).toBe(false)
+      expect(readdirSync(here.root).sort()).toEqual(['back', 'back empty', 'empty', 'large'])
+      await here.close()
+    })
+
+    it('tells contents apart, and what room there is', async () => {
+      for (const [name, content] of [
+        ['a', 'one'],
+        ['b', 'one'],
+        ['c', 'two'],
+        ['d', ''],
+      ] as const)
+        await files.write(at(name), content)
+      const [a, b, c, d] = await Promise.all(['a', 'b', 'c', 'd'].map((name) => files.digest(at(name))))
+      expect(a).toEqual(b)
+      expect(new Set([a, c, d].map((one) => one!.digest)).size).toBe(3)
+      expect(await files.digest(at('no'))).toBeUndefined()
+      for (const free of Object.values(await files.room(place.root))) expect(free ?? 1).toBeGreaterThan(0)
+    })
+
+    it('renames, removes', async () => {
       await files.write(at('a'), 'content')
-      expect(await files.link(at('a'), at('b'))).toBe(true)
-      expect(await files.link(at('a'), at('b'))).toBe(false)
-      await files.rename(at('a'), at('c'))
-      expect([await text('a'), await text('b'), await text('c')]).toEqual([undefined, 'content', 'content'])
+      await files.write(at('b'), 'old')
+      await files.rename(at('a'), at('b'))
+      expect([await text('a'), await text('b')]).toEqual([undefined, 'content'])
+      await expect(files.rename(at('a'), at('b'))).rejects.toThrow('/b')
+      await files.rename(at('b'), at('c'))
+      expect(await files.names(place.root)).toEqual(['c'])
       await files.makeFolders(at('tree/deep'))
+      await files.rename(at('tree'), at('moved'))
+      expect(await files.names(place.root)).toEqual(['c', 'moved'])
+      await files.rename(at('moved'), at('tree'))
       await files.write(at('tree/deep/f'), 'x')
       await files.remove(at('tree'))
       expect(await files.entry(at('tree'))).toBeUndefined()
     })
 
     it('keeps strange names', async () => {
-      for (const name of ['a b', "it's", 'a[1]*?', '-rf', '$(x)', 'é\n', '日本', '"']) {
+      const names = [
+        'a b',
+        ' a',
+        "it's",
+        'a[1]*?',
+        '-rf',
+        '$(x)',
+        'é\n',
+        '日本',
+        '"',
+        'a%b',
+        'a%41',
+        '%',
+        'a+b',
+        'a;b=c',
+        'a&b',
+        'a#b',
+        'a\\b',
+        '🎉',
+        '~',
+      ]
+      const keep = async (name: string) => {
         await files.write(at(name), name)
         expect(await text(name)).toBe(name)
+        await files.append(at(name), '!')
+        await files.makeFolders(at(`in ${name}`))
+        await files.rename(at(name), at(`in ${name}/${name}`))
+        expect(await text(`in ${name}/${name}`)).toBe(`${name}!`)
       }
-      expect(await files.names(place.root)).toHaveLength(8)
+      await Promise.all(names.map(keep))
+      expect(await files.names(place.root)).toEqual(names.map((name) => `in ${name}`).sort())
     })
 
     it('settles files that others wrote', async () => {
