@@ -178,12 +178,6 @@ export function filesConformance(
       await Promise.all(names.map(keep))
       expect(await files.names(place.root)).toEqual(names.map((name) => `in ${name}`).sort())
     })
-
-    it('settles files that others wrote', async () => {
-      await files.write(at('part'), 'x')
-      await expect(files.settle([at('part')])).resolves.toBeUndefined()
-      await expect(files.settle([])).resolves.toBeUndefined()
-    })
   })
 }
 

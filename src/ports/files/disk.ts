@@ -18,7 +18,7 @@ interface Modes {
  * reads and writes too and new folders keep the group. `create` rests on link(2), which is atomic on NFS and Lustre as well.
  */
 export function diskFiles(options: { group?: boolean } = {}): Files {
-  const modes = options.group ? { file: 0o660, folder: 0o2770 } : { file: 0o600, folder: 0o700 }
+  const modes = modesFor(options)
   return {
     read: (path) => absentIs(undefined, path, 'read', () => fs.readFile(path)),
     readRange: (path, range) => absentIs(undefined, path, 'read', () => readRange(path, range)),
@@ -36,9 +36,11 @@ export function diskFiles(options: { group?: boolean } = {}): Files {
     remove: (path) => tried('remove', path, () => fs.rm(path, { recursive: true, force: true })),
     digest: (path) => absentIs(undefined, path, 'read', () => digest(path)),
     room: (path) => tried('look at', path, () => room(path)),
-    settle: (paths) => settle(paths, modes),
   }
 }
+
+const modesFor = ({ group }: { group?: boolean }): Modes =>
+  group ? { file: 0o660, folder: 0o2770 } : { file: 0o600, folder: 0o700 }
 
 async function tried<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
   try {
@@ -212,7 +214,9 @@ function toEntry(name: string, stats: Stats): FileEntry {
   return { name, kind, sizeBytes: stats.size, mtime: Math.round(stats.mtimeMs * 1000) }
 }
 
-async function settle(paths: readonly string[], modes: Modes): Promise<void> {
+/** Makes sure that files written by others (DuckDB) and their names survive a power cut, and gives them the modes that `diskFiles` gives. */
+export async function settleFiles(paths: readonly string[], options: { group?: boolean } = {}): Promise<void> {
+  const modes = modesFor(options)
   await inParallel(paths, (path) =>
     tried('write', path, async () => {
       const file = await fs.open(path, 'r+')

@@ -50,6 +50,4 @@ export interface Files {
   digest(path: string): Promise<{ kind: 'hashed' | 'checksum'; digest: string } | undefined>
   /** Below a folder that is there. */
   room(path: string): Promise<Room>
-  /** Makes sure that files written by others (DuckDB) and their names survive a power cut, and gives them the modes of this campaign. */
-  settle(paths: readonly string[]): Promise<void>
 }

@@ -52,8 +52,6 @@ export function hdfsFiles(client: WebHdfs, options: { group?: boolean } = {}): F
       return digest === undefined ? undefined : { kind: 'checksum', digest }
     },
     room: (path) => room(client, path),
-    // What HDFS has closed is on several disks.
-    settle: async () => {},
   }
 }
 
