@@ -204,14 +204,16 @@ async function list(path: string): Promise<FileEntry[]> {
     const stats = await absentIs(undefined, join(path, entry.name), 'look at', () => fs.stat(join(path, entry.name)))
     if (stats) return toEntry(entry.name, stats)
     // Gone since the folder was read, unless it is a link to nothing.
-    return entry.isSymbolicLink() ? { name: entry.name, kind: 'other' as const, sizeBytes: 0, mtime: 0 } : undefined
+    return entry.isSymbolicLink()
+      ? { name: entry.name, kind: 'other' as const, sizeBytes: 0, mtime: 0, id: 0 }
+      : undefined
   })
   return found.filter((entry) => entry !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 function toEntry(name: string, stats: Stats): FileEntry {
   const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other'
-  return { name, kind, sizeBytes: stats.size, mtime: Math.round(stats.mtimeMs * 1000) }
+  return { name, kind, sizeBytes: stats.size, mtime: Math.round(stats.mtimeMs * 1000), id: stats.ino }
 }
 
 /** Makes sure that files written by others (DuckDB) and their names survive a power cut, and gives them the modes that `diskFiles` gives. */

@@ -4,6 +4,8 @@ export interface FileEntry {
   readonly kind: 'file' | 'folder' | 'other'
   readonly sizeBytes: number
   readonly mtime: number
+  /** Of the file itself: it stays when that is renamed. 0: not told. */
+  readonly id: number
 }
 
 /** What more can be written somewhere; null where nobody can tell. In HDFS bytes count with all replicas. */

@@ -11,9 +11,6 @@ import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
 import { faultIn } from './webhdfs-faults.ts'
 import { type Body, bytesOf } from './webhdfs-http.ts'
 
-/** So often an append is tried while another, or an earlier try, holds the file. */
-const APPENDS = 5
-
 interface Store {
   readonly client: WebHdfs
   readonly file: string
@@ -171,18 +168,14 @@ async function append(store: Store, path: string, content: string | Uint8Array):
     if (!(await create(store, path, body))) await append(store, path, content)
     return
   }
-  for (let tries = 1; ; tries++) {
-    try {
-      if (await client.append(path, body)) return
-      throw new FloeError('HDFS_REFUSED', `cannot append to ${client.urlOf(path)}: it was removed meanwhile`)
-    } catch (cause) {
-      const { length } = (await client.status(path)) ?? before
-      if (length === before.length + body.length && body.length > 0) return
-      const mayPass = ['busy', 'node', 'wait'].includes(faultIn(cause) ?? '') && length === before.length
-      if (!mayPass || tries === APPENDS) throw cause
-      await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** tries))
-    }
+  try {
+    if (await client.append(path, body)) return
+  } catch (cause) {
+    // Whether what is not there yet may still come nobody can tell: it is not sent again.
+    if ((await client.status(path))?.length !== before.length + body.length || body.length === 0) throw cause
+    return
   }
+  throw new FloeError('HDFS_REFUSED', `cannot append to ${client.urlOf(path)}: it was removed meanwhile`)
 }
 
 async function makeFolder(store: Store, path: string): Promise<boolean> {
@@ -220,8 +213,8 @@ async function entriesOf(client: WebHdfs, path: string): Promise<readonly HdfsSt
 
 const KINDS = { FILE: 'file', DIRECTORY: 'folder', SYMLINK: 'other' } as const
 
-function toEntry(name: string, { type, length, modificationTime }: HdfsStatus): FileEntry {
-  return { name, kind: KINDS[type], sizeBytes: length, mtime: modificationTime * 1000 }
+function toEntry(name: string, { type, length, modificationTime, fileId = 0 }: HdfsStatus): FileEntry {
+  return { name, kind: KINDS[type], sizeBytes: length, mtime: modificationTime * 1000, id: fileId }
 }
 
 /** Goes on where a cut connection left it, as long as the file is the same. */

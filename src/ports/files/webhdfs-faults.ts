@@ -39,6 +39,13 @@ const EXCEPTIONS: Readonly<Record<string, Fault['kind']>> = {
   StandbyException: 'wait',
   RetriableException: 'wait',
   NotReplicatedYetException: 'wait',
+  // Of a data node that does not reach the name node.
+  ConnectException: 'wait',
+  ConnectTimeoutException: 'wait',
+  EOFException: 'wait',
+  NoRouteToHostException: 'wait',
+  SocketException: 'wait',
+  SocketTimeoutException: 'wait',
   BlockMissingException: 'node',
 }
 

@@ -1,7 +1,8 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { FloeError } from '../../model/errors.ts'
 
 /** What is sent: opened anew for each try. */
 export interface Body {
@@ -58,12 +59,18 @@ export function exchange(asked: Exchange): Promise<IncomingMessage> {
     const sent = (isTls ? tlsRequest : request)(options)
     const late = body && setTimeout(() => send(), Math.min(CONTINUE_MS, idleMs / 2))
     let isSending = false
+    let own: Error | undefined
     const send = () => {
       clearTimeout(late)
       if (isSending || sent.destroyed) return
       isSending = true
-      // What ends the sending is told by the answer, or by the request's own error.
-      pipeline(body!.open(), sent).catch((cause: Error) => sent.destroy(cause))
+      const source = inFull(body!)
+      // The request's own error says only that it was hung up.
+      source.on('error', (cause) => {
+        own = cause
+      })
+      // What else ends the sending is told by the answer, or by that error.
+      pipeline(source, sent).catch(() => sent.destroy())
     }
     sent.on('timeout', () => sent.destroy(silence(idleMs)))
     sent.on('response', (reply) => {
@@ -75,11 +82,24 @@ export function exchange(asked: Exchange): Promise<IncomingMessage> {
     })
     sent.on('error', (cause) => {
       clearTimeout(late)
-      reject(cause)
+      reject(own ?? cause)
     })
     if (body) sent.on('continue', send).flushHeaders()
     else sent.end()
   })
+}
+
+/** A file may be cut while it is sent; then the other side would wait for the rest. */
+const inFull = ({ length, open }: Body): Readable => {
+  async function* chunks() {
+    let sent = 0
+    for await (const chunk of open() as AsyncIterable<Uint8Array>) {
+      sent += chunk.length
+      yield chunk
+    }
+    if (sent !== length) throw new FloeError('FILE_BUSY', `only ${sent} of ${length} bytes were there to be sent`)
+  }
+  return Readable.from(chunks(), { objectMode: false })
 }
 
 const headersOf = ({ length }: Body) => ({

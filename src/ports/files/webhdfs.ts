@@ -77,11 +77,18 @@ interface Operation {
   readonly verb: string
   /** How the answer is taken; a failure in it is one of this try. */
   readonly take?: (reply: IncomingMessage) => Promise<unknown>
-  /** What may pass is not waited for. */
-  readonly once?: boolean
+  /** What may have been done is not done again: `never`: nothing is waited for; `unless done`: only for what was refused before it began. */
+  readonly again?: 'never' | 'unless done'
 }
 
-type Outcome = { readonly value: unknown } | { readonly fault: Fault; readonly node?: string; readonly cause?: unknown }
+interface Failure {
+  readonly fault: Fault
+  /** The data node that it happened at. */
+  readonly node?: string
+  readonly cause?: unknown
+}
+
+type Outcome = { readonly value: unknown } | Failure
 
 /** Data nodes that failed are kept out of the way for so long. */
 const AVOID_MS = 30_000
@@ -166,9 +173,9 @@ export class WebHdfs {
     await this.#ask({ method: 'PUT', path, op: 'CREATE', verb: 'write', params, body })
   }
 
-  /** Tried once: after a failure the caller has to look how long the file is. `false`: absent. */
+  /** Waits for another who writes the file. After HDFS_UNREACHABLE the caller has to look how long it is. `false`: absent. */
   async append(path: string, body: Body): Promise<boolean> {
-    const asked: Operation = { method: 'POST', path, op: 'APPEND', verb: 'append to', body, once: true }
+    const asked: Operation = { method: 'POST', path, op: 'APPEND', verb: 'append to', body, again: 'unless done' }
     return (await this.#unlessAbsent(undefined, asked)) !== undefined
   }
 
@@ -184,7 +191,14 @@ export class WebHdfs {
   /** A file, or a folder with all that is in it; `false` when absent. */
   async remove(path: string, { once = false } = {}): Promise<boolean> {
     const params = () => ({ recursive: true })
-    const asked: Operation = { method: 'DELETE', path, op: 'DELETE', verb: 'remove', params, once }
+    const asked: Operation = {
+      method: 'DELETE',
+      path,
+      op: 'DELETE',
+      verb: 'remove',
+      params,
+      ...(once && { again: 'never' }),
+    }
     return (await this.#json<{ boolean: boolean }>(asked))?.boolean ?? false
   }
 
@@ -236,8 +250,7 @@ export class WebHdfs {
       if ('value' in outcome) return outcome.value
       const { fault, node, cause } = outcome
       const pauseMs = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]!
-      const mayPass = fault.kind === 'wait' || fault.kind === 'node'
-      if (!mayPass || operation.once || performance.now() + pauseMs > until) {
+      if (!mayPass(outcome, operation) || performance.now() + pauseMs > until) {
         throw hdfsError(fault, `${operation.verb} ${this.urlOf(operation.path)}`, cause)
       }
       this.#avoid(fault, node)
@@ -272,7 +285,7 @@ export class WebHdfs {
       if (status < 300) return { value: await take(reply) }
       return { fault: remoteFault(status, await textOf(reply)), ...(node !== undefined && { node }) }
     } catch (cause) {
-      if (cause instanceof FloeError) throw cause
+      if (cause instanceof FloeError) throw withTried(cause, operation.verb, this.urlOf(operation.path))
       return { fault: connectionFault(cause, host), cause, ...(node !== undefined && { node }) }
     }
   }
@@ -292,6 +305,19 @@ export class WebHdfs {
     const nameNode = this.#nameNodes[this.#active]!
     return new URL(`${scheme === 'webhdfs' ? 'http' : 'https'}://${nameNode}/webhdfs/v1${encoded}?${query}`)
   }
+}
+
+const withTried = (cause: FloeError, verb: string, url: string): FloeError =>
+  new FloeError(cause.code, `cannot ${verb} ${url}: ${cause.message}`, {
+    cause,
+    hint: cause.hint,
+    details: cause.details,
+  })
+
+function mayPass({ fault: { kind }, node }: Failure, { again }: Operation): boolean {
+  if (again === 'never') return false
+  if (again === 'unless done') return kind === 'busy' || (kind === 'wait' && node === undefined)
+  return kind === 'wait' || kind === 'node'
 }
 
 const get = (path: string, op: string) => ({ method: 'GET' as const, path, op })

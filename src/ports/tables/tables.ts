@@ -14,6 +14,7 @@ import { lazySession, type Session } from './session.ts'
 import { selectParts, selectPlaces } from './view.ts'
 
 export type { Draft } from './draft.ts'
+export type { Near } from './near.ts'
 export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
 
 /** What DuckDB gives back as JavaScript: BIGINT as number when safe, timestamps as microseconds since 1970, lists as arrays, structs and maps as objects. */

@@ -232,3 +232,22 @@ it('finds no server at a port that is closed', async () => {
     message: expect.stringContaining('cannot look at webhdfs://127.0.0.1:1/a'),
   })
 })
+
+describe('a body', () => {
+  it('that turns out shorter than it was said to be is an error at once', async () => {
+    const { Readable } = await import('node:stream')
+    const server = createServer().on('checkContinue', (request: IncomingMessage, response) => {
+      response.writeContinue()
+      request.resume()
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    const body = { length: 300_000, open: () => Readable.from([Buffer.alloc(100_000), Buffer.alloc(100_000)]) }
+    await expect(exchange({ method: 'PUT', url, body, idleMs: 60_000, hosts: {} })).rejects.toMatchObject({
+      code: 'FILE_BUSY',
+      message: expect.stringContaining('200000 of 300000'),
+    })
+    server.closeAllConnections()
+    server.close()
+  })
+})
