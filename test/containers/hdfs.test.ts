@@ -81,6 +81,8 @@ describeSite('HDFS', () => {
     filesConformance(
       'HttpFS, shared with the group',
       open(() => site.httpFsUrl, true),
+      // It sets up a client of HDFS for each request.
+      { racers: 5, many: 10 },
     )
   })
 

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
-import { type HdfsAccess, parseHdfsUrl, WebHdfs } from '../../src/ports/files/webhdfs.ts'
+import { type HdfsAccess, WebHdfs } from '../../src/ports/files/webhdfs.ts'
+import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
 import { type Machine, until } from './machine.ts'
 import { openFleet } from './site.ts'
 

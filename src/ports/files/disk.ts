@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants, createReadStream, type Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { asideOf } from './aside.ts'
 import { systemError } from './faults.ts'
 import type { FileEntry, Files, Room } from './files.ts'
 
@@ -81,10 +82,9 @@ async function readRange(path: string, range: { offset: number; length: number }
 
 let temporaries = 0
 
-/** Beside its target, so that link and rename stay in one file system; the dot keeps it out of globs and Delta readers. */
 function temporaryFor(path: string): string {
   temporaries += 1
-  return join(dirname(path), `.${basename(path).slice(0, 100)}.${process.pid}.${Date.now()}.${temporaries}.tmp`)
+  return asideOf(path, `${process.pid}.${Date.now()}.${temporaries}`)
 }
 
 type Fill = (file: fs.FileHandle) => Promise<void>

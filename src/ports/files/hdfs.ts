@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { FloeError } from '../../model/errors.ts'
+import { asideOf } from './aside.ts'
 import { systemError } from './faults.ts'
 import type { FileEntry, Files, Room } from './files.ts'
 import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
@@ -82,9 +83,8 @@ interface Aside {
   readonly id: number | undefined
 }
 
-/** The dot keeps it out of globs and Delta readers. */
 async function writeAside({ client, file }: Store, path: string, body: Body): Promise<Aside> {
-  const aside = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`)
+  const aside = asideOf(path, randomUUID())
   try {
     await client.write(aside, body, file)
     // The permission that is given with a write loses what HDFS's own umask takes.
@@ -182,7 +182,7 @@ async function makeFolder(store: Store, path: string): Promise<boolean> {
   const { client } = store
   if (await client.status(path)) return false
   // Making a folder that is there is no error in HDFS, whoever made it: renaming to it is one.
-  const aside = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`)
+  const aside = asideOf(path, randomUUID())
   if (!(await client.status(dirname(path))))
     throw new FloeError('HDFS_REFUSED', `cannot make the folder ${client.urlOf(path)}: there is no folder above it`)
   await makeOne(store, aside)

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { type AddressInfo, connect, createServer as createSocketServer } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type HdfsAccess, parseHdfsUrl, WebHdfs } from '../../../src/ports/files/webhdfs.ts'
+import { type HdfsAccess, WebHdfs } from '../../../src/ports/files/webhdfs.ts'
 import { connectionFault, hdfsError, remoteFault } from '../../../src/ports/files/webhdfs-faults.ts'
 import { addressOf, exchange } from '../../../src/ports/files/webhdfs-http.ts'
+import { parseHdfsUrl } from '../../../src/ports/files/webhdfs-url.ts'
 
 describe('addresses', () => {
   it.each([
