@@ -53,6 +53,7 @@ const EXCEPTIONS: Readonly<Record<string, Fault['kind']>> = {
 const MESSAGES: readonly (readonly [RegExp, Fault['kind']])[] = [
   [/\(is not a directory\)/, 'absent'],
   [/is under construction/, 'busy'],
+  [/No active nodes contain|Fail to get block/, 'wait'],
   [/could only be written to \d+ of the \d+|Failed to find datanode/, 'wait'],
   [/Could not obtain block|All datanodes .* are bad/, 'node'],
 ]

@@ -57,6 +57,7 @@ describe('faults', () => {
     ['StandbyException', 'Operation category READ is not supported in state standby', 'wait'],
     ['SecretManager$InvalidToken', 'token (token for alice) is expired', 'login'],
     ['IOException', 'Failed to find datanode, suggest to check cluster health. excludeDatanodes=dn1:9864', 'wait'],
+    ['IOException', 'No active nodes contain this block', 'wait'],
     ['BlockMissingException', 'Could not obtain block: BP-1', 'node'],
     ['IOException', 'Offset=20 out of the range [0, 8); OPEN, path=/t/uc', 'other'],
   ])('%s: %s', (exception, message, kind) => {
