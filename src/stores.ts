@@ -18,13 +18,13 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   const setting = hdfsSetting(sitesFile(environment), authority)
   const url = `${scheme}://${authority}${path === '/' ? '' : path}`
   const { hosts, nameNodes, cacheBytes } = setting
-  const files = hdfsFiles(new WebHdfs(address, { ...whoAsks(setting, environment), hosts, nameNodes }))
+  const client = new WebHdfs(address, { ...whoAsks(setting, environment), hosts, nameNodes })
   const home = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'floe')
   const cacheFor = (id: string) => join(home, 'campaigns', id)
   return {
-    ...{ files, path, url, cacheFor },
+    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor },
     host: authority,
-    openNear: (id) =>
+    openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },
         cache: join(cacheFor(id), 'tables'),

@@ -38,6 +38,8 @@ export interface CampaignPlace {
 /** A directory elsewhere, as the mains open it. */
 export interface CampaignStore {
   readonly files: Files
+  /** The same for the group. */
+  readonly groupFiles: Files
   /** Of the directory, in `files`. */
   readonly path: string
   readonly url: string
@@ -45,7 +47,7 @@ export interface CampaignStore {
   readonly host: string
   /** A folder of this machine, for a campaign of that id. */
   readonly cacheFor: (id: string) => string
-  readonly openNear: (id: string) => Promise<Near>
+  readonly openNear: (id: string, files: Files) => Promise<Near>
 }
 
 /** campaign.json for a directory as it lies now. */

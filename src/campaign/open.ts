@@ -271,7 +271,7 @@ export class OpenedCampaign implements Campaign {
   #writable(): Promise<Tables> {
     this.#tables ??= this.#configured().then(async ({ memoryBytes, threads, group }) =>
       this.#means.openTables({
-        ...(await this.#ground()),
+        ...(await this.#ground({ group })),
         memoryBytes,
         group,
         ...(threads !== null && { threads }),
@@ -286,12 +286,12 @@ export class OpenedCampaign implements Campaign {
     return this.#light
   }
 
-  async #ground(): Promise<TablesOptions> {
+  async #ground({ group = false } = {}): Promise<TablesOptions> {
     const { store } = this.#place
     const ground = { cache: campaignPaths(this.#home).cache, clock: this.#means.clock }
     if (!store) return { ...ground, root: this.root }
-    const near = await store.openNear(this.id)
-    return { ...ground, root: store.path, store: { files: store.files, near } }
+    const files = group ? store.groupFiles : store.files
+    return { ...ground, root: store.path, store: { files, near: await store.openNear(this.id, files) } }
   }
 
   /** For verbs that need more of a campaign than its tables. */

@@ -78,6 +78,9 @@ async function readRange(client: WebHdfs, path: string, range: { offset: number;
   }
 }
 
+/** What cannot be taken away now is no more than a file that no reader looks at. */
+const tidy = (client: WebHdfs, aside: string) => client.remove(aside, { patienceMs: 1000 }).catch(() => false)
+
 interface Aside {
   readonly path: string
   readonly id: number | undefined
@@ -96,7 +99,7 @@ async function writeAside({ client, file }: Store, path: string, body: Body): Pr
     }
     return { path: aside, id: status.fileId }
   } catch (cause) {
-    await client.remove(aside, { once: true }).catch(() => {})
+    await tidy(client, aside)
     throw cause
   }
 }
@@ -109,7 +112,7 @@ async function create(store: Store, path: string, body: Body): Promise<boolean> 
     isNamed = await nameNew(client, aside, path)
     return isNamed
   } finally {
-    if (!isNamed) await client.remove(aside.path, { once: true }).catch(() => {})
+    if (!isNamed) await tidy(client, aside.path)
   }
 }
 
@@ -135,7 +138,7 @@ const notRenamed = (client: WebHdfs, from: string, path: string): FloeError =>
 async function replace(store: Store, path: string, body: Body): Promise<void> {
   const aside = await writeAside(store, path, body)
   await renameOver(store.client, aside, path).catch(async (cause: unknown) => {
-    await store.client.remove(aside.path, { once: true }).catch(() => {})
+    await tidy(store.client, aside.path)
     throw cause
   })
 }
@@ -188,7 +191,7 @@ async function makeFolder(store: Store, path: string): Promise<boolean> {
   await makeOne(store, aside)
   const id = (await client.status(aside))?.fileId
   const isNamed = await nameNew(client, { path: aside, id }, path)
-  if (!isNamed) await client.remove(aside, { once: true }).catch(() => {})
+  if (!isNamed) await tidy(client, aside)
   return isNamed
 }
 

@@ -72,10 +72,11 @@ export function exchange(asked: Exchange): Promise<IncomingMessage> {
       // What else ends the sending is told by the answer, or by that error.
       pipeline(source, sent).catch(() => sent.destroy())
     }
-    sent.on('timeout', () => sent.destroy(silence(idleMs)))
+    let answer: IncomingMessage | undefined
+    sent.on('timeout', () => (answer ?? sent).destroy(silence(idleMs)))
     sent.on('response', (reply) => {
       clearTimeout(late)
-      reply.setTimeout(idleMs, () => reply.destroy(silence(idleMs)))
+      answer = reply
       // It may have been refused before all was sent.
       if (body) reply.once('end', () => sent.destroy())
       resolve(reply)

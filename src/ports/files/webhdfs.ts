@@ -54,8 +54,10 @@ interface Operation {
   readonly verb: string
   /** How the answer is taken; a failure in it is one of this try. */
   readonly take?: (reply: IncomingMessage) => Promise<unknown>
-  /** What may have been done is not done again: `never`: nothing is waited for; `unless done`: only for what was refused before it began. */
-  readonly again?: 'never' | 'unless done'
+  /** What may have been done is not done again. */
+  readonly again?: 'unless done'
+  /** Other than the usual patience. */
+  readonly patienceMs?: number
 }
 
 interface Failure {
@@ -166,16 +168,10 @@ export class WebHdfs {
   }
 
   /** A file, or a folder with all that is in it; `false` when absent. */
-  async remove(path: string, { once = false } = {}): Promise<boolean> {
+  async remove(path: string, { patienceMs }: { patienceMs?: number } = {}): Promise<boolean> {
     const params = () => ({ recursive: true })
-    const asked: Operation = {
-      method: 'DELETE',
-      path,
-      op: 'DELETE',
-      verb: 'remove',
-      params,
-      ...(once && { again: 'never' }),
-    }
+    const limits = patienceMs === undefined ? {} : { patienceMs }
+    const asked: Operation = { method: 'DELETE', path, op: 'DELETE', verb: 'remove', params, ...limits }
     return (await this.#json<{ boolean: boolean }>(asked))?.boolean ?? false
   }
 
@@ -212,7 +208,7 @@ export class WebHdfs {
   }
 
   async #ask(operation: Operation): Promise<unknown> {
-    const { patienceMs = 60_000 } = this.#access
+    const patienceMs = operation.patienceMs ?? this.#access.patienceMs ?? 60_000
     let until = 0
     let from: string | undefined
     for (let tries = 0; ; tries++) {
@@ -291,10 +287,10 @@ const withTried = (cause: FloeError, verb: string, url: string): FloeError =>
     details: cause.details,
   })
 
+/** A name node does nothing itself but send us on when it is asked to write. */
 function mayPass({ fault: { kind }, node }: Failure, { again }: Operation): boolean {
-  if (again === 'never') return false
-  if (again === 'unless done') return kind === 'busy' || (kind === 'wait' && node === undefined)
-  return kind === 'wait' || kind === 'node'
+  const isPassing = kind === 'wait' || kind === 'node'
+  return again === 'unless done' ? kind === 'busy' || (isPassing && node === undefined) : isPassing
 }
 
 const get = (path: string, op: string) => ({ method: 'GET' as const, path, op })
