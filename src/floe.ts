@@ -5,10 +5,12 @@ import {
   CAMPAIGN_FILE,
   type Campaign,
   findCampaign,
+  findCampaignIn,
   type InitReport,
   locate,
   type Means,
   makeCampaign,
+  makeCampaignIn,
   OpenedCampaign,
   readPlace,
 } from './campaign/campaign.ts'
@@ -17,6 +19,7 @@ import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
+import { isHdfsUrl } from './ports/files/webhdfs-url.ts'
 import type { SitesReport } from './sites.ts'
 
 export type {
@@ -56,11 +59,18 @@ export { JOB_STATES, type JobState, VERDICTS, type Verdict } from './model/verdi
 export type { SiteRow, SitesReport } from './sites.ts'
 
 /**
- * Opens a campaign: the one in `directory`, else the one around the current directory. Reads campaign.json and nothing else. Throws
+ * Opens a campaign: the one in `directory`, which may be a webhdfs:// address, else the one around the current directory. Reads campaign.json and nothing else. Throws
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
 export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
-  return new OpenedCampaign(findCampaign({ named: directory, from: process.cwd() }), means(options))
+  const store = directory === undefined ? undefined : await storeAt(directory)
+  const place = store ? await findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
+  return new OpenedCampaign(place, means(options))
+}
+
+/** Undefined for a directory of this machine. */
+async function storeAt(directory: string) {
+  return isHdfsUrl(directory) ? (await import('./stores.ts')).openStore(directory, process.env) : undefined
 }
 
 /** Asks the person at the terminal: `echo` false for secrets. Rejects when the answer is refused. */
@@ -101,9 +111,12 @@ export async function doctor(name: string, options: DoctorOptions = {}): Promise
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */
 export async function initCampaign(directory: string): Promise<InitReport> {
   const { CONFIG_FILE, configTemplate, jsonSchema, openConfig } = await import('./config/config.ts')
-  openConfig(directory)
+  const store = await storeAt(directory)
+  if (!store) openConfig(directory)
   const texts = { configFile: CONFIG_FILE, config: configTemplate, schema: jsonSchema() }
-  const { place, made } = await makeCampaign(directory, { files: diskFiles(), clock: systemClock, texts })
+  const { place, made } = store
+    ? await makeCampaignIn(store, { clock: systemClock, texts })
+    : await makeCampaign(directory, { files: diskFiles(), clock: systemClock, texts })
   return { directory: place.root, id: place.file.id, action: 'made', made }
 }
 
@@ -114,6 +127,7 @@ export const forkCampaign = (directory: string): Promise<InitReport> => relocate
 export const adoptCampaign = (directory: string): Promise<InitReport> => relocate(directory, 'adopted')
 
 async function relocate(directory: string, action: 'forked' | 'adopted'): Promise<InitReport> {
+  if (isHdfsUrl(directory)) throw new FloeError('NOT_SUPPORTED', `${directory} cannot be ${action} as yet.`)
   const place = readPlace(resolve(directory))
   if (!place)
     throw new FloeError('CAMPAIGN_MISSING', `${resolve(directory)} is no campaign: it has no ${CAMPAIGN_FILE}.`)

@@ -65,8 +65,10 @@ const MAINS: Readonly<Record<string, readonly string[]>> = {
     'src/model/',
     'src/ports/',
     'src/sites.ts',
+    'src/stores.ts',
     ...doors([...ROOMS, 'config', 'run', 'campaign', 'doctor']),
   ],
+  'src/stores.ts': ['src/model/', 'src/ports/', ...doors(['config', 'campaign'])],
   'src/sites.ts': [
     'src/model/',
     'src/ports/clock.ts',

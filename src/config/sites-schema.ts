@@ -153,9 +153,39 @@ const checked = site.superRefine((given, context) => {
   else if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
 })
 
+const address = z.string().regex(/^[A-Za-z0-9._-]+(:\d+)?$/, 'must be a host, or host:port')
+
+const hdfs = z.strictObject({
+  name_nodes: z
+    .array(address)
+    .default([])
+    .meta(text('All name nodes, `host:port` of HTTP, where one of several is active. Absent: that of the address.')),
+  user: word
+    .nullable()
+    .default(null)
+    .meta(text('The user that a cluster without Kerberos believes. Absent: `$HADOOP_USER_NAME`, or who you are here.')),
+  token: absolute.nullable().default(null).meta(text('A file that holds a delegation token, instead of a user.')),
+  hosts: z
+    .record(address, address)
+    .default({})
+    .meta(
+      text(
+        'Where hosts of the cluster are for this machine, if it cannot resolve or reach them: `dn1: 10.0.0.5`, `dn2:9864: localhost:7001`.',
+      ),
+    ),
+  cache: bytes.prefault('10GB').meta(text('What may stay on this machine of the tables of campaigns there.', 'bytes')),
+})
+
 export const sitesSchema = z
-  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}) })
+  .strictObject({
+    sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}),
+    hdfs: z.record(address, hdfs).prefault({}),
+  })
   .meta({ title: 'sites.yaml', description: 'The clusters of a person.' })
 
 export type ParsedSites = z.output<typeof sitesSchema>
 export type ParsedSite = ParsedSites['sites'][string]
+export type ParsedHdfs = ParsedSites['hdfs'][string]
+
+/** An HDFS that sites.yaml says nothing of. */
+export const usualHdfs = (): ParsedHdfs => hdfs.parse({})
