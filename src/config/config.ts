@@ -6,7 +6,8 @@ import type { FailureClass } from '../model/verdict.ts'
 import { parseConfig } from './parse.ts'
 import type { ParsedConfig } from './schema.ts'
 
-export { openSites, type SiteSetting, type SshSetting, siteNamed, sitesFile } from './sites.ts'
+export type { KafkaSetting } from './kafka.ts'
+export { openKafka, openSites, type SiteSetting, type SshSetting, siteNamed, sitesFile } from './sites.ts'
 export { configMarkdown, configTemplate, jsonSchema, sitesJsonSchema } from './texts.ts'
 
 /** What is done after a failure of one class. */

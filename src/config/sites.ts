@@ -3,8 +3,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { nearest } from '../model/nearest.ts'
+import { type KafkaSetting, toKafka } from './kafka.ts'
 import { parseSites } from './parse.ts'
-import { type ParsedSite, usualRule } from './sites-schema.ts'
+import { type ParsedSite, type ParsedSites, usualRule } from './sites-schema.ts'
 
 /** How a site is reached. */
 export interface SshSetting {
@@ -63,17 +64,27 @@ export const sitesFile = (environment: NodeJS.ProcessEnv): string =>
  * file: it says where commands are sent and what they are.
  */
 export function openSites(path: string): readonly SiteSetting[] {
+  return Object.entries(readSites(path).sites).map(([name, site]) => toSetting(name, site, path))
+}
+
+/** `kafka:` of sites.yaml, as settings of librdkafka; null: none is named. Reads what its files hold. Throws CONFIG_INVALID as `openSites`. */
+export function openKafka(path: string): KafkaSetting | null {
+  const { kafka } = readSites(path)
+  return kafka && toKafka(kafka, path)
+}
+
+function readSites(path: string): ParsedSites {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return parseSites('', path)
     throw new FloeError('CONFIG_INVALID', `${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
   if ((statSync(path).mode & 0o022) !== 0) {
     throw new FloeError('CONFIG_INVALID', `${path} may be written by others than you.`, { hint: `chmod 600 ${path}` })
   }
-  return Object.entries(parseSites(text, path).sites).map(([name, site]) => toSetting(name, site, path))
+  return parseSites(text, path)
 }
 
 /** The site of that name. Throws SITE_UNKNOWN. */

@@ -1,0 +1,248 @@
+import { FloeError } from '../../model/errors.ts'
+import type { Bus, Delivery, From, Message } from './bus.ts'
+import {
+  loadRdkafka,
+  type Rdkafka,
+  type RdkafkaConsumer,
+  type RdkafkaError,
+  type RdkafkaMessage,
+  type RdkafkaProducer,
+  type TopicPartition,
+} from './rdkafka.ts'
+
+export interface KafkaOptions {
+  /** `host:port`, parted by commas. */
+  readonly brokers: string
+  readonly topic: string
+  /** Of a topic that is made. */
+  readonly partitions: number
+  /** More settings of librdkafka: security and whatever a site asks for. */
+  readonly settings: Readonly<Record<string, string | number | boolean>>
+}
+
+/** Longest wait for a first answer, and for the answer to a message. */
+const CONNECT_MS = 20_000
+const SEND_MS = 30_000
+const READ_WAIT_MS = 250
+/** Messages of a delivery at most. */
+const DELIVERY_MAX = 2000
+/** librdkafka's logical offsets. */
+const BEGINNING = -2
+const END = -1
+const HEADERS = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }] as const
+
+/**
+ * A topic of Kafka. The topic is made on the first `send` where that is allowed. Nothing is loaded, and nobody is asked, before the first
+ * call. After a failed `send` the client is made anew by the next one, so that what was left in its queues never overtakes.
+ */
+export function kafkaBus(options: KafkaOptions): Bus {
+  return new KafkaBus(options)
+}
+
+/** Messages that were sent together. */
+class Parcel {
+  readonly settled: Promise<void>
+  #left: number
+  #resolve!: () => void
+  #reject!: (error: Error) => void
+
+  constructor(messages: number) {
+    this.#left = messages
+    this.settled = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  heard(error: Error | null): void {
+    this.#left--
+    if (error) this.#reject(error)
+    else if (this.#left === 0) this.#resolve()
+  }
+}
+
+class KafkaBus implements Bus {
+  readonly where: string
+  readonly #options: KafkaOptions
+  #loaded: Rdkafka | undefined
+  #producer: Promise<RdkafkaProducer> | undefined
+  #troubles = new Troubles()
+
+  constructor(options: KafkaOptions) {
+    this.#options = options
+    this.where = `topic ${options.topic} at ${options.brokers}`
+  }
+
+  async send(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return
+    this.#producer ??= this.#openProducer()
+    const opened = this.#producer
+    try {
+      const producer = await opened
+      const parcel = new Parcel(messages.length)
+      for (const { key, value } of messages)
+        producer.produce(this.#options.topic, null, Buffer.from(value), key, null, parcel, HEADERS)
+      await parcel.settled
+    } catch (error) {
+      if (this.#producer === opened) this.#producer = undefined
+      void opened.then(disconnected, () => {})
+      throw this.#told('send to', error)
+    }
+  }
+
+  async *read({ group, from, signal }: { group: string; from: From; signal: AbortSignal }): AsyncIterable<Delivery> {
+    const consumer = await this.#openConsumer(group, from)
+    try {
+      while (!signal.aborted) {
+        const messages = await this.#consume(consumer)
+        if (messages.length === 0) continue
+        const ends = endsOf(messages)
+        yield {
+          messages: messages.map(({ key, value }) => ({ key: String(key ?? ''), value })),
+          done: async () => void consumer.commitSync(ends),
+        }
+      }
+    } finally {
+      await disconnected(consumer)
+    }
+  }
+
+  async close(): Promise<void> {
+    const producer = await this.#producer?.catch(() => undefined)
+    this.#producer = undefined
+    if (producer) await disconnected(producer)
+  }
+
+  get #client(): Rdkafka {
+    this.#loaded ??= loadRdkafka()
+    return this.#loaded
+  }
+
+  get #settings(): Record<string, unknown> {
+    return {
+      'client.id': 'floe',
+      'metadata.broker.list': this.#options.brokers,
+      // What is wrong at a broker is told where it stands in the way, not on stderr.
+      log_level: 0,
+      ...this.#options.settings,
+    }
+  }
+
+  async #openProducer(): Promise<RdkafkaProducer> {
+    const { Producer } = this.#client
+    const producer = new Producer({
+      'enable.idempotence': true,
+      'compression.codec': 'lz4',
+      'linger.ms': 20,
+      'message.timeout.ms': SEND_MS,
+      'queue.buffering.max.messages': 1_000_000,
+      dr_cb: true,
+      ...this.#settings,
+    })
+    this.#troubles = new Troubles()
+    producer.on('event.error', (error) => this.#troubles.note(error))
+    producer.on('delivery-report', (error, { opaque }) => (opaque as Parcel).heard(error))
+    await connected(producer)
+    producer.setPollInBackground(true)
+    await this.#makeTopic()
+    return producer
+  }
+
+  /** Who may not make topics may still write to one that is there. */
+  #makeTopic(): Promise<void> {
+    const { topic, partitions } = this.#options
+    return new Promise((resolve) => {
+      const admin = this.#client.AdminClient.create(this.#settings)
+      admin.createTopic({ topic, num_partitions: partitions, replication_factor: -1 }, CONNECT_MS, () => {
+        admin.disconnect()
+        resolve()
+      })
+    })
+  }
+
+  async #openConsumer(group: string, from: From): Promise<RdkafkaConsumer> {
+    const { KafkaConsumer, CODES } = this.#client
+    const start = { earliest: BEGINNING, latest: END, committed: undefined }[from]
+    const consumer: RdkafkaConsumer = new KafkaConsumer(
+      {
+        'group.id': group,
+        'enable.auto.commit': false,
+        'allow.auto.create.topics': false,
+        rebalance_cb: (error: RdkafkaError, partitions: readonly TopicPartition[]) => {
+          if (error.code !== CODES.ERRORS.ERR__ASSIGN_PARTITIONS) consumer.unassign()
+          else consumer.assign(start === undefined ? partitions : partitions.map((one) => ({ ...one, offset: start })))
+        },
+        ...this.#settings,
+      },
+      { 'auto.offset.reset': from === 'earliest' ? 'earliest' : 'latest' },
+    )
+    this.#troubles = new Troubles()
+    consumer.on('event.error', (error) => this.#troubles.note(error))
+    try {
+      await connected(consumer)
+    } catch (error) {
+      throw this.#told('read', error)
+    }
+    consumer.setDefaultConsumeTimeout(READ_WAIT_MS)
+    consumer.subscribe([this.#options.topic])
+    return consumer
+  }
+
+  #consume(consumer: RdkafkaConsumer): Promise<RdkafkaMessage[]> {
+    return new Promise((resolve, reject) => {
+      consumer.consume(DELIVERY_MAX, (error, messages) => {
+        if (!error) resolve(messages)
+        // Brokers that are away are looked for by the client itself.
+        else if (isPassing(error)) resolve([])
+        else reject(this.#told('read', error))
+      })
+    })
+  }
+
+  #told(tried: string, error: unknown): Error {
+    if (error instanceof FloeError) return error
+    const { code, message } = error as RdkafkaError
+    const said = this.#troubles.last ?? message
+    if (isPassing({ code })) {
+      return new FloeError('BUS_UNREACHABLE', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
+    }
+    return new FloeError('BUS_REFUSED', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
+  }
+}
+
+/** What the client said of its brokers since it was made: the reason behind `timed out`. */
+class Troubles {
+  last: string | undefined
+
+  note({ code, message }: RdkafkaError): void {
+    // That all are away follows from what was said of each.
+    if (code !== ALL_BROKERS_DOWN) this.last = message
+  }
+}
+
+const ALL_BROKERS_DOWN = -187
+/** Codes of librdkafka that may pass: broker away, name unknown for now, timed out, election, not enough replicas. */
+const PASSING = new Set([-195, -193, -192, -187, -185, -180, -168, -167, 5, 6, 7, 13, 14, 15, 16, 19, 20, 27])
+
+const isPassing = ({ code }: { readonly code: number }): boolean => PASSING.has(code)
+
+/** Offsets behind the last message of each partition. */
+function endsOf(messages: readonly RdkafkaMessage[]): TopicPartition[] {
+  const ends = new Map<number, TopicPartition>()
+  for (const { topic, partition, offset } of messages) ends.set(partition, { topic, partition, offset: offset + 1 })
+  return [...ends.values()]
+}
+
+interface Connectable {
+  connect(options: { timeout?: number }, callback: (error?: RdkafkaError | null) => void): unknown
+}
+
+function connected(client: Connectable): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.connect({ timeout: CONNECT_MS }, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+function disconnected(client: { disconnect(callback: () => void): unknown }): Promise<void> {
+  return new Promise((resolve) => client.disconnect(() => resolve()))
+}
