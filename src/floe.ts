@@ -165,6 +165,7 @@ function means({ ask }: OpenOptions): Means {
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
+    openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     runner: [process.execPath, program('runner')],
   }
 }

@@ -23,6 +23,7 @@ export interface Means {
   readonly files: Files
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
+  readonly openBus: RunContext['openBus']
   readonly runner: readonly string[]
 }
 
@@ -291,7 +292,7 @@ export class OpenedCampaign implements Campaign {
 
   async #context(siteName = 'local'): Promise<RunContext> {
     const config = await this.#configured()
-    const { clock, user, runner, openTables } = this.#means
+    const { clock, user, runner, openTables, openBus } = this.#means
     const paths = { ...campaignPaths(this.root), outputs: config.outputs }
     return {
       paths,
@@ -313,6 +314,7 @@ export class OpenedCampaign implements Campaign {
       openOther: (root) => openTables({ ...this.#ground(), root, cache: campaignPaths(this.root).cache }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
+      openBus,
       runner,
     }
   }

@@ -27,6 +27,9 @@ const textOf = (schema: z.ZodType): string => `${JSON.stringify(z.toJSONSchema(s
 const options = (): Readonly<Record<string, Option>> => (JSON.parse(jsonSchema()) as Option).properties!
 const siteOptions = (): Option => (JSON.parse(sitesJsonSchema()) as Option).properties!.sites!.additionalProperties!
 
+const kafkaOptions = (): Option =>
+  (JSON.parse(sitesJsonSchema()) as Option).properties!.kafka!.anyOf!.find(({ properties }) => properties)!
+
 /** docs/config.md. */
 export function configMarkdown(): string {
   return [
@@ -62,6 +65,12 @@ export function configMarkdown(): string {
     '',
     ...HEAD,
     ...rowsOf(siteOptions(), ''),
+    '',
+    'Beside `sites:` may stand `kafka:`, where [status events](formats.md#status-events) are told. Its client is installed by who wants it:',
+    '`npm install node-rdkafka`, beside floe. Paths are relative to sites.yaml.',
+    '',
+    ...HEAD,
+    ...rowsOf(kafkaOptions(), ''),
     '',
   ].join('\n')
 }

@@ -2,9 +2,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileS
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { arraysIn, Board, followEvents, Relay } from '../../../src/events/events.ts'
+import { eventAsyncApi, eventJsonSchema, statusEventSchema } from '../../../src/events/event-schema.ts'
+import { arraysIn, Board, type EventNews, followEvents, Relay } from '../../../src/events/events.ts'
 import { readEvent } from '../../../src/events/to-event.ts'
-import type { StatusEvent } from '../../../src/model/event.ts'
+import { EVENT_TYPES, type StatusEvent } from '../../../src/model/event.ts'
 import { encodeRecord, type JobEnded, type RecordLine } from '../../../src/model/record.ts'
 import type { Bus } from '../../../src/ports/bus/bus.ts'
 import { memoryBus, memoryLog } from '../../../src/ports/bus/memory.ts'
@@ -64,6 +65,37 @@ test('a record line becomes an event of CloudEvents, keyed by its batch', async 
   expect(told(log)[0]).toMatchObject({ time: '2023-11-14T22:13:20.000123Z', subject: 'a000001/3' })
 })
 
+test('what is told is what the published schema says', async () => {
+  const log = memoryLog()
+  const stream = { file: 'logs/0.1', offset: 0 }
+  write(
+    '0.1',
+    started(0),
+    {
+      ...{ v: 1, at: 1, event: 'job started', job: 'j', revision: 1, slot: 0, started_at: 1 },
+      stdout: stream,
+      stderr: stream,
+    },
+    ended('j', {
+      ...{ verdict: 'failed', class: 'memory', exit: null, signal: 'KILL', stdout: { ...stream, bytes: 3, total: 3 } },
+      outputs: [{ path: 'a.csv', size_bytes: 3, digest: 'sha256:00' }],
+    }),
+    sealed,
+  )
+  await new Relay(memoryBus(log), 'frost').round(arraysIn(scratch))
+  for (const event of told(log)) expect(statusEventSchema.parse(event)).toEqual(event)
+  expect(told(log).map(({ type }) => type)).toEqual(Object.values(EVENT_TYPES))
+  expect(statusEventSchema.safeParse({ ...told(log)[1], type: 'org.floe.job.ended' }).success).toBe(false)
+})
+
+// `npx vitest run test/unit/events -u` writes these files.
+test.each([
+  ['status-event.schema.json', eventJsonSchema],
+  ['status-events.asyncapi.json', eventAsyncApi],
+])('data/schemas/%s', async (name, text) => {
+  await expect(text()).toMatchFileSnapshot(join(import.meta.dirname, '../../../data/schemas', name))
+})
+
 test('only what is new is told, by another relay too, and a line that is being written waits', async () => {
   const log = memoryLog()
   const relay = new Relay(memoryBus(log), 'frost')
@@ -111,7 +143,7 @@ test('more than is told in one go comes in order, and damaged lines are counted'
     told(log)
       .slice(1)
       .map(({ subject }) => subject),
-  ).toEqual(jobs.map(({ job }: { job?: string }) => job))
+  ).toEqual(jobs.map((_, at) => `job ${at}`))
   expect(told(log).at(-1)!.line).toBe(30_002)
 })
 
@@ -127,7 +159,7 @@ test('marks that are damaged make everything be told once more, and an array tha
   expect(await new Relay(memoryBus(log), 'frost').round(arrays)).toEqual({ sent: 0, damaged: 0 })
 })
 
-async function follow(log: ReturnType<typeof memoryLog>, campaign?: string) {
+async function follow(log: ReturnType<typeof memoryLog>, campaign?: string): Promise<EventNews> {
   const stop = new AbortController()
   const wish = {
     group: 'g',
@@ -139,7 +171,7 @@ async function follow(log: ReturnType<typeof memoryLog>, campaign?: string) {
   const { value } = await following.next()
   stop.abort()
   await following.next()
-  return value!
+  return value as EventNews
 }
 
 test('a reader drops repeats, passes over what is no event, and says how many', async () => {
