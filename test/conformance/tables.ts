@@ -291,7 +291,7 @@ export function tablesConformance(name: string, make: () => Promise<TablesPlace>
       expect(await other.sql.rows('SELECT count(*) AS n FROM attempts')).toEqual([{ n: before.rows.length }])
       expect(await other.commit('attempts', { select: attempts(999), operation: 'x' })).toBe(snapshot.version + 1)
       await other.close()
-    }, 120_000)
+    })
 
     it('joins small parts without changing a row, then deletes what nobody lists', async () => {
       for (let i = 0; i < 12; i++)
