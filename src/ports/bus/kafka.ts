@@ -5,6 +5,7 @@ import {
   type Rdkafka,
   type RdkafkaConsumer,
   type RdkafkaError,
+  type RdkafkaLog,
   type RdkafkaMessage,
   type RdkafkaProducer,
   type TopicPartition,
@@ -24,6 +25,7 @@ export interface KafkaOptions {
 const CONNECT_MS = 20_000
 const SEND_MS = 30_000
 const READ_WAIT_MS = 250
+const POLL_MS = 5
 /** Messages of a delivery at most. */
 const DELIVERY_MAX = 2000
 /** librdkafka's logical offsets. */
@@ -77,8 +79,11 @@ class KafkaBus implements Bus {
     if (messages.length === 0) return
     this.#producer ??= this.#openProducer()
     const opened = this.#producer
+    let polling: NodeJS.Timeout | undefined
     try {
       const producer = await opened
+      // Deliveries are heard of when it is polled.
+      polling = setInterval(() => producer.isConnected() && producer.poll(), POLL_MS)
       const parcel = new Parcel(messages.length)
       for (const { key, value } of messages)
         producer.produce(this.#options.topic, null, Buffer.from(value), key, null, parcel, HEADERS)
@@ -87,11 +92,19 @@ class KafkaBus implements Bus {
       if (this.#producer === opened) this.#producer = undefined
       void opened.then(disconnected, () => {})
       throw this.#told('send to', error)
+    } finally {
+      clearInterval(polling)
     }
   }
 
   async *read({ group, from, signal }: { group: string; from: From; signal: AbortSignal }): AsyncIterable<Delivery> {
-    const consumer = await this.#openConsumer(group, from)
+    let consumer: RdkafkaConsumer
+    try {
+      await this.#greet()
+      consumer = await this.#openConsumer(group, from)
+    } catch (error) {
+      throw this.#told('read', error)
+    }
     try {
       while (!signal.aborted) {
         const messages = await this.#consume(consumer)
@@ -122,8 +135,8 @@ class KafkaBus implements Bus {
     return {
       'client.id': 'floe',
       'metadata.broker.list': this.#options.brokers,
-      // What is wrong at a broker is told where it stands in the way, not on stderr.
-      log_level: 0,
+      // What it logs is heard as events, nothing is printed; what befalls a connection is of level 6.
+      log_level: 6,
       ...this.#options.settings,
     }
   }
@@ -139,19 +152,49 @@ class KafkaBus implements Bus {
       dr_cb: true,
       ...this.#settings,
     })
-    this.#troubles = new Troubles()
-    producer.on('event.error', (error) => this.#troubles.note(error))
     producer.on('delivery-report', (error, { opaque }) => (opaque as Parcel).heard(error))
-    await connected(producer)
-    producer.setPollInBackground(true)
-    await this.#makeTopic()
+    await this.#connect(producer)
+    await this.#makeTopic(producer)
     return producer
   }
 
+  /** A client that waits for a first answer does not hear why none comes, unless it is polled, which only producers can be. */
+  async #connect(producer: RdkafkaProducer): Promise<void> {
+    this.#troubles = new Troubles()
+    const polling = setInterval(() => producer.isConnected() && producer.poll(), POLL_MS)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        producer.on('event.log', (line) => {
+          this.#troubles.note(line)
+          if (this.#troubles.isHopeless) reject(new Error('no waiting helps'))
+        })
+        connected(producer).then(resolve, reject)
+      })
+    } catch (error) {
+      void disconnected(producer)
+      throw error
+    } finally {
+      clearInterval(polling)
+    }
+  }
+
+  async #greet(): Promise<void> {
+    const producer = new this.#client.Producer(this.#settings)
+    await this.#connect(producer)
+    await disconnected(producer)
+  }
+
   /** Who may not make topics may still write to one that is there. */
-  #makeTopic(): Promise<void> {
+  async #makeTopic(producer: RdkafkaProducer): Promise<void> {
     const { topic, partitions } = this.#options
-    return new Promise((resolve) => {
+    const isThere = await new Promise<boolean>((resolve) => {
+      producer.getMetadata({ topic, timeout: CONNECT_MS }, (error, metadata) => {
+        const found = error ? undefined : metadata.topics.find(({ name }) => name === topic)
+        resolve(found !== undefined && found.partitions.length > 0)
+      })
+    })
+    if (isThere) return
+    await new Promise<void>((resolve) => {
       const admin = this.#client.AdminClient.create(this.#settings)
       admin.createTopic({ topic, num_partitions: partitions, replication_factor: -1 }, CONNECT_MS, () => {
         admin.disconnect()
@@ -176,13 +219,8 @@ class KafkaBus implements Bus {
       },
       { 'auto.offset.reset': from === 'earliest' ? 'earliest' : 'latest' },
     )
-    this.#troubles = new Troubles()
-    consumer.on('event.error', (error) => this.#troubles.note(error))
-    try {
-      await connected(consumer)
-    } catch (error) {
-      throw this.#told('read', error)
-    }
+    consumer.on('event.log', (line) => this.#troubles.note(line))
+    await connected(consumer)
     consumer.setDefaultConsumeTimeout(READ_WAIT_MS)
     consumer.subscribe([this.#options.topic])
     return consumer
@@ -203,24 +241,29 @@ class KafkaBus implements Bus {
     if (error instanceof FloeError) return error
     const { code, message } = error as RdkafkaError
     const said = this.#troubles.last ?? message
-    if (isPassing({ code })) {
+    if (isPassing({ code }) && !this.#troubles.isHopeless) {
       return new FloeError('BUS_UNREACHABLE', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
     }
     return new FloeError('BUS_REFUSED', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
   }
 }
 
-/** What the client said of its brokers since it was made: the reason behind `timed out`. */
+/** What the client said of its brokers since it was made: the reason behind `broker transport failure`. */
 class Troubles {
   last: string | undefined
 
-  note({ code, message }: RdkafkaError): void {
-    // That all are away follows from what was said of each.
-    if (code !== ALL_BROKERS_DOWN) this.last = message
+  note({ fac, message }: RdkafkaLog): void {
+    if (fac !== 'FAIL' && fac !== 'FATAL') return
+    // `[thrd:host:9092/bootstrap]: host:9092/bootstrap: Connect … failed: Connection refused (after 1ms in state CONNECT, 2 … suppressed)`
+    const said = message.replace(/^(\[thrd:[^\]]*\]: )?/, '').replace(/ \(after \d+ms in state .*\)$/, '')
+    this.last = /state APIVERSION_QUERY/.test(message) ? `${said}; does it want TLS?` : said
+  }
+
+  get isHopeless(): boolean {
+    return /authentication|certificate|SSL handshake failed/i.test(this.last ?? '')
   }
 }
 
-const ALL_BROKERS_DOWN = -187
 /** Codes of librdkafka that may pass: broker away, name unknown for now, timed out, election, not enough replicas. */
 const PASSING = new Set([-195, -193, -192, -187, -185, -180, -168, -167, 5, 6, 7, 13, 14, 15, 16, 19, 20, 27])
 
@@ -243,6 +286,7 @@ function connected(client: Connectable): Promise<void> {
   })
 }
 
-function disconnected(client: { disconnect(callback: () => void): unknown }): Promise<void> {
-  return new Promise((resolve) => client.disconnect(() => resolve()))
+function disconnected(client: { isConnected(): boolean; disconnect(callback: () => void): unknown }): Promise<void> {
+  // One that never was connected throws.
+  return new Promise((resolve) => (client.isConnected() ? client.disconnect(() => resolve()) : resolve()))
 }

@@ -26,8 +26,15 @@ type Settings = Readonly<Record<string, unknown>>
 
 interface Client {
   connect(options: { timeout?: number }, callback: Callback): this
+  isConnected(): boolean
   disconnect(callback: Callback): this
-  on(event: 'event.error', listener: (error: RdkafkaError) => void): this
+  on(event: 'event.log', listener: (line: RdkafkaLog) => void): this
+}
+
+export interface RdkafkaLog {
+  /** `FAIL`, `FATAL`, … */
+  readonly fac: string
+  readonly message: string
 }
 
 export interface RdkafkaProducer extends Client {
@@ -40,8 +47,14 @@ export interface RdkafkaProducer extends Client {
     opaque: unknown,
     headers?: readonly Readonly<Record<string, string>>[],
   ): unknown
-  setPollInBackground(on: boolean): void
-  on(event: 'event.error', listener: (error: RdkafkaError) => void): this
+  poll(): this
+  getMetadata(
+    options: { topic: string; timeout: number },
+    callback: Callback<{
+      readonly topics: readonly { readonly name: string; readonly partitions: readonly unknown[] }[]
+    }>,
+  ): void
+  on(event: 'event.log', listener: (line: RdkafkaLog) => void): this
   on(
     event: 'delivery-report',
     listener: (error: RdkafkaError | null, report: { readonly opaque: unknown }) => void,
@@ -58,7 +71,6 @@ export interface RdkafkaConsumer extends Client {
 }
 
 export interface Rdkafka {
-  readonly HighLevelProducer: never
   readonly Producer: new (settings: Settings, topic?: Settings) => RdkafkaProducer
   readonly KafkaConsumer: new (settings: Settings, topic?: Settings) => RdkafkaConsumer
   readonly AdminClient: {
