@@ -35,6 +35,8 @@ export interface Outcome {
   readonly merged: Merged | null
   /** Work of other sites, which this run left alone. */
   readonly elsewhere: readonly Elsewhere[]
+  /** Why status events wait to be told; null: none does. */
+  readonly untold: string | null
 }
 
 /** A commit a minute and table at most; more rows than these are not held. */
@@ -60,7 +62,8 @@ const SHARE_FROM = 20
 export async function coordinate(context: RunContext, lease: Lease, options: CoordinateOptions): Promise<Outcome> {
   const telling = await Telling.open(context)
   try {
-    return await new Coordinator(context, lease, { ...options, telling }).run()
+    const outcome = await new Coordinator(context, lease, { ...options, telling }).run()
+    return { ...outcome, untold: (await telling?.finish()) ?? null }
   } finally {
     await telling?.finish()
   }
@@ -128,7 +131,7 @@ class Coordinator {
     this.#teller = new Teller(context, parts)
   }
 
-  async run(): Promise<Outcome> {
+  async run(): Promise<Omit<Outcome, 'untold'>> {
     const { clock } = this.#context
     this.#publishedAt = clock.ticks()
     await this.#takeUp()

@@ -9,7 +9,7 @@ import type { LiveArray } from './live-array.ts'
 const EVERY_MS = 1000
 const AGAIN_MAX_MS = 30_000
 /** At the end of a run: what is not told then, the next one tells, or `floe relay`. */
-const LAST_MS = 10_000
+const LAST_MS = 5000
 
 /**
  * Tells the world what the records say, beside the run and never in its way: while the bus is away nothing waits for it, and afterwards it
@@ -25,6 +25,7 @@ export class Telling {
   #nextAt = Number.NEGATIVE_INFINITY
   #againMs = EVERY_MS
   #waiting: string | null = null
+  #finished: Promise<string | null> | undefined
 
   constructor(context: RunContext, bus: Bus, ended: readonly string[]) {
     this.#context = context
@@ -50,7 +51,7 @@ export class Telling {
 
   /** Why events wait, in words; null: they do not. */
   get waiting(): string | null {
-    return this.#waiting
+    return this.#waiting === null ? null : `status events wait: ${this.#waiting}`
   }
 
   /** Begins a round when one is due. */
@@ -65,16 +66,24 @@ export class Telling {
     })
   }
 
-  /** Tells what is left, and waits for that a while. */
-  async finish(): Promise<void> {
-    const rest = async () => {
-      await this.#round
-      if (this.#waiting === null) await this.#tell(new Set())
-    }
+  /** Tells what is left, and waits for that a while. Answers why some is not told; null: all is. */
+  finish(): Promise<string | null> {
+    this.#finished ??= this.#finish()
+    return this.#finished
+  }
+
+  async #finish(): Promise<string | null> {
     const waited = new AbortController()
-    await Promise.race([rest(), this.#context.clock.sleep(LAST_MS, waited.signal)])
+    const rest = (async () => {
+      await this.#round
+      await this.#tell(new Set())
+    })()
+    await Promise.race([rest, this.#context.clock.sleep(LAST_MS, waited.signal)])
     waited.abort()
+    // What is under way then is given up, and says why; a first answer that does not come is not waited for.
     await this.#bus.close()
+    await Promise.race([rest, this.#context.clock.sleep(0)])
+    return this.#waiting
   }
 
   async #tell(live: ReadonlySet<string>): Promise<void> {
@@ -86,7 +95,7 @@ export class Telling {
       this.#againMs = EVERY_MS
     } catch (error) {
       // Whatever it is: the campaign goes on.
-      this.#waiting = `status events wait: ${(error as Error).message}`
+      this.#waiting = (error as Error).message
       this.#againMs = Math.min(AGAIN_MAX_MS, this.#againMs * 2)
     }
   }

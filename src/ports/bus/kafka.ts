@@ -1,5 +1,6 @@
 import { FloeError } from '../../model/errors.ts'
 import type { Bus, Delivery, From, Message } from './bus.ts'
+import { CONNECT_MS, connected, endConsumer, endProducer, POLL_MS, Sender } from './kafka-sender.ts'
 import {
   loadRdkafka,
   type Rdkafka,
@@ -21,79 +22,47 @@ export interface KafkaOptions {
   readonly settings: Readonly<Record<string, string | number | boolean>>
 }
 
-/** Longest wait for a first answer, and for the answer to a message. */
-const CONNECT_MS = 20_000
+/** Longest wait for the answer to a message. */
 const SEND_MS = 30_000
 const READ_WAIT_MS = 250
-const POLL_MS = 5
 /** Messages of a delivery at most. */
 const DELIVERY_MAX = 2000
 /** librdkafka's logical offsets. */
 const BEGINNING = -2
 const END = -1
-const HEADERS = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }] as const
 
 /**
- * A topic of Kafka. The topic is made on the first `send` where that is allowed. Nothing is loaded, and nobody is asked, before the first
+ * A topic of Kafka, which is made on the first call where that is allowed. Nothing is loaded, and nobody is asked, before the first
  * call. After a failed `send` the client is made anew by the next one, so that what was left in its queues never overtakes.
  */
-export function kafkaBus(options: KafkaOptions): Bus {
-  return new KafkaBus(options)
-}
-
-/** Messages that were sent together. */
-class Parcel {
-  readonly settled: Promise<void>
-  #left: number
-  #resolve!: () => void
-  #reject!: (error: Error) => void
-
-  constructor(messages: number) {
-    this.#left = messages
-    this.settled = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-  }
-
-  heard(error: Error | null): void {
-    this.#left--
-    if (error) this.#reject(error)
-    else if (this.#left === 0) this.#resolve()
-  }
+export function kafkaBus(options: KafkaOptions, load: () => Rdkafka = loadRdkafka): Bus {
+  return new KafkaBus(options, load)
 }
 
 class KafkaBus implements Bus {
   readonly where: string
   readonly #options: KafkaOptions
+  readonly #load: () => Rdkafka
   #loaded: Rdkafka | undefined
-  #producer: Promise<RdkafkaProducer> | undefined
+  #sender: Sender | undefined
   #troubles = new Troubles()
 
-  constructor(options: KafkaOptions) {
+  constructor(options: KafkaOptions, load: () => Rdkafka) {
     this.#options = options
+    this.#load = load
     this.where = `topic ${options.topic} at ${options.brokers}`
   }
 
   async send(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return
-    this.#producer ??= this.#openProducer()
-    const opened = this.#producer
-    let polling: NodeJS.Timeout | undefined
+    this.#sender ??= new Sender(this.#openProducer(), this.#options.topic)
+    const sender = this.#sender
     try {
-      const producer = await opened
-      // Deliveries are heard of when it is polled.
-      polling = setInterval(() => producer.isConnected() && producer.poll(), POLL_MS)
-      const parcel = new Parcel(messages.length)
-      for (const { key, value } of messages)
-        producer.produce(this.#options.topic, null, Buffer.from(value), key, null, parcel, HEADERS)
-      await parcel.settled
+      await sender.send(messages)
     } catch (error) {
-      if (this.#producer === opened) this.#producer = undefined
-      void opened.then(disconnected, () => {})
+      if (this.#sender === sender) this.#sender = undefined
+      void sender.end()
       throw this.#told('send to', error)
-    } finally {
-      clearInterval(polling)
     }
   }
 
@@ -116,18 +85,18 @@ class KafkaBus implements Bus {
         }
       }
     } finally {
-      await disconnected(consumer)
+      await endConsumer(consumer)
     }
   }
 
   async close(): Promise<void> {
-    const producer = await this.#producer?.catch(() => undefined)
-    this.#producer = undefined
-    if (producer) await disconnected(producer)
+    const sender = this.#sender
+    this.#sender = undefined
+    await sender?.end()
   }
 
   get #client(): Rdkafka {
-    this.#loaded ??= loadRdkafka()
+    this.#loaded ??= this.#load()
     return this.#loaded
   }
 
@@ -152,7 +121,6 @@ class KafkaBus implements Bus {
       dr_cb: true,
       ...this.#settings,
     })
-    producer.on('delivery-report', (error, { opaque }) => (opaque as Parcel).heard(error))
     await this.#connect(producer)
     await this.#makeTopic(producer)
     return producer
@@ -171,7 +139,7 @@ class KafkaBus implements Bus {
         connected(producer).then(resolve, reject)
       })
     } catch (error) {
-      void disconnected(producer)
+      void endProducer(producer)
       throw error
     } finally {
       clearInterval(polling)
@@ -181,7 +149,8 @@ class KafkaBus implements Bus {
   async #greet(): Promise<void> {
     const producer = new this.#client.Producer(this.#settings)
     await this.#connect(producer)
-    await disconnected(producer)
+    await this.#makeTopic(producer)
+    await endProducer(producer)
   }
 
   /** Who may not make topics may still write to one that is there. */
@@ -274,19 +243,4 @@ function endsOf(messages: readonly RdkafkaMessage[]): TopicPartition[] {
   const ends = new Map<number, TopicPartition>()
   for (const { topic, partition, offset } of messages) ends.set(partition, { topic, partition, offset: offset + 1 })
   return [...ends.values()]
-}
-
-interface Connectable {
-  connect(options: { timeout?: number }, callback: (error?: RdkafkaError | null) => void): unknown
-}
-
-function connected(client: Connectable): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.connect({ timeout: CONNECT_MS }, (error) => (error ? reject(error) : resolve()))
-  })
-}
-
-function disconnected(client: { isConnected(): boolean; disconnect(callback: () => void): unknown }): Promise<void> {
-  // One that never was connected throws.
-  return new Promise((resolve) => (client.isConnected() ? client.disconnect(() => resolve()) : resolve()))
 }

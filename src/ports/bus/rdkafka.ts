@@ -27,7 +27,6 @@ type Settings = Readonly<Record<string, unknown>>
 interface Client {
   connect(options: { timeout?: number }, callback: Callback): this
   isConnected(): boolean
-  disconnect(callback: Callback): this
   on(event: 'event.log', listener: (line: RdkafkaLog) => void): this
 }
 
@@ -38,6 +37,7 @@ export interface RdkafkaLog {
 }
 
 export interface RdkafkaProducer extends Client {
+  disconnect(flushMs: number, callback: Callback): this
   produce(
     topic: string,
     partition: number | null,
@@ -62,6 +62,7 @@ export interface RdkafkaProducer extends Client {
 }
 
 export interface RdkafkaConsumer extends Client {
+  disconnect(callback: Callback): this
   subscribe(topics: readonly string[]): this
   assign(partitions: readonly TopicPartition[]): this
   unassign(): this
