@@ -15,12 +15,14 @@ import {
   readPlace,
 } from './campaign/campaign.ts'
 import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
+import type { EventNews } from './events/events.ts'
 import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
 import { isHdfsUrl } from './ports/files/webhdfs-url.ts'
 import type { SitesReport } from './sites.ts'
+import type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts'
 
 export type {
   AddOptions,
@@ -54,9 +56,12 @@ export type {
   TryReport,
 } from './campaign/campaign.ts'
 export type { DoctorReport, Finding, FindingLevel, FindingSubject, LimitsReport, Measured } from './doctor/doctor.ts'
+export type { Board as EventBoard, EventNews } from './events/events.ts'
 export { CODES, type Code, FloeError } from './model/errors.ts'
+export type { StatusEvent } from './model/event.ts'
 export { JOB_STATES, type JobState, VERDICTS, type Verdict } from './model/verdict.ts'
 export type { SiteRow, SitesReport } from './sites.ts'
+export type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts'
 
 /**
  * Opens a campaign: the one in `directory`, which may be a webhdfs:// address, else the one around the current directory. Reads campaign.json and nothing else. Throws
@@ -106,6 +111,16 @@ export async function doctor(name: string, options: DoctorOptions = {}): Promise
   } finally {
     await close()
   }
+}
+
+/** Status events as they come over Kafka, each once; see `watchEvents`. */
+export async function* watchEvents(options: WatchOptions): AsyncGenerator<EventNews> {
+  yield* (await import('./status-events.ts')).watchEvents(options)
+}
+
+/** Carries events of a site to Kafka; see `relayEvents`. */
+export async function relayEvents(site: string, options: RelayOptions): Promise<RelayReport> {
+  return (await import('./status-events.ts')).relayEvents(site, systemClock, options)
 }
 
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */
@@ -164,6 +179,7 @@ function means({ ask }: OpenOptions): Means {
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
+    openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     runner: [process.execPath, program('runner')],
   }
 }

@@ -33,6 +33,7 @@ export interface Means {
   readonly files: Files
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
+  readonly openBus: RunContext['openBus']
   readonly runner: readonly string[]
 }
 
@@ -341,7 +342,7 @@ export class OpenedCampaign implements Campaign {
   async #context(siteName = 'local'): Promise<RunContext> {
     this.#refuseElsewhere()
     const config = await this.#configured()
-    const { clock, user, runner, openTables } = this.#means
+    const { clock, user, runner, openTables, openBus } = this.#means
     const paths = { ...campaignPaths(this.#home), outputs: config.outputs }
     return {
       paths,
@@ -364,6 +365,7 @@ export class OpenedCampaign implements Campaign {
         openTables({ ...(await this.#ground()), root, cache: campaignPaths(this.#home).cache }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
+      openBus,
       runner,
     }
   }

@@ -6,9 +6,11 @@ import type { FailureClass } from '../model/verdict.ts'
 import { parseConfig } from './parse.ts'
 import type { ParsedConfig } from './schema.ts'
 
+export type { KafkaSetting } from './kafka.ts'
 export {
   type HdfsSetting,
   hdfsSetting,
+  openKafka,
   openSites,
   type SiteSetting,
   type SshSetting,

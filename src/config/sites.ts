@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { nearest } from '../model/nearest.ts'
+import { type KafkaSetting, toKafka } from './kafka.ts'
 import { parseSites } from './parse.ts'
 import { type ParsedSite, type ParsedSites, usualHdfs, usualRule } from './sites-schema.ts'
 
@@ -85,6 +86,12 @@ export function hdfsSetting(path: string, authority: string): HdfsSetting {
     ...rest
   } = hdfs[authority] ?? hdfs[authority.replace(/:\d+$/, '')] ?? usualHdfs()
   return { ...rest, nameNodes, cacheBytes: cache }
+}
+
+/** `kafka:` of sites.yaml, as settings of librdkafka; null: none is named. Reads what its files hold. Throws CONFIG_INVALID as `openSites`. */
+export function openKafka(path: string): KafkaSetting | null {
+  const { kafka = null } = readSites(path)
+  return kafka && toKafka(kafka, path)
 }
 
 function readSites(path: string): Partial<ParsedSites> {

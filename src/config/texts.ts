@@ -29,6 +29,9 @@ const siteOptions = (): Option => optionsBelow('sites')
 const optionsBelow = (key: string): Option =>
   (JSON.parse(sitesJsonSchema()) as Option).properties![key]!.additionalProperties!
 
+const kafkaOptions = (): Option =>
+  (JSON.parse(sitesJsonSchema()) as Option).properties!.kafka!.anyOf!.find(({ properties }) => properties)!
+
 /** docs/config.md. */
 export function configMarkdown(): string {
   return [
@@ -69,6 +72,12 @@ export function configMarkdown(): string {
     '',
     ...HEAD,
     ...rowsOf(optionsBelow('hdfs'), ''),
+    '',
+    'Beside `sites:` may stand `kafka:`, where [status events](formats.md#status-events) are told. Its client is installed by who wants it:',
+    '`npm install node-rdkafka`, beside floe. Paths are relative to sites.yaml.',
+    '',
+    ...HEAD,
+    ...rowsOf(kafkaOptions(), ''),
     '',
   ].join('\n')
 }

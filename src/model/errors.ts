@@ -39,6 +39,13 @@ export const CODES = {
   RUN_LOCKED: code(11, 409, 'Wait for the other run to end, or stop it there.', true),
   SITE_UNREACHABLE: code(12, 502, 'Check the connection to the site and run again; nothing is lost.', true),
   SITE_FULL: code(12, 503, 'Wait until tasks have ended and run again; nothing is lost.', true),
+  BUS_UNREACHABLE: code(
+    12,
+    502,
+    'Check `kafka:` in sites.yaml and the brokers; events wait in the record files.',
+    true,
+  ),
+  BUS_REFUSED: code(2, 502, 'Correct `kafka:` in sites.yaml, or ask who keeps the brokers for the right.'),
   SUBMIT_REFUSED: code(
     2,
     502,

@@ -1,7 +1,6 @@
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { type HdfsAccess, WebHdfs } from '../../src/ports/files/webhdfs.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
+import { freePorts } from './free-ports.ts'
 import { type Machine, until } from './machine.ts'
 import { openFleet } from './site.ts'
 
@@ -23,15 +22,6 @@ export interface HdfsSite {
   /** Waits until so many data nodes live, and the name node takes writes. */
   ready(dataNodes?: number): Promise<void>
   stop(): Promise<void>
-}
-
-/** Of all at once, so that none is given twice. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.on('listening', resolve))))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 /**
