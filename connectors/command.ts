@@ -12,6 +12,7 @@ import {
 import type { Argv, Dialect } from './dialect.ts'
 import { quoteWords } from './quote.ts'
 import { asking, firstLines, nameOf, repliesIn, type Surroundings, saidIn, scriptOf } from './replies.ts'
+import { inChunks } from './scheduler-text.ts'
 import { answering, parseSaid, type Said, type Step, searching, submitLines } from './submit-script.ts'
 import type { Output, Transport } from './transport/transport.ts'
 
@@ -34,6 +35,8 @@ const TIMEOUT_MS = 60_000
 const TRIED_MAX = 300
 const SAID_MAX = 1000
 const LOOKS_MS = [1000, 2000, 4000]
+/** Commands in one round trip, so that it ends in time: a scheduler may take a command for each range of tasks. */
+const ASKED_MAX = 200
 /** HUP, INT, QUIT, ABRT, KILL, SEGV, PIPE, TERM, XCPU. Others are no signs of a killed command: PBS has exits of its own up to 255. */
 const KILLING = [1, 2, 3, 6, 9, 11, 13, 15, 24]
 /** Beyond what the submit command takes: waiting for the lock, and looking around. */
@@ -155,6 +158,7 @@ class CommandSite {
   async #step(part: Omit<Step, 'nonce' | 'mark'>): Promise<{ said: Said; replies: Output[] }> {
     const mark = `floe-${this.#nonce()}`
     const step: Step = { ...part, nonce: this.#nonce(), mark }
+    const login = this.#login
     const timeoutMs = this.#dialect.facts.submitMs + AROUND_MS
     const output = await this.#run(submitLines(step, this.#dialect), timeoutMs)
     const said = parseSaid(saidIn(output, mark)[0])
@@ -165,17 +169,20 @@ class CommandSite {
         'floe looks again after a while; nothing is submitted a second time before the array was looked for by its name.',
       )
     }
-    if (said.word === 'missing' && !this.#login) {
-      this.#login = true
-      return this.#step(part)
-    }
     const commands =
       said.word === 'tried'
         ? searching(this.#dialect, part.array)
         : said.word === 'sent'
           ? answering(this.#dialect, part.array)
           : []
-    return { said, replies: repliesIn(output, mark, commands) }
+    const replies = repliesIn(output, mark, commands)
+    const isMissing = said.word === 'missing' || (said.word === 'tried' && replies[1]!.exit === 127)
+    // Of several that were asked at once, each tries again.
+    if (isMissing && !login) {
+      this.#login = true
+      return this.#step(part)
+    }
+    return { said, replies }
   }
 
   async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
@@ -194,9 +201,9 @@ class CommandSite {
   async cancel(id: NativeId, indices?: readonly number[]): Promise<void> {
     if (!this.#isId(id)) return
     const commands = this.#dialect.cancel(id, indices)
-    if (commands.length === 0) return
-    for (const [at, output] of (await this.#ask(commands)).entries())
-      if (output.exit !== 0 && !this.#dialect.isGone(output)) throw this.#refused(commands[at]!, output)
+    for (const some of inChunks(commands, ASKED_MAX))
+      for (const [at, output] of (await this.#ask(some)).entries())
+        if (output.exit !== 0 && !this.#dialect.isGone(output)) throw this.#refused(some[at]!, output)
   }
 
   /** Some of its tasks may have begun, or ended, which makes it fail for them alone. */
@@ -220,10 +227,11 @@ class CommandSite {
   async #ask(commands: readonly Argv[]): Promise<Output[]> {
     const mark = `floe-${this.#nonce()}`
     const lines = asking(commands, mark)
+    const login = this.#login
     const output = await this.#run(lines, this.#options.timeoutMs ?? TIMEOUT_MS)
     const replies = repliesIn(output, mark, commands)
     if (replies[0]?.exit !== 127) return replies
-    if (this.#login) throw this.#missing(commands[0]!)
+    if (login) throw this.#missing(commands[0]!)
     this.#login = true
     return this.#ask(commands)
   }

@@ -2,12 +2,12 @@ import type { NativeId } from '../connector.ts'
 import type { Argv, TaskEnding } from '../dialect.ts'
 import { bytesOf, numberOf, unknownState, utcSecondsOf } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
-import { type Attributes, answerOf, qstatOf, taskOf } from './jobs.ts'
+import { type Attributes, answerOf, taskOf } from './jobs.ts'
 import { CAUSES, STATES } from './words.ts'
 
 /** Where the server keeps history; without it the answer is empty. The accounting files themselves are root's. */
 export function accounting(ids: readonly NativeId[]): Argv {
-  return ['sh', '-c', qstatOf('-x -t -f'), 'qstat', ...ids]
+  return ['qstat', '-x', '-t', '-f', ...ids]
 }
 
 export function parseAccounting(output: Output): readonly TaskEnding[] {

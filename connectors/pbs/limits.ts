@@ -1,3 +1,4 @@
+import { leastOf } from '../connector.ts'
 import type { Argv, QueueLimits, SiteLimits } from '../dialect.ts'
 import { bytesOf, numberOf, secondsOf, unanswered, unreadable } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
@@ -26,7 +27,7 @@ export function parseLimits(outputs: readonly Output[]): SiteLimits {
     arrayMax: numberOf(server.one('max_array_size')) ?? 10_000,
     queuedMax: most,
     arraysMax: null,
-    queues: queues.filter((queue) => queue.one('enabled') === 'True').map((queue) => limitsOf(queue, server, whose)),
+    queues: queues.filter(isOpen).map((queue) => limitsOf(queue, server, { whose, queues })),
     accounts: [],
     // Two weeks unless the site says otherwise.
     forgetsAfterSec: isKept ? secondsOf(server.one('job_history_duration') ?? '336:00:00') : 0,
@@ -59,15 +60,40 @@ function runNote(told: Told, whose: Whose): string[] {
   return [`At most ${most} tasks of yours run at once ${where} (max_run).`]
 }
 
-function limitsOf(queue: Told, server: Told, whose: Whose): QueueLimits {
-  return {
+/** Queues that take jobs from a route alone are not for people. */
+const isOpen = (queue: Told): boolean => queue.one('enabled') === 'True' && queue.one('from_route_only') !== 'True'
+
+interface Around {
+  readonly whose: Whose
+  readonly queues: readonly Told[]
+}
+
+/** What a queue leaves open the server says for it. A route takes what one of its destinations takes, and keeps back what is too many for them. */
+function limitsOf(queue: Told, server: Told, { whose, queues }: Around): QueueLimits {
+  const most = (resource: string): string | undefined =>
+    queue.one(`resources_max.${resource}`) ?? server.one(`resources_max.${resource}`)
+  const own: QueueLimits = {
     name: queue.name,
     isDefault: queue.name === server.one('default_queue'),
-    walltimeMaxSec: secondsOf(queue.one('resources_max.walltime') ?? ''),
-    cpusMax: numberOf(queue.one('resources_max.ncpus')),
-    memoryMaxBytes: bytesOf(queue.one('resources_max.mem') ?? ''),
+    walltimeMaxSec: secondsOf(most('walltime') ?? ''),
+    cpusMax: numberOf(most('ncpus')),
+    memoryMaxBytes: bytesOf(most('mem') ?? ''),
     arrayMax: numberOf(queue.one('max_array_size')),
     queuedMax: submitMax(queue, whose),
+  }
+  const others = queues.filter((other) => other !== queue)
+  const names = queue.one('queue_type') === 'Route' ? (queue.one('route_destinations') ?? '').split(',') : []
+  const ends = names.map((name) => others.find((other) => other.name === name.trim()))
+  if (ends.length === 0 || ends.includes(undefined)) return own
+  const behind = ends.map((end) => limitsOf(end!, server, { whose, queues: others }))
+  const within = (key: 'walltimeMaxSec' | 'cpusMax' | 'memoryMaxBytes' | 'arrayMax'): number | null => {
+    const theirs = behind.map((end) => end[key])
+    return leastOf([own[key], theirs.includes(null) ? null : Math.max(...theirs.map(Number))])
+  }
+  return {
+    ...own,
+    ...{ walltimeMaxSec: within('walltimeMaxSec'), cpusMax: within('cpusMax') },
+    ...{ memoryMaxBytes: within('memoryMaxBytes'), arrayMax: within('arrayMax') },
   }
 }
 

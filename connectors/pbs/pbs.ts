@@ -1,16 +1,15 @@
 import type { ArraySpec, NativeId, TaskReport } from '../connector.ts'
 import type { Argv, Dialect } from '../dialect.ts'
-import { clock, inChunks, linesOf, runsOf, unanswered, unknownState, unreadable } from '../scheduler-text.ts'
+import { clock, linesOf, runsOf, unanswered, unknownState, unreadable } from '../scheduler-text.ts'
 import type { Output } from '../transport/transport.ts'
 import { accounting, parseAccounting } from './accounting.ts'
-import { type Attributes, answerOf, qstatOf, taskOf } from './jobs.ts'
+import { type Attributes, answerOf, taskOf } from './jobs.ts'
 import { limits, parseLimits } from './limits.ts'
 import { refusal, STATES, waiting } from './words.ts'
 
 /**
  * OpenPBS and PBS Pro, with job history and without. Not Torque: there `-J` and `-x` mean something else. One array costs one submit; a
- * status call costs the server about a kilobyte for each task that is not over, and only our own ids are asked for, since one job of
- * another user can spoil the JSON of all.
+ * status call costs the server about a kilobyte for each task of an array that is not over.
  */
 export const pbs: Dialect = {
   name: 'pbs',
@@ -26,7 +25,7 @@ export const pbs: Dialect = {
     ['qselect', '-x', '-N', name],
   ],
   parseFind,
-  status: (ids) => ['sh', '-c', qstatOf('-t -f'), 'qstat', ...ids],
+  status: (ids) => ['qstat', '-t', '-f', ...ids],
   parseStatus,
   accounting,
   parseAccounting,
@@ -75,7 +74,7 @@ function parseFind(outputs: readonly Output[]): readonly NativeId[] {
 
 /** Without -x: of an array that is over, the server says so, history or not. */
 function parseStatus(output: Output, arrays: ReadonlyMap<NativeId, number>): readonly TaskReport[] {
-  const { jobs, finished } = answerOf(output)
+  const { jobs, finished } = answerOf(output, arrays.keys())
   const reports: TaskReport[] = finished.flatMap((id) =>
     Array.from({ length: arrays.get(id) ?? 0 }, (_, index) => ({ id, index, state: 'ended' as const, reason: null })),
   )
@@ -93,21 +92,34 @@ function stateOf(job: Attributes, array: Attributes | undefined): Pick<TaskRepor
   if (state === undefined) throw unknownState(word, 'PBS', 'STATES in connectors/pbs/words.ts')
   if (state === 'running') return { state, reason: null }
   // Tasks of an array that is held as a whole say Q.
-  const isHeld = state === 'held' || (word === 'Q' && array?.get('job_state') === 'H')
-  const comment = job.get('comment')
-  // A task that waits has the comment of its array, or of its last run.
-  const isOld = state !== 'ended' && /^Job (Array Began|run|was sent)/.test(comment ?? '')
-  return { state: isHeld ? 'held' : state, reason: isOld ? null : (comment ?? null) }
+  if (state === 'held' || (word === 'Q' && array?.get('job_state') === 'H'))
+    return { state: 'held', reason: heldBy(job) }
+  const comment = job.get('comment') ?? null
+  // A task that waits has the comment of its array, of another task, of its last run, or of a hold that is over.
+  const isOld =
+    state !== 'ended' && /^(Job (Array Began|Array Held|held|run|was sent)|Subjob finished)/i.test(comment ?? '')
+  return { state, reason: isOld ? null : comment }
 }
 
-/** `3[0-2].host` is a range of an array; lists in brackets are refused. */
+/** Of a job that was held from the start there is no comment; of one that was held later it may be that of its last run. */
+function heldBy(job: Attributes): string | null {
+  const comment = job.get('comment')
+  if (/\bheld\b/i.test(comment ?? '')) return comment!
+  const types = job.get('Hold_Types')
+  return types === undefined ? (comment ?? null) : `Hold_Types = ${types}`
+}
+
+/**
+ * `3[0-2].host` is a range of an array; lists in brackets are refused. A command for each range: of three and more parts of one array qdel
+ * deletes the first two and exits with 0 (seen at cd7ab5e).
+ */
 function cancel(id: NativeId, indices?: readonly number[]): readonly Argv[] {
   if (indices?.length === 0) return []
   if (indices === undefined || !id.includes('[]')) return [['qdel', id]]
-  const ranges = runsOf(indices).map(([first, last]) =>
+  return runsOf(indices).map(([first, last]) => [
+    'qdel',
     id.replace('[]', first === last ? `[${first}]` : `[${first}-${last}]`),
-  )
-  return inChunks(ranges, 200).map((chunk) => ['qdel', ...chunk])
+  ])
 }
 
 function isGone({ stderr }: Output): boolean {

@@ -40,6 +40,18 @@ export function containerArguments(
   ]
 }
 
+/** Variables that Apptainer and Singularity set by the image, unless they are told under another name. */
+const OF_IMAGES = ['PATH', 'LD_LIBRARY_PATH']
+
+/** What a job says of its variables, also in its image. The check runs beside it, so the names themselves stay. */
+export function imageEnvironment(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const told = OF_IMAGES.filter((name) => environment[name] !== undefined)
+  const named = told.flatMap((name) =>
+    ['APPTAINERENV', 'SINGULARITYENV'].map((of) => [`${of}_${name}`, environment[name]!] as const),
+  )
+  return { ...environment, ...Object.fromEntries(named) }
+}
+
 /** Where a file lies, and where it truly lies; of a folder itself. */
 function foldersOf({ path }: ManifestInput): string[] {
   const folder = (of: string): string => (path.endsWith('/') ? of.replace(/\/+$/, '') : dirname(of))

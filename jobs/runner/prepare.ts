@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
-import { containerArguments } from './container.ts'
+import { containerArguments, imageEnvironment } from './container.ts'
 import { bareRoot, InputLook } from './inputs.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
@@ -89,7 +89,10 @@ export class Preparation {
     for (const [i, { path }] of job.outputs.entries()) variables.push([`FLOE_OUTPUT_${i + 1}`, path])
     // Only now, since a job that is given back gets another directory.
     const inside = this.#inside(job, sandbox.path)
-    const told = inside === undefined || 'problem' in inside ? job : { ...job, arguments: inside }
+    const told =
+      inside === undefined || 'problem' in inside
+        ? job
+        : { ...job, arguments: inside, environment: imageEnvironment(job.environment ?? {}) }
     return jobText(told, slot.shell.nonce, { seq, directory: sandbox.path, program, variables })
   }
 
@@ -147,7 +150,9 @@ export class Preparation {
   #inside(job: ManifestJob, directory: string): ReturnType<typeof containerArguments> | undefined {
     const { header, root } = this.#place
     if (header.container === undefined) return undefined
-    const { container, cache, gpus = 0 } = header
+    const { container, gpus = 0 } = header
+    // A site that reads all in place has none, and what is not there cannot be shown in an image.
+    const cache = header.cache !== undefined && existsSync(header.cache) ? header.cache : undefined
     return containerArguments(job, directory, { container, cache, gpus, root })
   }
 

@@ -57,8 +57,12 @@ async function close(directory: string): Promise<void> {
   for (const id of queued()) await connector.cancel(id)
   for (let tries = 0; tries < 200 && queued().length > 0; tries++)
     await new Promise((resolve) => setTimeout(resolve, 50))
-  // One that was woken a moment ago may not have its lock yet.
-  for (let quiet = 0; quiet < 3; quiet++) {
+  await killWoken(directory)
+}
+
+/** One that was woken a moment ago may not have its lock yet. */
+async function killWoken(directory: string): Promise<void> {
+  for (let quiet = 0; quiet < 5; quiet++) {
     await killQueue(directory)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
@@ -178,8 +182,8 @@ it('neither ends nor starts a task that another machine has begun', async () => 
     expect(readFileSync(join(folder, 'tasks'), 'utf8')).not.toContain('"task":0')
     expect(readFileSync(join(folder, '1.pid'), 'utf8')).toContain(` ${thisMachine}\n`)
   } finally {
-    await killQueue(site)
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+    await killWoken(site)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   }
 })
 

@@ -123,6 +123,16 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
       expect(await connector.status(new Map())).toEqual([])
     })
 
+    it('tells of each of several arrays that are there at once', async () => {
+      const specs = [await array({ wait: true }), await array({ wait: true, count: 1 }), await array({ wait: true })]
+      const ids = await Promise.all(specs.map((spec) => connector.submit(spec)))
+      const arrays = new Map(ids.map((id, at) => [id, specs[at]!.count]))
+      const listed = (await connector.status(arrays)).map(({ id, index }) => `${id} ${index}`)
+      expect(listed).toEqual(ids.flatMap((id) => upTo(arrays.get(id)!).map((index) => `${id} ${index}`)))
+      for (const spec of specs) await go(spec)
+      for (const [id, count] of arrays) await untilEnded(id, count)
+    })
+
     it('says queued, running and ended of tasks with their indices', async () => {
       const most = Math.max(20, slots + 4)
       const spec = await array({ wait: true, count: most })
@@ -139,16 +149,18 @@ export function connectorConformance(name: string, site: ConnectorUnderTest): vo
     })
 
     it('cancels tasks that wait: they never run', async () => {
-      const spec = await array({ wait: true, count: slots + 4 })
+      const most = slots + 8
+      const spec = await array({ wait: true, count: most })
       const id = await connector.submit(spec)
       await until(
         () => lines(spec, 'ran'),
         (ran) => ran.length > 0,
       )
-      await connector.cancel(id, [slots + 2, slots + 3])
+      const taken = [2, 4, 6, 7].map((at) => slots + at)
+      await connector.cancel(id, taken)
       await go(spec)
-      await untilEnded(id, slots + 4)
-      expect(await sorted(spec, 'ran')).toEqual(upTo(slots + 2))
+      await untilEnded(id, most)
+      expect(await sorted(spec, 'ran')).toEqual(upTo(most).filter((index) => !taken.includes(Number(index))))
     })
 
     it('cancels what runs: no process of it is left to end well', async () => {

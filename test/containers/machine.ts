@@ -24,18 +24,22 @@ export interface MachineOptions {
   readonly files?: Readonly<Record<string, string>>
   /** Published on the loopback of this machine. */
   readonly port?: number
+  /** Under the same number; then it does not change. */
+  readonly isSamePort?: boolean
 }
 
 /** One container on one network, and not on the engine's default one: cutting the first cuts it off. */
 class Networked extends GenericContainer {
-  constructor({ name, image, network, port }: MachineOptions) {
+  constructor({ name, image, network, port, isSamePort = false }: MachineOptions) {
     super(image)
     this.withNetworkMode(network).withHostname(name)
     this.createOpts.NetworkingConfig = { EndpointsConfig: { [network]: { Aliases: [name] } } }
     if (port === undefined) return
     // Tests have no business on other addresses of this machine.
     this.withExposedPorts(port)
-    this.hostConfig.PortBindings = { [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: '0' }] }
+    this.hostConfig.PortBindings = {
+      [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: isSamePort ? String(port) : '0' }],
+    }
   }
 }
 
@@ -90,7 +94,7 @@ export class Machine {
     await (await this.#handle()).kill()
   }
 
-  /** Starts it again after `kill`. A published port changes. */
+  /** Starts it again after `kill`. A published port changes, unless it is published under the same number. */
   async start(): Promise<void> {
     // Ready is what this start says, not the one before.
     const since = Date.now() / 1000

@@ -20,7 +20,7 @@ describe.skipIf(cannotMount !== undefined)(mounting('a full disk'), () => {
       jobs.map((id) => ({ id, executable, output: [`${id}.bin`], arguments: ['{output:1}', id] })),
     )
     expect(added).toMatchObject({ exit: 0 })
-  }, 60_000)
+  })
   afterAll(() => {
     scene?.end()
     disk.remove()
@@ -88,7 +88,7 @@ describe('a campaign that was made elsewhere', () => {
     await scene.floe('hold', 'two')
     expect(await scene.floe('run')).toMatchObject({ exit: 0 })
     await scene.floe('release', 'two')
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test.skipIf(cannotMount !== undefined)(

@@ -18,7 +18,7 @@ fatal() { echo "FATAL:   $*" >&2; exit 255; }
 bound=; nv=no; at=
 while :; do
   case $1 in
-    --bind) bound="$bound|$2"; shift 2 ;;
+    --bind) [ -e "\${2%%:*}" ] || fatal "mount source \${2%%:*} doesn't exist"; bound="$bound|$2"; shift 2 ;;
     --pwd) at=$2; shift 2 ;;
     --nv) nv=yes; shift ;;
     -*) fatal "unknown flag $1" ;;

@@ -21,8 +21,6 @@ export class FakePbs extends FakeScheduler {
   readonly commands = ['qsub', 'qstat', 'qselect', 'qdel', 'qmgr']
   readonly heeds = ['PBS_', 'QSTAT_', 'QSUB_']
   readonly down = failed(255, 'Connection refused\nqstat: cannot connect to server pbshost (errno=15010)')
-  /** The JSON of the last release: a value with a backslash is written as it is. */
-  hasBrokenJson = false
 
   override idOf(job: Pick<FakeJob, 'number' | 'isArray'>): string {
     return idOf(job)
@@ -77,7 +75,7 @@ export class FakePbs extends FakeScheduler {
   }
 
   #qstat({ words }: Call): Reply {
-    const { options, names } = readOptions(words, ['-F'])
+    const { options, names } = readOptions(words, [])
     const withHistory = options.has('-x')
     if (withHistory && !this.noise.accounts)
       return done2('', names.map((id) => `qstat: PBS is not configured to maintain job history ${id}\n`).join(''), 0)
@@ -94,7 +92,7 @@ export class FakePbs extends FakeScheduler {
         exit = 35
       } else Object.assign(jobs, this.#attributes(job))
     }
-    return done2(options.get('-F') === 'json' ? this.#json(jobs) : textOf(jobs), stderr, exit)
+    return done2(textOf(jobs), stderr, exit)
   }
 
   #attributes(job: FakeJob): Record<string, Attributes> {
@@ -106,7 +104,8 @@ export class FakePbs extends FakeScheduler {
         ...common,
         job_state: this.noise.stateWord ?? letterOf(task, isOver || !job.isArray),
         substate: task.cancelled ? 91 : task.state === 'ended' ? 92 : 42,
-        Variable_List: { PBS_O_HOME: '/home/alice', PBS_O_LANG: this.hasBrokenJson ? 'a\\q' : 'C.UTF-8' },
+        Hold_Types: task.state === 'held' ? 'u' : 'n',
+        Variable_List: { PBS_O_HOME: '/home/alice', PBS_O_LANG: 'C.UTF-8' },
         ...(task.startedAt === null
           ? {}
           : {
@@ -134,13 +133,6 @@ export class FakePbs extends FakeScheduler {
     return { [idOf(job)]: parent, ...Object.fromEntries(tasks) }
   }
 
-  #json(jobs: Record<string, Attributes>): string {
-    const body = { timestamp: 1795219534, pbs_version: '23.06.06', pbs_server: HOST }
-    const text = JSON.stringify(Object.keys(jobs).length > 0 ? { ...body, Jobs: jobs } : body, null, '\t')
-    const tabbed = text.replace(/": /g, '":\t')
-    return `${this.hasBrokenJson ? tabbed.replaceAll('\\\\', '\\') : tabbed}\n`
-  }
-
   #qselect({ words }: Call): Reply {
     const { options } = readOptions(words, ['-N', '-s', '-u'])
     if (options.has('-x') && !this.noise.accounts)
@@ -154,8 +146,12 @@ export class FakePbs extends FakeScheduler {
   #qdel({ words }: Call): Reply {
     let stderr = ''
     let exit = 0
+    const parts = new Map<string, number>()
     for (const id of readOptions(words, ['-W']).names) {
       const [, number, , list] = /^(\d+)(\[([\d-]*)\])?\./.exec(id) ?? []
+      parts.set(number!, (parts.get(number!) ?? 0) + 1)
+      // As qdel of cd7ab5e does: it takes ids twice out of its list, and more with them.
+      if (parts.get(number!)! > 2) continue
       const job = this.find(Number(number))
       if (!job || (this.#isOver(job) && !this.noise.accounts)) {
         stderr += `qdel: Unknown Job Id ${id}\n`

@@ -235,11 +235,23 @@ describe.each(CLUSTERS)('with $name', (cluster) => {
     mkdirSync(home)
     writeFileSync(join(home, '.bash_profile'), `echo 1234; echo careful >&2\nPATH=${fake.bin}:$PATH\n`)
     const connector = connect({ HOME: home }, '/nowhere')
-    const id = await connector.submit(array)
+    // None of those that are asked at once takes the need of a login shell for a second failure.
+    const [id] = await Promise.all([connector.submit(array), connector.siteLimits(), connector.siteLimits()])
     await untilIdle(fake)
     expect(await connector.submit(array)).toBe(id)
     for (const { state } of await connector.status(new Map([[id, 2]]))) expect(state).toBe('ended')
     expect(tally(fake, [array])).toEqual({ lost: [], doubled: [], resent: [] })
+  })
+
+  it('a login shell is also enough to find what another process had sent', async () => {
+    const home = join(directory, 'home')
+    mkdirSync(home)
+    writeFileSync(join(home, '.bash_profile'), `PATH=${fake.bin}:$PATH\n`)
+    fake.noise.holds.add(array.name)
+    const id = await connect().submit(array)
+    rmSync(join(array.directory, 'id'))
+    expect(await connect({ HOME: home }, '/nowhere').submit(array)).toBe(id)
+    expect(fake.jobs).toHaveLength(1)
   })
 
   it('a directory that is not there, or takes no files, is named', async () => {

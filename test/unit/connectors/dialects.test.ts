@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import type { ArraySpec } from '../../../connectors/connector.ts'
 import type { Argv, Dialect } from '../../../connectors/dialect.ts'
-import { qstatOf } from '../../../connectors/pbs/jobs.ts'
 import { pbs } from '../../../connectors/pbs/pbs.ts'
 import { qsubQueues } from '../../../connectors/scheduler-text.ts'
 import { SGE_WORDS, sge } from '../../../connectors/sge/sge.ts'
@@ -153,34 +152,40 @@ describe('status', () => {
     expect(line(slurm().status(['7', '8']))).toContain('-j 7,8 ')
   })
 
-  test('asks PBS for text where its qstat knows no JSON', () => {
-    const said = (body: string): { stdout: string; status: number | null } =>
-      spawnSync('sh', ['-c', `qstat() { ${body}; }\n${qstatOf('-t -f')}`, 'qstat', '3[].a', '4.a'], {
-        encoding: 'utf8',
-      })
-    const old = said('case "$*" in *json*) return 2 ;; esac; echo "asked $*"')
-    expect(old.stdout).toBe('asked -t -f 3[].a 4.a\n')
-    const new_ = said('echo "asked $*"; return 153')
-    expect(new_.stdout).toBe('asked -t -f -F json 3[].a 4.a\n')
-    expect(new_.status).toBe(153)
+  test('asks PBS for text, of which all versions print each id', () => {
+    expect(line(pbs.status(['3[].a', '4.a']))).toBe('qstat -t -f 3[].a 4.a')
+  })
+
+  test('of PBS is no answer where one of the ids is left out', () => {
+    const stdout = 'Job Id: 4.a\n    job_state = R\n\n'
+    const asked = new Map([
+      ['4.a', 1],
+      ['3[].a', 2],
+    ])
+    const answer = (stderr: string) => pbs.parseStatus({ exit: stderr === '' ? 0 : 153, stdout, stderr }, asked)
+    expect(answer('qstat: Unknown Job Id 3[].a.example.org\n')).toHaveLength(1)
+    for (const stderr of ['', 'qstat: Unknown Job Id 33[].a\n'])
+      expect(() => answer(stderr)).toThrow(
+        expect.objectContaining({ kind: 'unreadable', message: expect.stringContaining('3[].a') }),
+      )
   })
 })
 
 describe('cancel', () => {
   test.each([
-    ['slurm', slurm(), '1001', 'scancel 1001', 'scancel 1001_[0-2,7]'],
-    ['pbs', pbs, '3[].pbshost', 'qdel 3[].pbshost', 'qdel 3[0-2].pbshost 3[7].pbshost'],
-    ['pbs, a plain job', pbs, '10.pbshost', 'qdel 10.pbshost', 'qdel 10.pbshost'],
-    ['sge', withPe, '1', 'qdel 1', 'qdel 1.1-3 1.8-8'],
+    ['slurm', slurm(), '1001', 'scancel 1001', ['scancel 1001_[0-2,7]']],
+    // Of more than two parts of one array in a command, qdel forgets some.
+    ['pbs', pbs, '3[].pbshost', 'qdel 3[].pbshost', ['qdel 3[0-2].pbshost', 'qdel 3[7].pbshost']],
+    ['pbs, a plain job', pbs, '10.pbshost', 'qdel 10.pbshost', ['qdel 10.pbshost']],
+    ['sge', withPe, '1', 'qdel 1', ['qdel 1.1-3 1.8-8']],
   ])('names tasks as the scheduler does: %s', (_, dialect, id, all, some) => {
     expect(dialect.cancel(id).map(line)).toEqual([all])
-    expect(dialect.cancel(id, [7, 0, 2, 1, 1]).map(line)).toEqual([some])
+    expect(dialect.cancel(id, [7, 0, 2, 1, 1]).map(line)).toEqual(some)
     expect(dialect.cancel(id, [])).toEqual([])
   })
 
   test.each([
     ['slurm', slurm(), '1001'],
-    ['pbs', pbs, '3[].pbshost'],
     ['sge', withPe, '1'],
   ])('splits what would be too long a command: %s', (_, dialect, id) => {
     const commands = dialect.cancel(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { containerArguments } from '../../../jobs/runner/container.ts'
+import { containerArguments, imageEnvironment } from '../../../jobs/runner/container.ts'
 import type { ManifestJob } from '../../../src/model/manifest.ts'
 
 const input = (path: string) => ({ name: 'x', path, size_bytes: null, mtime: null })
@@ -24,5 +24,13 @@ test('binds the cache, folders of inputs once and read-only, and the directory o
 test.each(['/gpfs/a,b/c', '/gpfs/a:b/c'])('%s cannot be told to it', (path) => {
   expect(containerArguments(job([path]), '/node/t/7', place)).toEqual({
     problem: expect.stringContaining('it has a colon or a comma in its name'),
+  })
+})
+
+test('tells variables that an image sets by itself under the names that it heeds', () => {
+  expect(imageEnvironment({ GREETING: 'a' })).toEqual({ GREETING: 'a' })
+  expect(imageEnvironment({ PATH: '/opt/conda/bin:/bin' })).toEqual({
+    ...{ PATH: '/opt/conda/bin:/bin', APPTAINERENV_PATH: '/opt/conda/bin:/bin' },
+    SINGULARITYENV_PATH: '/opt/conda/bin:/bin',
   })
 })
