@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-const shared = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000 } as const
+// The limits only end what hangs.
+const shared = { pool: 'forks', testTimeout: 300_000, hookTimeout: 300_000 } as const
 
 export default defineConfig({
   test: {
@@ -10,7 +11,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'house',
-          maxWorkers: 3,
+          maxWorkers: 4,
           include: ['test/**/*.test.ts'],
           exclude: ['test/containers/**'],
         },
@@ -26,8 +27,6 @@ export default defineConfig({
           env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },
           // Real daemons in containers on a busy machine miss a deadline now and then.
           retry: 1,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
           // After the others: clusters and a build side by side are slow, and slowness looks like faults.
           sequence: { groupOrder: 1 },
         },

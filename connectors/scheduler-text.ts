@@ -128,3 +128,9 @@ export function unanswered(command: string, output: Output, { answer, hint }: Re
     hint,
   )
 }
+
+/** Queues that words for qsub name: `main.q@node` and `batch@server` are main.q and batch. */
+export function qsubQueues(options: readonly string[]): readonly string[] {
+  const named = options.flatMap((word, at) => (word === '-q' ? (options[at + 1] ?? []) : []))
+  return (named.at(-1) ?? '').split(',').flatMap((name) => name.replace(/@.*/, '') || [])
+}

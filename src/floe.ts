@@ -5,19 +5,24 @@ import {
   CAMPAIGN_FILE,
   type Campaign,
   findCampaign,
+  findCampaignIn,
   type InitReport,
   locate,
   type Means,
   makeCampaign,
+  makeCampaignIn,
   OpenedCampaign,
   readPlace,
 } from './campaign/campaign.ts'
 import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
+import type { EventNews } from './events/events.ts'
 import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
+import { isHdfsUrl } from './ports/files/webhdfs-url.ts'
 import type { SitesReport } from './sites.ts'
+import type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts'
 
 export type {
   AddOptions,
@@ -51,16 +56,26 @@ export type {
   TryReport,
 } from './campaign/campaign.ts'
 export type { DoctorReport, Finding, FindingLevel, FindingSubject, LimitsReport, Measured } from './doctor/doctor.ts'
+export type { Board as EventBoard, EventNews } from './events/events.ts'
 export { CODES, type Code, FloeError } from './model/errors.ts'
+export type { StatusEvent } from './model/event.ts'
 export { JOB_STATES, type JobState, VERDICTS, type Verdict } from './model/verdict.ts'
 export type { SiteRow, SitesReport } from './sites.ts'
+export type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts'
 
 /**
- * Opens a campaign: the one in `directory`, else the one around the current directory. Reads campaign.json and nothing else. Throws
+ * Opens a campaign: the one in `directory`, which may be a webhdfs:// address, else the one around the current directory. Reads campaign.json and nothing else. Throws
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
 export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
-  return new OpenedCampaign(findCampaign({ named: directory, from: process.cwd() }), means(options))
+  const store = directory === undefined ? undefined : await storeAt(directory)
+  const place = store ? await findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
+  return new OpenedCampaign(place, means(options))
+}
+
+/** Undefined for a directory of this machine. */
+async function storeAt(directory: string) {
+  return isHdfsUrl(directory) ? (await import('./stores.ts')).openStore(directory, process.env) : undefined
 }
 
 /** Asks the person at the terminal: `echo` false for secrets. Rejects when the answer is refused. */
@@ -98,12 +113,25 @@ export async function doctor(name: string, options: DoctorOptions = {}): Promise
   }
 }
 
+/** Status events as they come over Kafka, each once; see `watchEvents`. */
+export async function* watchEvents(options: WatchOptions): AsyncGenerator<EventNews> {
+  yield* (await import('./status-events.ts')).watchEvents(options)
+}
+
+/** Carries events of a site to Kafka; see `relayEvents`. */
+export async function relayEvents(site: string, options: RelayOptions): Promise<RelayReport> {
+  return (await import('./status-events.ts')).relayEvents(site, systemClock, options)
+}
+
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */
 export async function initCampaign(directory: string): Promise<InitReport> {
   const { CONFIG_FILE, configTemplate, jsonSchema, openConfig } = await import('./config/config.ts')
-  openConfig(directory)
+  const store = await storeAt(directory)
+  if (!store) openConfig(directory)
   const texts = { configFile: CONFIG_FILE, config: configTemplate, schema: jsonSchema() }
-  const { place, made } = await makeCampaign(directory, { files: diskFiles(), clock: systemClock, texts })
+  const { place, made } = store
+    ? await makeCampaignIn(store, { clock: systemClock, texts })
+    : await makeCampaign(directory, { files: diskFiles(), clock: systemClock, texts })
   return { directory: place.root, id: place.file.id, action: 'made', made }
 }
 
@@ -114,6 +142,7 @@ export const forkCampaign = (directory: string): Promise<InitReport> => relocate
 export const adoptCampaign = (directory: string): Promise<InitReport> => relocate(directory, 'adopted')
 
 async function relocate(directory: string, action: 'forked' | 'adopted'): Promise<InitReport> {
+  if (isHdfsUrl(directory)) throw new FloeError('NOT_SUPPORTED', `${directory} cannot be ${action} as yet.`)
   const place = readPlace(resolve(directory))
   if (!place)
     throw new FloeError('CAMPAIGN_MISSING', `${resolve(directory)} is no campaign: it has no ${CAMPAIGN_FILE}.`)
@@ -150,6 +179,7 @@ function means({ ask }: OpenOptions): Means {
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
+    openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     runner: [process.execPath, program('runner')],
   }
 }

@@ -8,6 +8,7 @@ import { lateConnector } from '../connectors/late.ts'
 import { localDialect } from '../connectors/local/dialect.ts'
 import { openLocalConnector, waitingHere } from '../connectors/local/local.ts'
 import { pbs } from '../connectors/pbs/pbs.ts'
+import { qsubQueues } from '../connectors/scheduler-text.ts'
 import { SGE_WORDS, sge } from '../connectors/sge/sge.ts'
 import { openSimulatedConnector } from '../connectors/simulated/simulated.ts'
 import { wishesOf } from '../connectors/slurm/rights.ts'
@@ -41,6 +42,13 @@ const DIALECTS: Readonly<Record<Exclude<Real['connector'], 'local'>, (setting: S
   pbs: () => pbs,
   sge: ({ pe, memory, gpu }) =>
     sge({ parallelEnvironment: pe, memory: memory ?? SGE_WORDS.memory, gpus: gpu ?? SGE_WORDS.gpus }),
+}
+
+const QUEUES_BY_OPTIONS: Readonly<Record<Real['connector'], (options: readonly string[]) => readonly string[]>> = {
+  slurm: (options) => wishesOf({ account: null, queue: null, options }).queues,
+  pbs: qsubQueues,
+  sge: qsubQueues,
+  local: () => [],
 }
 
 /** What the mains give besides the name of a site. */
@@ -156,6 +164,7 @@ async function partsOf(setting: Real, { program, ask }: SiteMeans): Promise<Part
   return {
     ...{ ...setting, transport, runner: { ...node, file: program('runner') } },
     isOneNode: setting.connector === 'local',
+    queuesByOptions: QUEUES_BY_OPTIONS[setting.connector](setting.options),
     ...schedulerOf(setting, transport, { ...node, file: program('local-scheduler') }),
   }
 }

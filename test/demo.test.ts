@@ -84,7 +84,7 @@ describe('npm run demo', () => {
       expect(ended, command).toMatchObject({ exit: 0 })
       expect(ended.stdout, command).not.toBe('')
     }
-  }, 120_000)
+  })
 })
 
 interface Ended {

@@ -30,7 +30,7 @@ const texts = all.filter(
 
 /** What each part may import, besides itself and packages. A door is the file with the room's name. */
 const ROOMS = ['catalog', 'map', 'stage', 'dispatch', 'events', 'results']
-const PORTS = ['src/ports/clock.ts', 'src/ports/files/files.ts', 'src/ports/tables/tables.ts']
+const PORTS = ['src/ports/bus/bus.ts', 'src/ports/clock.ts', 'src/ports/files/files.ts', 'src/ports/tables/tables.ts']
 const doors = (rooms: readonly string[]): string[] => rooms.map((room) => `src/${room}/${room}.ts`)
 const MAY: Readonly<Record<string, readonly string[]>> = {
   'src/model': [],
@@ -65,8 +65,12 @@ const MAINS: Readonly<Record<string, readonly string[]>> = {
     'src/model/',
     'src/ports/',
     'src/sites.ts',
+    'src/status-events.ts',
+    'src/stores.ts',
     ...doors([...ROOMS, 'config', 'run', 'campaign', 'doctor']),
   ],
+  'src/stores.ts': ['src/model/', 'src/ports/', ...doors(['config', 'campaign'])],
+  'src/status-events.ts': ['src/model/', 'src/ports/', ...doors(['config', 'campaign', 'events'])],
   'src/sites.ts': [
     'src/model/',
     'src/ports/clock.ts',

@@ -19,16 +19,33 @@ const HOST_PIDS = 'pid:[4026531836]'
 
 /**
  * This machine, or this container: machines of one image have one machine-id, containers of one image often one host name too. It outlives
- * a boot, after which all that ran is known to be gone.
+ * a boot, and the restart of a container whose engine tells its layer: after that all that ran is known to be gone.
  */
-export const thisMachine = machineOf(hostname(), read('/etc/machine-id') ?? '', pidNamespace())
+export const thisMachine = machineOf(
+  hostname(),
+  read('/etc/machine-id') ?? '',
+  pidNamespace(),
+  layerOf(read('/proc/self/mountinfo') ?? '', boot),
+)
 
-export function machineOf(host: string, id: string, namespace: string): string {
+export function machineOf(host: string, id: string, namespace: string, layer?: string): string {
   // A laptop changes its domain with the network.
   const name = host.split('.')[0]!
-  const inside = namespace === HOST_PIDS ? '' : namespace
+  const inside = namespace === HOST_PIDS ? '' : (layer ?? namespace)
   const digest = createHash('sha256').update(`${name}\n${id.trim()}\n${inside}`).digest('hex')
   return `${name} (${digest.slice(0, 12)})`
+}
+
+/**
+ * What this container writes to its root, as its engine names it with overlay: no other one that lives has it. Undefined: none, or one whose
+ * name may come again. containerd counts its layers, and another machine may be at the same number: that holds for one boot.
+ */
+export function layerOf(mounts: string, boot: string): string | undefined {
+  // 612 475 0:52 / / rw,relatime - overlay overlay rw,lowerdir=…,upperdir=/var/lib/docker/overlay2/<64 hex digits>/diff,workdir=…
+  const root = mounts.split('\n').findLast((line) => line.split(' ')[4] === '/')
+  const upper = /[ ,]upperdir=([^ ,]*)/.exec(root ?? '')?.[1] ?? ''
+  const count = /\/io\.containerd\.[^/]*\/snapshots\/(\d+)\/fs$/.exec(upper)?.[1]
+  return /\/([0-9a-f]{64})\/diff$/.exec(upper)?.[1] ?? (count && `${count} ${boot}`)
 }
 
 /** Undefined: there is none, or it has ended and only waits to be asked for its exit. */

@@ -1,7 +1,9 @@
-/** What words for sbatch say of an option, in order; of most options the last one counts. */
+/** What words for sbatch say of an option, in order; of most options the last one counts. Of a long name a beginning is enough. */
 export const valuesIn = (options: readonly string[], long: string, short: string): readonly string[] =>
   options.flatMap((word, at) => {
-    if (word === `--${long}` || word === `-${short}`) return options[at + 1] ?? []
-    const joined = [`--${long}=`, `-${short}`].find((start) => word.startsWith(start))
-    return joined === undefined ? [] : word.slice(joined.length)
+    const [, name, value] = /^--([a-z-]+)(?:=([\s\S]*))?$/.exec(word) ?? []
+    // What may be another one's beginning too, sbatch refuses.
+    if (name !== undefined) return long.startsWith(name) ? (value ?? options[at + 1] ?? []) : []
+    if (word === `-${short}`) return options[at + 1] ?? []
+    return word.startsWith(`-${short}`) ? word.slice(2) : []
   })

@@ -43,9 +43,13 @@ export class LogFile {
   flush(): void {
     if (this.#pending.length === 0) return
     if (this.#fd < 0) this.#fd = openSync(this.#path, 'a', 0o600)
-    const bytes = Buffer.concat(this.#pending)
-    this.#pending = []
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at)
+    // On a full disk the rest waits: offsets are promised already.
+    let bytes = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending)
+    try {
+      while (bytes.length > 0) bytes = bytes.subarray(writeSync(this.#fd, bytes))
+    } finally {
+      this.#pending = bytes.length > 0 ? [bytes] : []
+    }
   }
 
   close(): void {

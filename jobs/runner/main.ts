@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
 import { runTask } from './runner.ts'
 
+/** As the job script leaves when it cannot write to scratch. */
+const NOT_RECORDED = 73
 const USAGE = 'usage: node runner.js --array DIR --task N [--cpus C] [--walltime SECONDS]'
 
 const { values } = parseArgs({
@@ -25,5 +27,8 @@ const ending = await runTask({
   walltimeSec: number(values.walltime),
   environment: process.env,
 })
+// A full disk that takes no words: the exit says it.
+process.stderr.on('error', () => {})
 if (ending.message !== null) process.stderr.write(`floe runner: task ${task} ${ending.reason}: ${ending.message}\n`)
+if (!ending.isRecorded) process.exit(NOT_RECORDED)
 process.exit(ending.reason === 'failed' ? 1 : 0)

@@ -1,19 +1,26 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeRecord, encodeRecord, type RecordLine } from '../../src/model/record.ts'
 
-/** One attempt's record file. Lines are gathered and appended by `flush`; what was not flushed when the runner dies did not happen. */
+/**
+ * One attempt's record file. Lines are gathered and appended by `flush`; what was not flushed when the runner dies did not happen. What does
+ * not fit on a full disk waits for the next `flush`, so that no line begins before the one before it is whole.
+ */
 export class RecordFile {
   readonly attempt: number
+  readonly #path: string
   readonly #fd: number
   #pending = ''
+  /** What is left of lines that were being written. */
+  #rest: Buffer = Buffer.alloc(0)
 
   /** Takes the first attempt that nobody has: O_EXCL decides between two runners of one task. */
   constructor(directory: string, task: number) {
     const folder = join(directory, 'records')
     for (let attempt = attemptsOf(folder, task).length + 1; ; attempt++) {
       try {
-        this.#fd = openSync(join(folder, `${task}.${attempt}`), 'ax', 0o600)
+        this.#path = join(folder, `${task}.${attempt}`)
+        this.#fd = openSync(this.#path, 'ax', 0o600)
         this.attempt = attempt
         return
       } catch (error) {
@@ -32,10 +39,15 @@ export class RecordFile {
   }
 
   flush(): void {
-    if (this.#pending === '') return
-    const bytes = Buffer.from(this.#pending)
+    if (this.#pending !== '') this.#rest = Buffer.concat([this.#rest, Buffer.from(this.#pending)])
     this.#pending = ''
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at)
+    while (this.#rest.length > 0) this.#rest = this.#rest.subarray(writeSync(this.#fd, this.#rest))
+  }
+
+  /** Takes it back before anything of it was whole: there was no such attempt. */
+  discard(): void {
+    closeSync(this.#fd)
+    rmSync(this.#path, { force: true })
   }
 
   close(): void {

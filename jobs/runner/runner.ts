@@ -1,11 +1,15 @@
 import { mkdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ManifestTask } from '../../src/model/manifest.ts'
 import { nowUs } from './finish.ts'
+import { removeLeftovers, rootName } from './leftovers.ts'
 import { readTask } from './manifest-range.ts'
+import { isDiskError } from './prepare.ts'
 import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
+import { type Disks, lackOf } from './room.ts'
 import { Task, type TaskEnding } from './task.ts'
 
 export interface RunnerOptions {
@@ -21,31 +25,37 @@ export interface RunnerOptions {
 
 const NATIVE_IDS = ['FLOE_NATIVE_ID', 'SLURM_ARRAY_JOB_ID', 'SLURM_JOB_ID', 'PBS_JOBID', 'JOB_ID'] as const
 
+/** What became of a task, and whether its record says so: a scratch without room takes no record. */
+export interface RunnerEnding extends TaskEnding {
+  readonly isRecorded: boolean
+}
+
 /**
  * Runs one task of an array: takes the next free attempt, runs each job of the task's range that no earlier attempt decided, and seals the
  * record. Writes only below the array's directory, the outputs directory and a directory of its own on the node. Never runs a job twice
  * in one attempt; killed at any instruction it leaves whole outputs and a record whose complete lines are true.
  */
-export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
+export async function runTask(options: RunnerOptions): Promise<RunnerEnding> {
   const array = resolve(options.array)
   const { header, jobs } = readTask(array, options.task)
-  // Empty folders are purged before the files beside them.
-  for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
-  if (isSealed(array, options.task))
-    return { reason: 'done', message: 'an earlier attempt sealed this task; what it left is planned anew', jobs: 0 }
-  const record = new RecordFile(array, options.task)
-  const { attempt } = record
+  const sandboxes = sandboxesOf(header, array, options.environment)
+  // First of all: they may be what fills the disk.
+  await removeLeftovers([sandboxes, tmpdir()])
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))
-  const { campaign, array: name, task, batch } = header
-  // What the scheduler calls it, for it is told by that name where not to send tasks.
-  const node = options.environment.SLURMD_NODENAME ?? hostname()
-  const nativeId = NATIVE_IDS.map((key) => options.environment[key]).find((id) => id !== undefined) ?? null
-  record.write({
-    ...{ v: 1, at: nowUs(), event: 'task started', campaign, array: name, task, attempt, batch, node },
-    ...{ native_id: nativeId, pid: process.pid, slots },
-  })
-  record.flush()
-  const root = join(sandboxesOf(header, array, options.environment), `floe-${name}-${task}.${attempt}-${process.pid}`)
+  let record: RecordFile | undefined
+  try {
+    record = begin(array, header, { slots, environment: options.environment })
+  } catch (error) {
+    if (!isDiskError(error)) throw error
+    return { reason: 'failed', message: messageOf(error, { sandboxes, array }), jobs: 0, isRecorded: false }
+  }
+  if (record === undefined) {
+    const message = 'an earlier attempt sealed this task; what it left is planned anew'
+    return { reason: 'done', message, jobs: 0, isRecorded: true }
+  }
+  const { attempt } = record
+  const { task } = header
+  const root = join(sandboxes, rootName(`${header.array}-${task}.${attempt}`))
   let ending: TaskEnding
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
@@ -56,12 +66,61 @@ export async function runTask(options: RunnerOptions): Promise<TaskEnding> {
     ending = await work.run()
     release()
   } catch (error) {
-    ending = { reason: 'failed', message: (error as Error).message, jobs: 0 }
+    ending = { reason: 'failed', message: messageOf(error, { sandboxes, array }), jobs: 0 }
   }
   record.write({ v: 1, at: nowUs(), event: 'task ended', ...ending })
-  record.close()
+  const isRecorded = await closed(record, root)
   await rm(root, { recursive: true, force: true, maxRetries: 3 })
-  return ending
+  return { ...ending, isRecorded }
+}
+
+const messageOf = (error: unknown, disks: Disks): string =>
+  (isDiskError(error) && lackOf(disks)) || (error as Error).message
+
+/** Takes the next attempt and says so; undefined: an earlier one sealed the task. */
+function begin(
+  array: string,
+  { campaign, array: name, task, batch }: ManifestTask,
+  { slots, environment }: { slots: number; environment: NodeJS.ProcessEnv },
+): RecordFile | undefined {
+  // Empty folders are purged before the files beside them.
+  for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
+  if (isSealed(array, task)) return undefined
+  const record = new RecordFile(array, task)
+  // What the scheduler calls it, for it is told by that name where not to send tasks.
+  const node = environment.SLURMD_NODENAME ?? hostname()
+  const nativeId = NATIVE_IDS.map((key) => environment[key]).find((id) => id !== undefined) ?? null
+  record.write({
+    ...{ v: 1, at: nowUs(), event: 'task started', campaign, array: name, task, attempt: record.attempt, batch, node },
+    ...{ native_id: nativeId, pid: process.pid, slots },
+  })
+  try {
+    record.flush()
+    return record
+  } catch (error) {
+    record.discard()
+    throw error
+  }
+}
+
+/** How often a full disk is asked whether it takes the rest of the record, and the pause between. */
+const SEAL_TRIES = 10
+const SEAL_PAUSE_MS = 500
+
+/** False: the disk has not taken the end of the record. Directories of jobs go first where they may be in its way. */
+async function closed(record: RecordFile, root: string): Promise<boolean> {
+  for (let tries = 0; tries < SEAL_TRIES; tries++) {
+    try {
+      record.flush()
+      record.close()
+      return true
+    } catch (error) {
+      if (!isDiskError(error)) throw error
+      await rm(root, { recursive: true, force: true, maxRetries: 3 })
+      await pause(SEAL_PAUSE_MS)
+    }
+  }
+  return false
 }
 
 /** What is left of the walltime after the grace: to end jobs, and to seal. */

@@ -175,3 +175,15 @@ export class Slot {
     return [shell, { shell: shell.pid, since: readStat(shell.pid)?.start ?? 0, token: `FLOE_TOKEN=${token}` }]
   }
 }
+
+/** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
+const TICKS_A_SECOND = 100
+
+export function cpuSince({ ticksBefore }: Flight, slot: Slot): number | null {
+  const now = ticksBefore === undefined ? undefined : readStat(slot.shell.pid)?.childTicks
+  return now === undefined ? null : (now - ticksBefore!) / TICKS_A_SECOND
+}
+
+/** An end that was ordered but not yet begun is no cause. */
+export const begun = (killing: Killing | undefined, now: number): Killing | undefined =>
+  killing !== undefined && now >= killing.termAt ? killing : undefined

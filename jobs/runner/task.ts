@@ -1,15 +1,18 @@
 import { closeSync, openSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
 import { visibleDevices } from './devices.ts'
 import { Finish, type JobRun, nowUs } from './finish.ts'
-import { Preparation } from './prepare.ts'
-import { hasProc, kernelMemoryKills, readStat } from './processes.ts'
+import { isDiskError, Preparation } from './prepare.ts'
+import { hasProc, kernelMemoryKills } from './processes.ts'
 import { launchProblem } from './program.ts'
 import type { RecordFile } from './record-file.ts'
+import { Room, type Spoiled } from './room.ts'
 import { SandboxPool } from './sandbox.ts'
 import type { Report } from './shell.ts'
-import { type Flight, type Killing, Slot, type SlotListener } from './slot.ts'
+import { begun, cpuSince, type Flight, Slot, type SlotListener } from './slot.ts'
 import { failed, type Judged, judge, type Killed } from './verdict.ts'
 import { endLeftovers, Watch } from './watch.ts'
 
@@ -49,8 +52,6 @@ const EARLY = 0.1
  */
 const ENDED_FROM_OUTSIDE = [129, 130, 137, 143, 152]
 const HEARSAY_MS = 1000
-/** USER_HZ, which is 100 for user space on all architectures that Node runs on. */
-const TICKS_A_SECOND = 100
 
 /**
  * Runs the jobs of a task on its slots and records each verdict. Work on files is synchronous and in bulk: at a thousand jobs a second a
@@ -70,6 +71,7 @@ export class Task implements SlotListener {
   #decided = 0
   #stop: Pick<TaskEnding, 'reason' | 'message'> | undefined
   #isOver = false
+  readonly #room: Room
   /** Of the task, when it draws near. */
   #walltimeSec: number | undefined
   readonly #beganMs = performance.now()
@@ -80,6 +82,7 @@ export class Task implements SlotListener {
   constructor(place: TaskPlace) {
     this.place = place
     const { array, header, jobs, decided, root, record } = place
+    this.#room = new Room({ sandboxes: dirname(root), array })
     const refuse = (job: ManifestJob, judged: Judged) => this.#refuse(job, judged)
     const pool = new SandboxPool(root)
     this.#pool = pool
@@ -138,6 +141,11 @@ export class Task implements SlotListener {
   flush(): void {
     for (const slot of this.slots) slot.flush()
     this.place.record.flush()
+  }
+
+  /** Looks whether a disk that was full has room again. */
+  lookForRoom(): void {
+    if (this.#room.isCramped) this.#goOn()
   }
 
   /** What stops the runner itself, as a full disk: jobs without a verdict stay undecided. */
@@ -212,8 +220,16 @@ export class Task implements SlotListener {
 
   #goOn(): void {
     if (this.#stop?.reason === 'cancelled') this.#cancelRest()
-    for (const slot of this.slots) this.#feed(slot)
+    if (this.#hasRoom()) for (const slot of this.slots) this.#feed(slot)
     this.#endIfIdle()
+  }
+
+  /** On a full disk nothing is started; when no job is left whose end could make room, the task is over. */
+  #hasRoom(): boolean {
+    if (!this.#room.isCramped || this.#stop !== undefined) return true
+    const lack = this.#finishing > 0 ? undefined : this.#room.look()
+    if (lack !== undefined && this.#isIdle) this.stop('failed', lack)
+    return !this.#room.isCramped
   }
 
   /** Tells a slot its next jobs, some at a time. */
@@ -261,8 +277,23 @@ export class Task implements SlotListener {
       launchProblem: () => launchProblem(flight.program, slot.shell.path),
       kernelKilled: () => this.#kernelKilled(),
     })
+    const place = { said: slot.err.lastText, hasOutputs: flight.job.outputs.length > 0 }
+    const lost = cause === undefined && !isHearsay ? this.#room.spoiled(judged, place) : undefined
     if (isHearsay) this.#later(this.#unlessTold(run, judged))
+    else if (lost) this.#spoil(run, lost)
     else this.#decide(run, judged)
+  }
+
+  /** First its directory goes: perhaps that filled the disk. When the next one meets the same, it is not the jobs. */
+  #spoil(run: JobRun, { judged, lack }: Spoiled): void {
+    if (this.#room.isSpoiledAgain(run.startedMs)) {
+      this.#finish.forget(run.flight, run.slot)
+      this.stop('failed', lack)
+      return
+    }
+    for (const slot of this.slots) this.takeBack(slot)
+    const gone = rm(run.flight.sandbox.path, { recursive: true, force: true }).catch(() => {})
+    this.#later(gone.then(() => this.#decide(run, judged)))
   }
 
   #decide(run: JobRun, judged: Judged | undefined): void {
@@ -308,6 +339,7 @@ export class Task implements SlotListener {
 
   #record(line: JobEnded): void {
     this.#decided++
+    if (line.verdict === 'succeeded') this.#room.isEnough()
     this.place.record.write(line)
   }
 
@@ -334,12 +366,16 @@ export class Task implements SlotListener {
 
   #fail(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error)
-    this.stop('failed', message)
+    this.stop('failed', (isDiskError(error) && this.#room.lack) || message)
     for (const slot of this.slots) slot.shell.kill()
   }
 
+  get #isIdle(): boolean {
+    return this.#finishing === 0 && this.slots.every(({ queue }) => queue.length === 0)
+  }
+
   #endIfIdle(): void {
-    if (this.#isOver || this.#finishing > 0 || this.slots.some(({ queue }) => queue.length > 0)) return
+    if (this.#isOver || !this.#isIdle) return
     if (this.#stop === undefined && !this.#prepare.isDry) return
     this.#isOver = true
     this.#watch.stop()
@@ -360,13 +396,4 @@ export class Task implements SlotListener {
     closeSync(this.#none)
     this.#finish.close()
   }
-}
-
-/** An end that was ordered but not yet begun is no cause. */
-const begun = (killing: Killing | undefined, now: number): Killing | undefined =>
-  killing !== undefined && now >= killing.termAt ? killing : undefined
-
-function cpuSince({ ticksBefore }: Flight, slot: Slot): number | null {
-  const now = ticksBefore === undefined ? undefined : readStat(slot.shell.pid)?.childTicks
-  return now === undefined ? null : (now - ticksBefore!) / TICKS_A_SECOND
 }

@@ -65,6 +65,7 @@ export class Watch {
       this.#cancelLookAt = now + CANCEL_LOOK_MS
       this.#lookForCancel()
       if (!this.#task.place.record.isThere) this.#task.stop('failed', 'its record file was taken away')
+      this.#task.lookForRoom()
     }
     for (const slot of this.#task.slots) {
       const flight = slot.running

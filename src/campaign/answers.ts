@@ -112,6 +112,8 @@ export interface RunReport extends StateCounts {
   }
   /** Work under way at other sites, which this run left alone. */
   readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
+  /** Why status events wait to be told over Kafka; null: none does. */
+  readonly untold: string | null
   readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
   /** With a simulated site: the campaign in which it was rehearsed. Nothing was run, and all numbers are of that one. */

@@ -4,10 +4,28 @@ import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 
-import { CAMPAIGN_FILE, type CampaignPlace, checkPlace, identityOf, readPlace, toText } from './identity.ts'
+import {
+  CAMPAIGN_FILE,
+  type CampaignPlace,
+  type CampaignStore,
+  checkPlace,
+  identityIn,
+  identityOf,
+  readPlace,
+  readPlaceIn,
+  toText,
+} from './identity.ts'
 
 export type * from './answers.ts'
-export { CAMPAIGN_FILE, type CampaignFile, type CampaignPlace, localQueue, locate, readPlace } from './identity.ts'
+export {
+  CAMPAIGN_FILE,
+  type CampaignFile,
+  type CampaignPlace,
+  type CampaignStore,
+  localQueue,
+  locate,
+  readPlace,
+} from './identity.ts'
 export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
 export { adoptCampaign, forkCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
@@ -63,10 +81,30 @@ export async function makeCampaign(
   return { place: { root, file }, made: [CAMPAIGN_FILE, ...made] }
 }
 
+/** The same in a directory elsewhere. */
+export async function makeCampaignIn(
+  store: CampaignStore,
+  { clock, texts }: { clock: Clock; texts: InitTexts },
+): Promise<{ place: CampaignPlace; made: string[] }> {
+  const { files, path, url } = store
+  for (const name of [CAMPAIGN_FILE, 'tables']) {
+    if (await files.entry(join(path, name))) throw exists(url, name)
+  }
+  await files.makeFolders(path)
+  const made: string[] = []
+  if (await files.create(join(path, texts.configFile), texts.config(basename(path)))) made.push(texts.configFile)
+  for (const folder of ['tables', 'outputs']) {
+    if (await files.makeFolder(join(path, folder))) made.push(`${folder}/`)
+  }
+  const file = await identityIn(store, { id: clock.uuid(), clock })
+  if (!(await files.create(join(path, CAMPAIGN_FILE), toText(file)))) throw exists(url, CAMPAIGN_FILE)
+  return { place: { root: url, file, store }, made: [CAMPAIGN_FILE, ...made] }
+}
+
 const exists = (directory: string, name: string) =>
   name === CAMPAIGN_FILE
     ? new FloeError('CAMPAIGN_EXISTS', `${directory} is a campaign already.`, { details: { directory } })
-    : new FloeError('CAMPAIGN_EXISTS', `${join(directory, name)} is there already and floe would write into it.`, {
+    : new FloeError('CAMPAIGN_EXISTS', `${directory}/${name} is there already and floe would write into it.`, {
         details: { directory, name },
         hint: 'Choose another directory, or move that folder away.',
       })
@@ -90,6 +128,14 @@ export function findCampaign({ named, from }: { named?: string | undefined; from
     if (directory === dirname(directory)) break
   }
   throw missing(`There is no campaign in ${resolve(from)} or above it.`, cloned)
+}
+
+/** The campaign in a directory elsewhere. Throws CAMPAIGN_MISSING. */
+export async function findCampaignIn(store: CampaignStore): Promise<CampaignPlace> {
+  const place = await readPlaceIn(store)
+  if (place) return place
+  const why = (await store.files.entry(store.path)) ? `is no campaign: it has no ${CAMPAIGN_FILE}` : 'is not there'
+  throw new FloeError('CAMPAIGN_MISSING', `${store.url} ${why}.`)
 }
 
 function missing(message: string, directory: string | undefined): FloeError {

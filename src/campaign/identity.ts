@@ -3,10 +3,13 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Files } from '../ports/files/files.ts'
+import type { Near } from '../ports/tables/tables.ts'
 
 /*
  * campaign.json, version 2: {v, id, made_at, host, path, inode}; `rehearsal_of` in rehearsals. `id` is a UUID; it is in scratch paths and native names. `host`, `path` and
- * `inode` say where the directory was when it was made or last adopted; a copy has another inode, a move another path.
+ * `inode` say where the directory was when it was made or last adopted; a copy has another inode, a move another path. In HDFS `path` is the URL, `host`
+ * its host and port, `inode` HDFS's id of the directory.
  */
 export interface CampaignFile {
   readonly v: typeof VERSION
@@ -24,16 +27,42 @@ const VERSION = 2
 
 export const CAMPAIGN_FILE = 'campaign.json'
 
-/** A campaign that was found: its directory without links, and its UUID. */
+/** A campaign that was found: its directory without links, or its URL, and its UUID. */
 export interface CampaignPlace {
   readonly root: string
   readonly file: CampaignFile
+  /** Where it lies, if not on this machine's disk. */
+  readonly store?: CampaignStore
+}
+
+/** A directory elsewhere, as the mains open it. */
+export interface CampaignStore {
+  readonly files: Files
+  /** The same for the group. */
+  readonly groupFiles: Files
+  /** Of the directory, in `files`. */
+  readonly path: string
+  readonly url: string
+  /** The host that answers for it. */
+  readonly host: string
+  /** A folder of this machine, for a campaign of that id. */
+  readonly cacheFor: (id: string) => string
+  readonly openNear: (id: string, files: Files) => Promise<Near>
 }
 
 /** campaign.json for a directory as it lies now. */
 export function identityOf(root: string, { id, clock }: { id: string; clock: Clock }): CampaignFile {
   const { ino } = statSync(root)
   return { v: VERSION, id, made_at: new Date(clock.now()).toISOString(), host: hostname(), path: root, inode: ino }
+}
+
+/** The same for a directory elsewhere. */
+export async function identityIn(
+  store: CampaignStore,
+  { id, clock }: { id: string; clock: Clock },
+): Promise<CampaignFile> {
+  const inode = (await store.files.entry(store.path))?.id ?? 0
+  return { v: VERSION, id, made_at: new Date(clock.now()).toISOString(), host: store.host, path: store.url, inode }
 }
 
 export const toText = (file: CampaignFile): string => `${JSON.stringify(file, null, 2)}\n`
@@ -49,6 +78,16 @@ export function readPlace(directory: string): CampaignPlace | undefined {
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw new FloeError('CAMPAIGN_MISSING', `${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
+  return { root: realpathSync(directory), file: parse(text, path) }
+}
+
+/** The same of a directory elsewhere. */
+export async function readPlaceIn(store: CampaignStore): Promise<CampaignPlace | undefined> {
+  const text = await store.files.read(join(store.path, CAMPAIGN_FILE))
+  return text && { root: store.url, file: parse(text.toString('utf8'), `${store.url}/${CAMPAIGN_FILE}`), store }
+}
+
+function parse(text: string, path: string): CampaignFile {
   const file = parseIdentity(text)
   if (file && file.v !== VERSION) {
     throw new FloeError('NOT_SUPPORTED', `${path} is of another version of floe (${file.v}, not ${VERSION}).`, {
@@ -56,7 +95,7 @@ export function readPlace(directory: string): CampaignPlace | undefined {
       details: { path },
     })
   }
-  if (file) return { root: realpathSync(directory), file }
+  if (file) return file
   throw new FloeError('TABLE_DAMAGED', `${path} is damaged: it does not name a campaign.`, { details: { path } })
 }
 

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
@@ -11,7 +12,16 @@ import type { AddReport, FetchReport, RequestReport, StatusReport } from './answ
 import { type CampaignPlace, checkPlace } from './identity.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { type Columns, JOB_COLUMNS, jsonRows } from './rows.ts'
-import type { AddOptions, Campaign, JobReport, JobsOptions, RowStream, RunOptions, Selection } from './verbs.ts'
+import type {
+  AddOptions,
+  Campaign,
+  JobReport,
+  JobsOptions,
+  PlanOptions,
+  RowStream,
+  RunOptions,
+  Selection,
+} from './verbs.ts'
 
 /** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
 export interface Means {
@@ -23,6 +33,7 @@ export interface Means {
   readonly files: Files
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
+  readonly openBus: RunContext['openBus']
   readonly runner: readonly string[]
 }
 
@@ -40,6 +51,8 @@ type Action = RequestReport['action']
 export class OpenedCampaign implements Campaign {
   readonly root: string
   readonly id: string
+  /** A directory of this machine: its own, or one for what is kept here of a campaign that lies elsewhere. */
+  readonly #home: string
   readonly #place: CampaignPlace
   readonly #means: Means
   #config: Promise<Config> | undefined
@@ -51,6 +64,7 @@ export class OpenedCampaign implements Campaign {
   constructor(place: CampaignPlace, means: Means) {
     this.root = place.root
     this.id = place.file.id
+    this.#home = place.store?.cacheFor(place.file.id) ?? place.root
     this.#place = place
     this.#means = means
   }
@@ -64,9 +78,9 @@ export class OpenedCampaign implements Campaign {
       files: read,
       ...counts
     } = await addJobFiles(await this.#writable(), files, {
-      campaign: this.root,
+      campaign: this.#home,
       outputs,
-      cache: campaignPaths(this.root).cache,
+      cache: campaignPaths(this.#home).cache,
       defaults: jobs,
       clock: this.#means.clock,
       ...options,
@@ -77,6 +91,8 @@ export class OpenedCampaign implements Campaign {
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
+    if (context.site.isSimulated && this.#place.file.rehearsal_of === undefined)
+      return this.#planAside(context.site.name, wishes)
     const { planCampaign } = await import('../run/run.ts')
     return toPlanReport(await planCampaign(context, wishes), context.site.name)
   }
@@ -96,18 +112,31 @@ export class OpenedCampaign implements Campaign {
 
   /** What a simulated site tells must never be taken for results: it is told to a copy. */
   async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
+    const { rehearsalOf } = await import('./rehearse.ts')
+    const root = rehearsalOf(this.root)
+    return this.#inCopy(root, async (copy) => ({ ...(await copy.run({ ...options, site })), rehearsal: root }))
+  }
+
+  /** The plan of the campaign is for a site that runs it. */
+  async #planAside(site: string, wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
+    const { planCopyOf } = await import('./rehearse.ts')
+    return this.#inCopy(planCopyOf(this.root), (copy) => copy.plan({ ...wishes, site }), { keep: false })
+  }
+
+  async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, { keep = true } = {}): Promise<T> {
     const { makeRehearsal } = await import('./rehearse.ts')
     const { files, clock, openTables } = this.#means
     await this.#configured()
     const place = await makeRehearsal({
-      ...{ place: this.#place, files, clock },
-      openTables: (root) => openTables({ root, cache: campaignPaths(root).cache, clock }),
+      ...{ place: this.#place, root, files, clock },
+      openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
     })
-    const rehearsal = new OpenedCampaign(place, this.#means)
+    const copy = new OpenedCampaign(place, this.#means)
     try {
-      return { ...(await rehearsal.run({ ...options, site })), rehearsal: place.root }
+      return await act(copy)
     } finally {
-      await rehearsal.close()
+      await copy.close()
+      if (!keep) rmSync(root, { recursive: true, force: true })
     }
   }
 
@@ -129,12 +158,12 @@ export class OpenedCampaign implements Campaign {
     const { countStates } = await import('../catalog/catalog.ts')
     const { leaseHolder, liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
-    const { scratch } = campaignPaths(this.root)
+    const { scratch } = campaignPaths(this.#home)
     // First what the records say: what is published in between is then in the tables, and counts once.
     const live = await liveStatus(tables, { scratch, campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
-    const runner = leaseHolder(this.root, this.#means.clock) ?? null
-    const said = runner && readAtWork(campaignPaths(this.root).cache, runner.pid)
+    const runner = leaseHolder(this.#home, this.#means.clock) ?? null
+    const said = runner && readAtWork(campaignPaths(this.#home).cache, runner.pid)
     return { ...withDecided(counts, live.decided), runner, at_work: said && toAtWork(said, this.#means.clock.now()) }
   }
 
@@ -155,7 +184,7 @@ export class OpenedCampaign implements Campaign {
   /** What record files of live arrays say: tables may be a minute old while a run works. */
   async #live(tables: Tables): Promise<Live> {
     const { liveJobs, liveStatus } = await import('../run/run.ts')
-    const { scratch } = campaignPaths(this.root)
+    const { scratch } = campaignPaths(this.#home)
     const said = await liveStatus(tables, { scratch, campaignId: this.id })
     // Who only looks is not kept from it by a floe.yaml that is being edited.
     const retries = () =>
@@ -208,7 +237,7 @@ export class OpenedCampaign implements Campaign {
     const live = await this.#live(tables)
     const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
     const { requestId, asked: jobs, underWay, skipped } = done
-    const isUntold = underWay > 0 && (action === 'cancel' || action === 'remove') && !leaseHolder(this.root, clock)
+    const isUntold = underWay > 0 && (action === 'cancel' || action === 'remove') && !leaseHolder(this.#home, clock)
     const untold = isUntold ? await liveSites(tables) : []
     return { action, request_id: requestId, jobs, under_way: underWay, untold, skipped }
   }
@@ -255,16 +284,20 @@ export class OpenedCampaign implements Campaign {
 
   #configured(): Promise<Config> {
     const { rehearsal_of: original } = this.#place.file
-    this.#config ??= import('../config/config.ts').then(({ openConfig }) =>
-      original === undefined ? openConfig(this.root) : { ...openConfig(original), outputs: `${this.root}/outputs` },
-    )
+    this.#config ??= import('../config/config.ts').then(({ openConfig, openConfigIn }) => {
+      const { store } = this.#place
+      if (store) return openConfigIn(store.files, { path: store.path, url: store.url })
+      return original === undefined
+        ? openConfig(this.root)
+        : { ...openConfig(original), outputs: `${this.root}/outputs` }
+    })
     return this.#config
   }
 
   #writable(): Promise<Tables> {
-    this.#tables ??= this.#configured().then(({ memoryBytes, threads, group }) =>
+    this.#tables ??= this.#configured().then(async ({ memoryBytes, threads, group }) =>
       this.#means.openTables({
-        ...this.#ground(),
+        ...(await this.#ground({ group })),
         memoryBytes,
         group,
         ...(threads !== null && { threads }),
@@ -275,24 +308,42 @@ export class OpenedCampaign implements Campaign {
 
   #readable(): Promise<Tables> {
     if (this.#tables) return this.#tables
-    this.#light ??= this.#means.openTables(this.#ground())
+    this.#light ??= this.#ground().then((ground) => this.#means.openTables(ground))
     return this.#light
   }
 
-  #ground(): TablesOptions {
-    return { root: this.root, cache: campaignPaths(this.root).cache, clock: this.#means.clock }
+  async #ground({ group = false } = {}): Promise<TablesOptions> {
+    const { store } = this.#place
+    const ground = { cache: campaignPaths(this.#home).cache, clock: this.#means.clock }
+    if (!store) return { ...ground, root: this.root }
+    const files = group ? store.groupFiles : store.files
+    return { ...ground, root: store.path, store: { files, near: await store.openNear(this.id, files) } }
+  }
+
+  /** For verbs that need more of a campaign than its tables. */
+  #refuseElsewhere(): void {
+    if (this.#place.store === undefined) return
+    throw new FloeError(
+      'NOT_SUPPORTED',
+      `${this.root} does not lie on this machine's disk, and this verb needs that as yet.`,
+      {
+        hint: 'Of a campaign in HDFS there are add, remove, status, jobs, query, results, hold, release, retry and cancel.',
+      },
+    )
   }
 
   /** For verbs that work on a site; refuses a campaign that was copied or moved. */
   async #toRun(site: string | undefined): Promise<RunContext> {
+    this.#refuseElsewhere()
     checkPlace(this.#place)
     return this.#context(site ?? (await this.#configured()).site)
   }
 
   async #context(siteName = 'local'): Promise<RunContext> {
+    this.#refuseElsewhere()
     const config = await this.#configured()
-    const { clock, user, runner, openTables } = this.#means
-    const paths = { ...campaignPaths(this.root), outputs: config.outputs }
+    const { clock, user, runner, openTables, openBus } = this.#means
+    const paths = { ...campaignPaths(this.#home), outputs: config.outputs }
     return {
       paths,
       campaignId: this.id,
@@ -310,16 +361,18 @@ export class OpenedCampaign implements Campaign {
         sandboxesMax: config.sandboxesMax,
         roots: config.roots,
       },
-      openOther: (root) => openTables({ ...this.#ground(), root, cache: campaignPaths(this.root).cache }),
+      openOther: async (root) =>
+        openTables({ ...(await this.#ground()), root, cache: campaignPaths(this.#home).cache }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
+      openBus,
       runner,
     }
   }
 
   async #site(name: string): Promise<RunContext['site']> {
     const { slots, roots, outputs } = await this.#configured()
-    const paths = { ...campaignPaths(this.root), outputs }
+    const paths = { ...campaignPaths(this.#home), outputs }
     const ground = { campaignId: this.id, paths, roots, slots: slots ?? this.#means.cores }
     const opened = this.#sites.get(name) ?? this.#means.openSite(name, ground)
     this.#sites.set(name, opened)

@@ -10,6 +10,8 @@ import { forkCampaign, isLease } from './relocate.ts'
 
 /** Where the rehearsal of a campaign lies: a campaign of its own, in its cache. The next one takes its place. */
 export const rehearsalOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal')
+/** Where a plan for a site that runs nothing is made. */
+export const planCopyOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal-plan')
 
 /**
  * Makes a copy of a campaign to rehearse in: its tables as they are (parts are linked, for nobody changes one), no live arrays, a new id, and
@@ -18,16 +20,18 @@ export const rehearsalOf = (root: string): string => join(campaignPaths(root).ca
  */
 export async function makeRehearsal({
   place,
+  root,
   openTables,
   files,
   clock,
 }: {
   readonly place: CampaignPlace
+  /** Where it will lie. */
+  readonly root: string
   readonly openTables: (root: string) => Promise<Tables>
   readonly files: Files
   readonly clock: Clock
 }): Promise<CampaignPlace> {
-  const root = rehearsalOf(place.root)
   mkdirSync(root, { recursive: true, mode: 0o700 })
   const lease = takeLease(root, clock)
   try {

@@ -91,7 +91,8 @@ export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusRep
   return { ...rest, next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10) }
 }
 
-export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere, elapsedSec }: RoomReport): RunReport {
+export function toRunReport(report: RoomReport): RunReport {
+  const { counts, tally, stopped, missing, merged, elsewhere, untold, elapsedSec } = report
   const { succeeded, failed, cancelled, lost, reused, away } = tally
   return {
     ...counts,
@@ -105,6 +106,7 @@ export function toRunReport({ counts, tally, stopped, missing, merged, elsewhere
       unreadable: merged?.unreadable ?? [],
     },
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
+    untold,
     elapsed_sec: elapsedSec,
     stopped,
     rehearsal: null,

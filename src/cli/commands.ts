@@ -9,6 +9,7 @@ import { jobs } from './commands/jobs.ts'
 import { logs } from './commands/logs.ts'
 import { plan } from './commands/plan.ts'
 import { query } from './commands/query.ts'
+import { relay } from './commands/relay.ts'
 import { cancel, hold, release, remove, retry } from './commands/requests.ts'
 import { results } from './commands/results.ts'
 import { run } from './commands/run.ts'
@@ -16,6 +17,7 @@ import { show } from './commands/show.ts'
 import { sites } from './commands/sites.ts'
 import { status } from './commands/status.ts'
 import { tryOne } from './commands/try.ts'
+import { watch } from './commands/watch.ts'
 
 /** All verbs, in the order of help: the way of a campaign. */
 export const commands: readonly AnyCommand[] = [
@@ -38,6 +40,8 @@ export const commands: readonly AnyCommand[] = [
   query,
   sites,
   doctor,
+  watch,
+  relay,
   clean,
   completion,
 ]

@@ -6,7 +6,17 @@ import type { FailureClass } from '../model/verdict.ts'
 import { parseConfig } from './parse.ts'
 import type { ParsedConfig } from './schema.ts'
 
-export { openSites, type SiteSetting, type SshSetting, siteNamed, sitesFile } from './sites.ts'
+export type { KafkaSetting } from './kafka.ts'
+export {
+  type HdfsSetting,
+  hdfsSetting,
+  openKafka,
+  openSites,
+  type SiteSetting,
+  type SshSetting,
+  siteNamed,
+  sitesFile,
+} from './sites.ts'
 export { configMarkdown, configTemplate, jsonSchema, sitesJsonSchema } from './texts.ts'
 
 /** What is done after a failure of one class. */
@@ -61,9 +71,19 @@ export function openConfig(directory: string): Config {
   return compileConfig(readText(path), { path, directory })
 }
 
+/** The same of a campaign that lies elsewhere. */
+export async function openConfigIn(files: Files, { path, url }: { path: string; url: string }): Promise<Config> {
+  const text = (await files.read(`${path}/${CONFIG_FILE}`))?.toString('utf8') ?? ''
+  return compileConfig(text, { path: `${url}/${CONFIG_FILE}`, directory: url })
+}
+
+interface Files {
+  read(path: string): Promise<Buffer | undefined>
+}
+
 /** The same from a text; `path` is for messages. */
 export function compileConfig(text: string, place: { path: string; directory: string }): Config {
-  return freeze(toConfig(parseConfig(text, place.path), resolve(place.directory)))
+  return freeze(toConfig(parseConfig(text, place.path), place.directory))
 }
 
 function readText(path: string): string {
@@ -77,6 +97,7 @@ function readText(path: string): string {
 
 function toConfig(parsed: ParsedConfig, directory: string): Config {
   const { memory, walltime, cpus, gpus } = parsed.jobs.resources
+  const below = (path: string) => pathBelow(directory, path)
   return {
     name: parsed.name ?? basename(directory),
     site: parsed.site,
@@ -85,15 +106,21 @@ function toConfig(parsed: ParsedConfig, directory: string): Config {
     batch: parsed.batch,
     retries: { ...toRetries(parsed.retries), cancelled: ONCE },
     stopWhenFailed: parsed.stop_when_failed,
-    reuse: parsed.reuse.map((path) => resolve(directory, path)),
+    reuse: parsed.reuse.map(below),
     digest: parsed.digest,
     sandboxesMax: parsed.sandboxes,
-    roots: Object.fromEntries(Object.entries(parsed.roots).map(([name, path]) => [name, resolve(directory, path)])),
-    outputs: resolve(directory, parsed.outputs),
+    roots: Object.fromEntries(Object.entries(parsed.roots).map(([name, path]) => [name, below(path)])),
+    outputs: below(parsed.outputs),
     group: parsed.group,
     memoryBytes: parsed.memory,
     threads: parsed.threads,
   }
+}
+
+/** A path as a campaign says it; that of a campaign in HDFS is a URL. */
+function pathBelow(directory: string, path: string): string {
+  if (!directory.includes('://')) return resolve(directory, path)
+  return path.startsWith('/') || path.includes('://') ? path : `${directory}/${path}`
 }
 
 const ONCE: RetrySetting = { tries: 1, memoryFactor: 1, walltimeFactor: 1, exhausted: 'give up' }

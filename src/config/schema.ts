@@ -101,7 +101,7 @@ const CLASS_TEXTS: Readonly<Record<RetriedClass, string>> = {
   check: 'Exit 0, then `check` failed.',
   memory: 'Over its memory.',
   walltime: 'Over its walltime.',
-  node: 'The node died or was taken away.',
+  node: 'The node died or was taken away, or a disk was full.',
   staging: 'An input could not be linked or copied to the node.',
   input: 'An input was absent or differed from what was planned.',
   launch: 'The program could not be started.',

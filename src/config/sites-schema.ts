@@ -153,9 +153,78 @@ const checked = site.superRefine((given, context) => {
   else if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
 })
 
+const address = z.string().regex(/^[A-Za-z0-9._-]+(:\d+)?$/, 'must be a host, or host:port')
+
+const hdfs = z.strictObject({
+  name_nodes: z
+    .array(address)
+    .default([])
+    .meta(text('All name nodes, `host:port` of HTTP, where one of several is active. Absent: that of the address.')),
+  user: word
+    .nullable()
+    .default(null)
+    .meta(text('The user that a cluster without Kerberos believes. Absent: `$HADOOP_USER_NAME`, or who you are here.')),
+  token: absolute.nullable().default(null).meta(text('A file that holds a delegation token, instead of a user.')),
+  hosts: z
+    .record(address, address)
+    .default({})
+    .meta(
+      text(
+        'Where hosts of the cluster are for this machine, if it cannot resolve or reach them: `dn1: 10.0.0.5`, `dn2:9864: localhost:7001`.',
+      ),
+    ),
+  cache: bytes.prefault('10GB').meta(text('What may stay on this machine of the tables of campaigns there.', 'bytes')),
+})
+
+const file = z.string().min(1)
+
+const kafka = z.strictObject({
+  brokers: z.array(word).min(1).meta(text('`host:port` of brokers, one or more.')),
+  topic: z
+    .string()
+    .regex(/^[\w.-]{1,249}$/, 'must be letters, digits, `.`, `_` and `-`')
+    .default('floe.status.v1')
+    .meta(text('The topic of events; made where that is allowed.')),
+  partitions: count(1).default(6).meta(text('Of a topic that is made.', 'partitions')),
+  tls: z
+    .union([
+      z.boolean(),
+      z.strictObject({
+        ca: file.optional().meta(text('File with the certificates of who signed those of the brokers, PEM.')),
+        certificate: file.optional().meta(text('File with your own certificate, PEM.')),
+        key: file.optional().meta(text('File with its key, PEM.')),
+      }),
+    ])
+    .default(false)
+    .meta(text('true: encrypted, with the certificates that this machine trusts; or a mapping that names others.')),
+  sasl: z
+    .strictObject({
+      mechanism: z
+        .enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'GSSAPI', 'OAUTHBEARER'])
+        .meta(text('How one logs in.')),
+      user: word.optional().meta(text('Name of the user.')),
+      password_file: file.optional().meta(text('File whose first line is the password, readable by you alone.')),
+    })
+    .nullable()
+    .default(null)
+    .meta(text('Login, where the brokers ask for one.')),
+  options: z
+    .record(word, z.union([z.string(), z.number(), z.boolean()]))
+    .default({})
+    .meta(text('More settings of librdkafka, by their names there.')),
+})
+
 export const sitesSchema = z
-  .strictObject({ sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}) })
+  .strictObject({
+    sites: z.record(z.string().regex(/^[A-Za-z][\w.-]*$/, 'must be a word'), checked).prefault({}),
+    hdfs: z.record(address, hdfs).prefault({}),
+    kafka: kafka.nullable().default(null).meta(text('Where status events are told; absent: nowhere.')),
+  })
   .meta({ title: 'sites.yaml', description: 'The clusters of a person.' })
 
 export type ParsedSites = z.output<typeof sitesSchema>
 export type ParsedSite = ParsedSites['sites'][string]
+export type ParsedHdfs = ParsedSites['hdfs'][string]
+
+/** An HDFS that sites.yaml says nothing of. */
+export const usualHdfs = (): ParsedHdfs => hdfs.parse({})

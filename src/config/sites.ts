@@ -3,8 +3,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { nearest } from '../model/nearest.ts'
+import { type KafkaSetting, toKafka } from './kafka.ts'
 import { parseSites } from './parse.ts'
-import { type ParsedSite, usualRule } from './sites-schema.ts'
+import { type ParsedSite, type ParsedSites, usualHdfs, usualRule } from './sites-schema.ts'
 
 /** How a site is reached. */
 export interface SshSetting {
@@ -63,17 +64,48 @@ export const sitesFile = (environment: NodeJS.ProcessEnv): string =>
  * file: it says where commands are sent and what they are.
  */
 export function openSites(path: string): readonly SiteSetting[] {
+  return Object.entries(readSites(path).sites ?? {}).map(([name, site]) => toSetting(name, site, path))
+}
+
+/** How an HDFS is reached. */
+export interface HdfsSetting {
+  readonly nameNodes: readonly string[]
+  readonly user: string | null
+  /** A file. */
+  readonly token: string | null
+  readonly hosts: Readonly<Record<string, string>>
+  readonly cacheBytes: number
+}
+
+/** What sites.yaml says of an HDFS, named as its addresses do, with or without the port. Throws as `openSites`. */
+export function hdfsSetting(path: string, authority: string): HdfsSetting {
+  const { hdfs = {} } = readSites(path)
+  const {
+    name_nodes: nameNodes,
+    cache,
+    ...rest
+  } = hdfs[authority] ?? hdfs[authority.replace(/:\d+$/, '')] ?? usualHdfs()
+  return { ...rest, nameNodes, cacheBytes: cache }
+}
+
+/** `kafka:` of sites.yaml, as settings of librdkafka; null: none is named. Reads what its files hold. Throws CONFIG_INVALID as `openSites`. */
+export function openKafka(path: string): KafkaSetting | null {
+  const { kafka = null } = readSites(path)
+  return kafka && toKafka(kafka, path)
+}
+
+function readSites(path: string): Partial<ParsedSites> {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return {}
     throw new FloeError('CONFIG_INVALID', `${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
   if ((statSync(path).mode & 0o022) !== 0) {
     throw new FloeError('CONFIG_INVALID', `${path} may be written by others than you.`, { hint: `chmod 600 ${path}` })
   }
-  return Object.entries(parseSites(text, path).sites).map(([name, site]) => toSetting(name, site, path))
+  return parseSites(text, path)
 }
 
 /** The site of that name. Throws SITE_UNKNOWN. */

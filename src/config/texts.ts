@@ -25,7 +25,12 @@ export const sitesJsonSchema = (): string => textOf(sitesSchema)
 const textOf = (schema: z.ZodType): string => `${JSON.stringify(z.toJSONSchema(schema, { io: 'input' }), null, 2)}\n`
 
 const options = (): Readonly<Record<string, Option>> => (JSON.parse(jsonSchema()) as Option).properties!
-const siteOptions = (): Option => (JSON.parse(sitesJsonSchema()) as Option).properties!.sites!.additionalProperties!
+const siteOptions = (): Option => optionsBelow('sites')
+const optionsBelow = (key: string): Option =>
+  (JSON.parse(sitesJsonSchema()) as Option).properties![key]!.additionalProperties!
+
+const kafkaOptions = (): Option =>
+  (JSON.parse(sitesJsonSchema()) as Option).properties!.kafka!.anyOf!.find(({ properties }) => properties)!
 
 /** docs/config.md. */
 export function configMarkdown(): string {
@@ -62,6 +67,17 @@ export function configMarkdown(): string {
     '',
     ...HEAD,
     ...rowsOf(siteOptions(), ''),
+    '',
+    'Below `hdfs:` stands a mapping from the host of an address, with its port or without, to how that HDFS is reached.',
+    '',
+    ...HEAD,
+    ...rowsOf(optionsBelow('hdfs'), ''),
+    '',
+    'Beside `sites:` may stand `kafka:`, where [status events](formats.md#status-events) are told. Its client is installed by who wants it:',
+    '`npm install node-rdkafka`, beside floe. Paths are relative to sites.yaml.',
+    '',
+    ...HEAD,
+    ...rowsOf(kafkaOptions(), ''),
     '',
   ].join('\n')
 }

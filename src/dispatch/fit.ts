@@ -8,6 +8,8 @@ export interface TaskWishes {
   readonly account: string | null
   /** More words for the submit command. */
   readonly options: readonly string[]
+  /** Queues that these words name: they count before `queue`. */
+  readonly queuesByOptions?: readonly string[]
   /** Of one task. */
   readonly task: { readonly cpus: number; readonly walltimeSec: number | null }
   /** Below what the site itself allows; null: what it allows. */
@@ -25,8 +27,9 @@ const RUNNER_BYTES = 192 * 2 ** 20
 /** What a task has beyond the limit of its longest job, to start and to seal. */
 const MARGIN_SEC = 120
 
-export function taskLimits({ limits: own, queue }: TaskWishes, site: SiteLimits): TaskLimits {
-  const chosen = queueOf(site, queue)
+export function taskLimits(wishes: TaskWishes, site: SiteLimits): TaskLimits {
+  const { limits: own } = wishes
+  const chosen = queueOf(site, wishes)
   const allowed = leastOf([site.queuedMax, chosen?.queuedMax ?? null]) ?? OPEN_MAX
   const share = Math.max(1, Math.floor(allowed * SHARE))
   const openMax = Math.min(share, own.queued ?? share)
@@ -39,11 +42,12 @@ export function taskLimits({ limits: own, queue }: TaskWishes, site: SiteLimits)
 
 /** As many jobs side by side as fit into the task that the site's settings ask for, and into a node of its queue; at least one. */
 export function taskShape(
-  { task, queue, account, options }: TaskWishes,
+  wishes: TaskWishes,
   { cpus, memory_bytes, walltime_sec, gpus }: ArrayTerms,
   site: SiteLimits,
 ): Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'> {
-  const { walltimeMaxSec, cpusMax, memoryMaxBytes } = queueOf(site, queue) ?? {}
+  const { task, queue, account, options } = wishes
+  const { walltimeMaxSec, cpusMax, memoryMaxBytes } = queueOf(site, wishes) ?? {}
   const byCpus = Math.floor(Math.min(task.cpus, cpusMax ?? task.cpus) / cpus)
   const byMemory = memory_bytes ? Math.floor(((memoryMaxBytes ?? Infinity) - RUNNER_BYTES) / memory_bytes) : byCpus
   const slots = Math.max(1, Math.min(byCpus, byMemory))
@@ -65,7 +69,7 @@ export function taskShape(
 
 /** Why no task with such jobs could ever start, in words, by the limits of its queue; undefined: nothing is known against it. */
 export function misfitOf(wishes: TaskWishes, terms: ArrayTerms, site: SiteLimits): string | undefined {
-  const queue = queueOf(site, wishes.queue)
+  const queue = queueOf(site, wishes)
   if (!queue) return undefined
   const shape = taskShape(wishes, terms, site)
   const gives = `the queue ${queue.name} gives a task at most`
@@ -82,8 +86,8 @@ export function misfitOf(wishes: TaskWishes, terms: ArrayTerms, site: SiteLimits
 }
 
 /** For a try that asks for more than the one before: no more than there is. */
-export function clampedTo<T extends ArrayTerms>({ queue: name }: TaskWishes, terms: T, site: SiteLimits): T {
-  const queue = queueOf(site, name)
+export function clampedTo<T extends ArrayTerms>(wishes: TaskWishes, terms: T, site: SiteLimits): T {
+  const queue = queueOf(site, wishes)
   if (!queue) return terms
   const { walltimeMaxSec, memoryMaxBytes } = queue
   const room = walltimeMaxSec === null ? null : Math.max(1, walltimeMaxSec - MARGIN_SEC)
@@ -114,8 +118,26 @@ export function namedIn(hint: string, name: string, site: SiteLimits | undefined
 
 const LISTED = 12
 
-const queueOf = ({ queues }: SiteLimits, name: string | null): QueueLimits | undefined =>
-  queues.find((queue) => (name === null ? queue.isDefault : queue.name === name))
+/** Where tasks go, as far as it is known: of several queues what one of them gives is enough. */
+function queueOf({ queues }: SiteLimits, { queue, queuesByOptions = [] }: TaskWishes): QueueLimits | undefined {
+  const names = queuesByOptions.length > 0 ? queuesByOptions : (queue ?? '').split(',').filter(Boolean)
+  if (names.length === 0) return queues.find(({ isDefault }) => isDefault)
+  const known = names.flatMap((name) => queues.find((one) => one.name === name) ?? [])
+  return known.length === names.length ? known.reduce(roomier) : undefined
+}
+
+const roomier = (a: QueueLimits, b: QueueLimits): QueueLimits => ({
+  name: `${a.name} or ${b.name}`,
+  isDefault: a.isDefault || b.isDefault,
+  walltimeMaxSec: mostOf(a.walltimeMaxSec, b.walltimeMaxSec),
+  cpusMax: mostOf(a.cpusMax, b.cpusMax),
+  memoryMaxBytes: mostOf(a.memoryMaxBytes, b.memoryMaxBytes),
+  arrayMax: leastOf([a.arrayMax, b.arrayMax]),
+  queuedMax: leastOf([a.queuedMax, b.queuedMax]),
+})
+
+/** Null: no limit. */
+const mostOf = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : Math.max(a, b))
 
 /** `2 h 30 min`, `90 s`. */
 function lengthOf(sec: number): string {

@@ -8,6 +8,7 @@ import { pullRecords } from './pull-records.ts'
 import { removeFrom, usageOf } from './scratch-clean.ts'
 import { type ScratchShell, scratchShell } from './scratch-shell.ts'
 import type { Seal, SiteUsage, Submission } from './site.ts'
+import { fullIn, ROOM_BYTES } from './translate.ts'
 
 export interface ScratchPlace {
   /** For messages. */
@@ -127,6 +128,17 @@ export class ScratchArrays {
         .filter(Boolean)
         .map((name) => Number.parseInt(name, 10)),
     )
+  }
+
+  /** What is said when something is written that needs some room; undefined: it can be written, or it is something else that fails. */
+  async lack(): Promise<string | undefined> {
+    const { stdout } = await this.#run(
+      `cd ${quote(this.#place.paths.arrays)} 2>/dev/null || exit 0
+       { head -c ${ROOM_BYTES} /dev/zero >.room.$$ && sync .room.$$; } 2>&1
+       rm -f .room.$$`,
+      { tried: 'see whether it has room' },
+    )
+    return fullIn(stdout)
   }
 
   async sendCancel(id: string): Promise<void> {

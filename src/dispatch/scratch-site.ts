@@ -1,6 +1,7 @@
 import type { Connector, SiteLimits } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
+import { FloeError } from '../model/errors.ts'
 import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
@@ -8,7 +9,7 @@ import { readPartThere } from './pull-records.ts'
 import { programThere, type RunnerWishes, type StagedRunner } from './runner-there.ts'
 import { ScratchArrays, type ScratchPlace } from './scratch-arrays.ts'
 import type { Rhythm, Site } from './site.ts'
-import { submitted, translated } from './translate.ts'
+import { isRefusal, scratchFull, submitted, translated } from './translate.ts'
 
 export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWishes {
   readonly name: string
@@ -45,6 +46,10 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
   const tell = <T>(tried: string, act: () => Promise<T>): Promise<T> =>
     translated(`${tried} at ${transport.where}`, act)
   const limits = () => tell('read the limits', () => site.limits())
+  const full = async () => {
+    const said = await tell('see whether the scratch has room', () => arrays.lack())
+    return said === undefined ? undefined : scratchFull(`${options.scratch} of ${name}`, said)
+  }
   return {
     name,
     isSimulated: false,
@@ -84,9 +89,12 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
         { site: name, name: array.name },
         () => connector.submit(array),
         async (hint) => namedIn(hint, name, await limits().catch(() => undefined)),
-      ),
+      ).catch(async (error: unknown) => {
+        throw (isUnwritable(error) ? await full() : undefined) ?? error
+      }),
     pull: (ids) => tell('read the records', () => arrays.pull(ids)),
     seal: (id, seals) => tell(`seal tasks of ${id}`, () => arrays.seal(id, seals)),
+    full,
     sendCancel: (id) => tell(`cancel jobs of ${id}`, () => arrays.sendCancel(id)),
     list: (folder) => tell(`list ${folder}`, () => arrays.list(folder)),
     usage: () => tell('see how full the scratch is', () => arrays.usage()),
@@ -99,6 +107,10 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     close: () => transport.close(),
   }
 }
+
+/** The site could not be brought to ask its scheduler. */
+const isUnwritable = (error: unknown): boolean =>
+  error instanceof FloeError && error.code === 'SUBMIT_REFUSED' && !isRefusal(error)
 
 /** A turn of the loop looks at what is here already, so it may be more frequent than looks at the site. */
 const rhythmOf = (intervalMs: number): Rhythm => ({

@@ -35,7 +35,10 @@ export const simulatedRunner =
     const span = { from: lastAt === undefined ? startedAt : lastAt / 1000, now }
     const ended = endingsOf(jobs.slice(before.length), rule, { ...span, cancelled })
     const lines: RecordLine[] = known.length > 0 ? ended : [startedLine(header, startedAt), ...ended]
-    const isOver = before.length + ended.length === jobs.length
+    const job = jobs[before.length + ended.length]
+    const isOver = job === undefined
+    const isTold = ended.length === 0 && known.some((line) => line?.event === 'job started' && line.job === job?.job)
+    if (job && !isTold) lines.push(beginning(job, header, ended.at(-1)?.at ?? toUs(span.from)))
     if (isOver) {
       const at = ended.at(-1)?.at ?? lastAt ?? toUs(startedAt)
       const reason = cancelled === 'all' ? 'cancelled' : 'done'
@@ -76,6 +79,13 @@ const toUs = (ms: number): number => Math.round(ms * 1000)
 const startedLine = ({ campaign, array, task, batch }: ManifestTask, startedAt: number): RecordLine => ({
   ...{ v: 1, at: toUs(startedAt), event: 'task started', campaign, array, task, attempt: 1, batch },
   ...{ node: 'simulated', native_id: null, pid: process.pid, slots: 1 },
+})
+
+/** Its streams, as nobody writes any, are files that are not there. */
+const beginning = ({ job, revision }: ManifestJob, { task }: ManifestTask, startedAtUs: number): RecordLine => ({
+  ...{ v: 1, at: startedAtUs, event: 'job started', job, revision, slot: 0, started_at: startedAtUs },
+  stdout: { file: `${task}.1.0.out`, offset: 0 },
+  stderr: { file: `${task}.1.0.err`, offset: 0 },
 })
 
 type Fate = Pick<JobEnded, 'exit' | 'verdict' | 'class' | 'rule'>

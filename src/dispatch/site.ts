@@ -14,8 +14,9 @@ import {
 import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
+import type { FloeError } from '../model/errors.ts'
 import type { PlacedFile } from './carriage.ts'
-import { translated } from './translate.ts'
+import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
 /** What the jobs of an array have in common; numbers of one job. */
 export interface ArrayTerms {
@@ -125,6 +126,8 @@ export interface Site {
   pull(ids: readonly string[]): Promise<ReadonlySet<string>>
   /** Seals tasks that are given up, so that none of them starts later; answers those that have just started. */
   seal(id: string, seals: readonly Seal[]): Promise<ReadonlySet<number>>
+  /** DISK_FULL, when nothing can be written into its scratch now; undefined: it can, or that cannot be told. */
+  full(): Promise<FloeError | undefined>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
   /** Files below a folder of the site; undefined: it is not there. */
@@ -243,6 +246,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
     seal: async () => new Set(),
+    full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
@@ -261,6 +265,19 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
       return new Set()
     },
     close: async () => {},
+  }
+}
+
+function fullHere(arrays: string): FloeError | undefined {
+  const path = join(arrays, `.room.${process.pid}`)
+  try {
+    writeFileSync(path, Buffer.alloc(ROOM_BYTES))
+    return undefined
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    return code === 'ENOSPC' || code === 'EDQUOT' ? scratchFull(arrays, (error as Error).message) : undefined
+  } finally {
+    rmSync(path, { force: true })
   }
 }
 

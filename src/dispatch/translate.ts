@@ -11,7 +11,19 @@ const CODE_OF: Readonly<Record<ConnectorError['kind'], Code>> = {
 }
 
 /** What the systems of all kinds of disks say when nothing more can be written. */
-const FULL = /no space (is )?left|quota (is )?exceeded|ENOSPC|EDQUOT/i
+const FULL = /no space (is )?left( on (the )?device)?|(disk )?quota (is )?exceeded|ENOSPC|EDQUOT/i
+
+/** What has to fit into a scratch that has room. */
+export const ROOM_BYTES = 2 ** 20
+
+/** What is said of a disk that is full; undefined: nothing of that kind. */
+export const fullIn = (said: string): string | undefined => FULL.exec(said)?.[0]
+
+/** `where` is the scratch directory, with the site where it has a name. */
+export const scratchFull = (where: string, said: string): FloeError =>
+  new FloeError('DISK_FULL', `The scratch directory ${where} is full: ${said}.`, {
+    hint: 'Make room there (`floe clean` helps) and run again; nothing is lost, and no job is blamed.',
+  })
 
 /** Does something at a site; what connectors and transports throw becomes floe's own error. `tried` says what, after "Could not". */
 export async function translated<T>(tried: string, act: () => Promise<T>): Promise<T> {

@@ -39,6 +39,13 @@ export const CODES = {
   RUN_LOCKED: code(11, 409, 'Wait for the other run to end, or stop it there.', true),
   SITE_UNREACHABLE: code(12, 502, 'Check the connection to the site and run again; nothing is lost.', true),
   SITE_FULL: code(12, 503, 'Wait until tasks have ended and run again; nothing is lost.', true),
+  BUS_UNREACHABLE: code(
+    12,
+    502,
+    'Check `kafka:` in sites.yaml and the brokers; events wait in the record files.',
+    true,
+  ),
+  BUS_REFUSED: code(2, 502, 'Correct `kafka:` in sites.yaml, or ask who keeps the brokers for the right.'),
   SUBMIT_REFUSED: code(
     2,
     502,
@@ -53,6 +60,10 @@ export const CODES = {
   DISK_FULL: code(1, 507, 'Free some space and run again; what was published before is whole.', true),
   NOT_WRITABLE: code(1, 403, 'Make the directory named above writable for you.'),
   INTERRUPTED: code(130, 499, 'Everything is saved; run again to go on.', true),
+  FILE_BUSY: code(1, 409, 'Wait until the one who writes the file has ended, and run again.', true),
+  HDFS_UNREACHABLE: code(12, 502, 'Check the address, its port and the cluster, and run again; nothing is lost.', true),
+  HDFS_LOGIN: code(2, 401, 'Get a new delegation token, or name the user that the cluster knows.'),
+  HDFS_REFUSED: code(1, 502, 'Read the answer of HDFS above.'),
   BUG: code(1, 500, 'This is a bug in floe. Please report it with the lines above.'),
 } as const satisfies Record<string, CodeFacts>
 

@@ -8,7 +8,7 @@ export const FAILURE_CLASSES = [
   'check', // exit 0, then `check` failed
   'memory', // over its memory
   'walltime', // over its walltime
-  'node', // the node died or was taken away
+  'node', // the node died or was taken away, or a disk was full
   'staging', // an input could not be linked or copied to the node
   'input', // an input was absent or differed from what was planned
   'launch', // the program could not be started

@@ -24,7 +24,7 @@ const LEFT_OUT_MS = 3_600_000
 const GENERATIONS_MAX = 3
 const NODES_MAX = 3
 const PAUSE_MAX_MS = 300_000
-const FULL = /ENOSPC|EDQUOT|EROFS|no space left/i
+const FULL = /ENOSPC|EDQUOT|EROFS|no space left| is full: /i
 
 interface BadNode {
   readonly tasks: number
@@ -111,7 +111,8 @@ export class BadNodes {
 
   failed(barred: Barred): Consequence {
     const { cause, generation, node, why } = barred
-    if (this.#options.isOneNode && (cause === 'root' || FULL.test(why))) return 'stop'
+    // Whether a scratch is full now is asked of the site.
+    if (this.#options.isOneNode && (cause === 'root' || (FULL.test(why) && cause !== 'scratch'))) return 'stop'
     if (this.#options.isOneNode && (cause === 'setup' || cause === 'runner')) return 'theirs'
     const trouble = this.#troubleOf(barred)
     const at = this.#clock.ticks()
@@ -128,9 +129,10 @@ export class BadNodes {
     return cause === 'setup' && trouble.othersWork ? 'theirs' : 'stop'
   }
 
-  /** A job of an array with this `setup` ran there. */
-  worked(node: string, setup: string | null): void {
+  /** A job of an array with this `setup` ran there. Jobs begin on a full disk too: of that only one that `hasEnded` clears a node. */
+  worked(node: string, setup: string | null, { hasEnded = true } = {}): void {
     for (const trouble of this.#troubles) {
+      if (!hasEnded && isOfFull(trouble)) continue
       if (trouble.setup === undefined || trouble.setup === setup) {
         trouble.nodes.delete(node)
         trouble.generations.clear()
@@ -250,13 +252,18 @@ export class BadNodes {
     if (cause === 'directory') return hints.directory
     if (cause === 'root')
       return 'Is it mounted there? Mount it, or correct it in `roots:`, and run again; no job was tried.'
-    if (code === 'DISK_FULL') return 'Make room there, and see that nodes may write; then run again: nothing is lost.'
+    if (code === 'DISK_FULL')
+      return this.#options.isOneNode
+        ? 'Free some space and run again; nothing is lost.'
+        : 'Make room there, and see that nodes may write; then run again: nothing is lost.'
     if (cause !== 'setup') return hints.fruitless
     return 'Correct `setup:` of the jobs and add them again; when it is right, ask the site about its nodes. Nothing is lost.'
   }
 }
 
 const UNKNOWN = ''
+
+const isOfFull = ({ nodes }: Trouble): boolean => [...nodes.values()].every(({ why }) => FULL.test(why))
 
 const isAlone = ({ nodes }: Trouble): boolean => nodes.size === 1
 

@@ -1,5 +1,6 @@
 import type { Site } from '../dispatch/dispatch.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
+import type { Bus } from '../ports/bus/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { DigestPolicy } from '../stage/stage.ts'
@@ -41,6 +42,8 @@ export interface RunContext {
   readonly site: Site
   /** Another site of this campaign by its name, for what lies there; throws SITE_UNKNOWN. */
   readonly openSite: (name: string) => Promise<Site>
+  /** Where status events are told; undefined: nowhere. Closed by who opened it. */
+  readonly openBus: () => Promise<Bus | undefined>
   /** argv of the runner on this machine, without array and task. */
   readonly runner: readonly string[]
 }

@@ -18,6 +18,7 @@ import { Publisher, type Tally } from './publisher.ts'
 import { RequestWatch } from './requests.ts'
 import { takeUp } from './take-up.ts'
 import { type Progress, Teller } from './teller.ts'
+import { Telling } from './telling.ts'
 import { Watch } from './watch.ts'
 
 export interface CoordinateOptions extends PlanWishes {
@@ -34,6 +35,8 @@ export interface Outcome {
   readonly merged: Merged | null
   /** Work of other sites, which this run left alone. */
   readonly elsewhere: readonly Elsewhere[]
+  /** Why status events wait to be told; null: none does. */
+  readonly untold: string | null
 }
 
 /** A commit a minute and table at most; more rows than these are not held. */
@@ -48,6 +51,7 @@ const OF_SOME: readonly Code[] = [
   'EXECUTABLE_INVALID',
   'STAGE_FAILED',
   'INPUTS_MISSING',
+  'DISK_FULL',
 ]
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
@@ -57,14 +61,20 @@ const SHARE_FROM = 20
  * call goes on. Ends when nothing is pending, cut or live.
  */
 export async function coordinate(context: RunContext, lease: Lease, options: CoordinateOptions): Promise<Outcome> {
-  const loop = new Coordinator(context, lease, options)
-  return loop.run()
+  const telling = await Telling.open(context)
+  try {
+    const outcome = await new Coordinator(context, lease, { ...options, telling }).run()
+    return { ...outcome, untold: (await telling?.finish()) ?? null }
+  } finally {
+    await telling?.finish()
+  }
 }
 
 class Coordinator {
   readonly #context: RunContext
   readonly #lease: Lease
   readonly #options: CoordinateOptions
+  readonly #telling: Telling | undefined
   readonly #site: Site
   readonly #watch: Watch
   readonly #nodes: NodeWatch
@@ -87,10 +97,15 @@ class Coordinator {
   /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
   #trouble: FloeError | undefined
 
-  constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
+  constructor(
+    context: RunContext,
+    lease: Lease,
+    { telling, ...options }: CoordinateOptions & { telling: Telling | undefined },
+  ) {
     this.#context = context
     this.#lease = lease
     this.#options = options
+    this.#telling = telling
     this.#site = context.site
     this.#publisher = new Publisher(
       context,
@@ -117,13 +132,14 @@ class Coordinator {
     this.#teller = new Teller(context, parts)
   }
 
-  async run(): Promise<Outcome> {
+  async run(): Promise<Omit<Outcome, 'untold'>> {
     const { clock } = this.#context
     this.#publishedAt = clock.ticks()
     await this.#takeUp()
     for (;;) {
       if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
+      this.#telling?.look(this.#arrays.values())
       await this.#heedNodes()
       await this.#heedRequests()
       await this.#cancels.passOn()
@@ -180,7 +196,8 @@ class Coordinator {
       await act()
     } catch (error) {
       if (!(error instanceof FloeError) || !OF_SOME.includes(error.code) || this.#arrays.size === 0) throw error
-      this.#trouble ??= error
+      if (error.code === 'DISK_FULL') this.#nodes.hopeless ??= error
+      else this.#trouble ??= error
     }
   }
 
@@ -214,6 +231,7 @@ class Coordinator {
 
   /** Where no node can work nothing more is sent, and what waits is taken back. */
   async #heedNodes(): Promise<void> {
+    await this.#nodes.lookAtScratch()
     const { hopeless } = this.#nodes
     if (hopeless === undefined || this.#trouble) return this.#nodes.keepAway(this.#arrays.values())
     this.#trouble = hopeless
@@ -301,6 +319,8 @@ class Coordinator {
   }
 
   get #waiting(): string | null {
-    return this.#trouble?.message ?? this.#feed.patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
+    const { patience } = this.#feed
+    const site = this.#trouble?.message ?? patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
+    return site ?? this.#telling?.waiting ?? null
   }
 }

@@ -67,8 +67,8 @@ export class LiveArray {
   readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
   readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
-  /** Nodes on which jobs ran since they were last asked for. */
-  readonly #worked = new Set<string>()
+  /** Nodes on which jobs ran since they were last asked for, and whether one ended there that a full disk did not spoil. */
+  #worked = new Map<string, boolean>()
   /** Tasks that ended before they began, and are noted. */
   readonly #barred = new Set<number>()
 
@@ -106,8 +106,9 @@ export class LiveArray {
     }
     for (const { task, attempt, line } of lines) {
       if (line.event !== 'job started' && (line.event !== 'job ended' || line.wall_sec === 0)) continue
-      const started = this.#started.get(`${task}.${attempt}`)
-      if (started) this.#worked.add(started.node)
+      const node = this.#started.get(`${task}.${attempt}`)?.node
+      const hasEnded = line.event === 'job ended' && line.class !== 'node'
+      if (node !== undefined) this.#worked.set(node, hasEnded || this.#worked.get(node) === true)
     }
     const news: Decided[] = []
     for (const verdict of decided) {
@@ -143,9 +144,9 @@ export class LiveArray {
     return failed
   }
 
-  takeWorked(): ReadonlySet<string> {
-    const worked = new Set(this.#worked)
-    this.#worked.clear()
+  takeWorked(): ReadonlyMap<string, boolean> {
+    const worked = this.#worked
+    this.#worked = new Map()
     return worked
   }
 

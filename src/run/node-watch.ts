@@ -1,4 +1,4 @@
-import { keepFrom, type TaskEnding } from '../dispatch/dispatch.ts'
+import { keepFrom, lenient, type TaskEnding } from '../dispatch/dispatch.ts'
 import type { FloeError } from '../model/errors.ts'
 import { undecidedJobs } from './arrays.ts'
 import { BadNodes, type Barred } from './bad-nodes.ts'
@@ -10,12 +10,15 @@ import type { Publisher } from './publisher.ts'
 const NO_DIRECTORY = 72
 const NO_OWNER = 73
 
-/** The job script left before there was a runner: no record is on the way. */
-export const isWithoutRunner = ({ exit }: TaskEnding): boolean => exit === NO_DIRECTORY || exit === NO_OWNER
+/** The task left because it could not write to the scratch: its job script, or its runner. */
+export const couldNotWrite = ({ exit }: TaskEnding): boolean => exit === NO_OWNER
+/** So it left before there was a runner, or when that had written nothing: no record is on the way. */
+export const isWithoutRecord = (ending: TaskEnding): boolean => ending.exit === NO_DIRECTORY || couldNotWrite(ending)
 
 /** By the words of the runner, which end a task with them. */
 function causeIn(said: string): Barred['cause'] {
   if (said.startsWith('setup ')) return 'setup'
+  if (said.startsWith('the scratch ')) return 'scratch'
   return said.startsWith('the root ') ? 'root' : 'runner'
 }
 
@@ -39,6 +42,8 @@ export class NodeWatch {
   readonly #publisher: Publisher
   /** What was said of arrays since they were submitted, and when that was last looked through. */
   readonly #told = new Map<string, string>()
+  /** A task could not write to the scratch: it is to be seen whether any could now. */
+  #scratchIsSuspect = false
   #toldAt = Number.NEGATIVE_INFINITY
 
   constructor(context: RunContext, publisher: Publisher) {
@@ -58,7 +63,7 @@ export class NodeWatch {
   /** What record lines say that were read since the last call. */
   heedRecords(array: LiveArray): void {
     const { setup } = array.terms
-    for (const node of array.takeWorked()) this.nodes.worked(node, setup)
+    for (const [node, hasEnded] of array.takeWorked()) this.nodes.worked(node, setup, { hasEnded })
     for (const { task, attempt, message } of array.takeFailed()) {
       const said = message ?? 'no reason given'
       const barred: Barred = {
@@ -70,9 +75,12 @@ export class NodeWatch {
   }
 
   /** A task that is gone, by what accounting says of it. */
-  heedEnding(array: LiveArray, task: number, { cause, exit, node, word }: TaskEnding): void {
+  heedEnding(array: LiveArray, task: number, ending: TaskEnding): void {
+    const { cause, exit, node, word } = ending
     if (cause !== 'failed' && cause !== 'launch') return
-    if (array.hasBegun(task) || !array.isOver(task) || !array.bar(task)) return
+    if (!array.isOver(task) || !array.bar(task)) return
+    if (couldNotWrite(ending)) this.#scratchIsSuspect = true
+    if (array.hasBegun(task)) return
     const { arrays } = this.#context.site.paths
     const place = { node, setup: array.terms.setup, generation: array.generation }
     const barred: Barred =
@@ -88,6 +96,7 @@ export class NodeWatch {
     const jobs = undecidedJobs(array, task, attempt)
     // Known since an earlier run.
     if (jobs.jobs.length === 0) return
+    if (barred.cause === 'scratch') this.#scratchIsSuspect = true
     const consequence = this.nodes.failed(barred)
     if (consequence === 'theirs') {
       const rule = `the task ${barred.why}`
@@ -98,6 +107,13 @@ export class NodeWatch {
     const lost = { verdict: 'lost', class: 'node', rule, evidence, node: barred.node, hasBegun: false } as const
     this.#publisher.addInferred(array, jobs, lost)
     if (consequence === 'stop') this.hopeless ??= this.nodes.errorOf(barred)
+  }
+
+  /** Asks the site itself whether its scratch is full, for a task that says so may have ended long ago. */
+  async lookAtScratch(): Promise<void> {
+    if (!this.#scratchIsSuspect) return
+    this.#scratchIsSuspect = false
+    this.hopeless ??= await lenient(() => this.#context.site.full())
   }
 
   /** Keeps tasks that wait from nodes that turned out bad, and lets them go there again later. */

@@ -13,7 +13,7 @@ import type { FailureClass, Verdict } from '../model/verdict.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import type { LiveArray } from './live-array.ts'
-import { isWithoutRunner, type NodeWatch } from './node-watch.ts'
+import { couldNotWrite, isWithoutRecord, type NodeWatch } from './node-watch.ts'
 import type { InferredVerdict, Publisher } from './publisher.ts'
 
 /** What accounting says of a task that ended without sealing its record, as the verdict of the jobs that it ran. */
@@ -28,6 +28,11 @@ const BY_CAUSE: Readonly<Record<TaskEnding['cause'], { verdict: Verdict; class: 
   succeeded: { verdict: 'lost', class: 'lost', rule: 'its task ended without sealing its record; the job had started' },
 }
 
+const FULL: (typeof BY_CAUSE)[TaskEnding['cause']] = {
+  verdict: 'lost',
+  class: 'node',
+  rule: 'its task could not write to the scratch any more',
+}
 const VANISHED: InferredVerdict = {
   verdict: 'lost',
   class: 'lost',
@@ -258,7 +263,8 @@ export class Watch {
       const ending = endings.get(task)
       if (!array.isMissing(task) || !ending) continue
       const forMs = array.accountedFor(task, clock.ticks())
-      if (forMs >= site.rhythm.graceMs || isWithoutRunner(ending)) array.markGone(task)
+      const isSilent = isWithoutRecord(ending) && !array.hasBegun(task)
+      if (forMs >= site.rhythm.graceMs || isSilent) array.markGone(task)
     }
   }
 
@@ -304,7 +310,7 @@ function waitingIn(reports: readonly TaskReport[], connector: Connector): string
 
 function explained(ending: TaskEnding | undefined): InferredVerdict {
   if (!ending) return VANISHED
-  const { rule, ...judged } = BY_CAUSE[ending.cause]
+  const { rule, ...judged } = couldNotWrite(ending) ? FULL : BY_CAUSE[ending.cause]
   const exit = ending.exit === null || ending.exit === 0 ? '' : `, exit ${ending.exit}`
   const signal = ending.signal === null || ending.signal === 0 ? '' : `, signal ${ending.signal}`
   return { ...judged, rule: `${rule} (${ending.word}${exit}${signal})`, evidence: 'accounting' }

@@ -182,5 +182,5 @@ describe('a copy and a move', () => {
       expect(await place.floe('-C', name, 'logs', 'a1')).toBe('job a1')
       expect(await place.floe('-C', name, 'run')).toContain('Nothing to do.')
     }
-  }, 180_000)
+  })
 })

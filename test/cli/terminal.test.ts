@@ -54,7 +54,7 @@ test('Ctrl-C leaves the jobs working, says so, and the next run takes up from th
     attempts: 6,
   })
   expect(await followed).toMatchObject({ stdout: 'started\nended\n', status: 0 })
-}, 120_000)
+})
 
 test('Ctrl-C in other verbs ends them at once', async () => {
   const place = await withWaiting(openPlace())

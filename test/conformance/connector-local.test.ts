@@ -7,7 +7,7 @@ import { openCommandConnector } from '../../connectors/command.ts'
 import type { Connector } from '../../connectors/connector.ts'
 import { localDialect } from '../../connectors/local/dialect.ts'
 import { openLocalConnector } from '../../connectors/local/local.ts'
-import { machineOf, nameProcess, thisMachine } from '../../connectors/local/process.ts'
+import { layerOf, machineOf, nameProcess, thisMachine } from '../../connectors/local/process.ts'
 import { idOf } from '../../connectors/local/queue.ts'
 import { localTransport } from '../../connectors/transport/local.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
@@ -57,8 +57,12 @@ async function close(directory: string): Promise<void> {
   for (const id of queued()) await connector.cancel(id)
   for (let tries = 0; tries < 200 && queued().length > 0; tries++)
     await new Promise((resolve) => setTimeout(resolve, 50))
-  // One that was woken a moment ago may not have its lock yet.
-  for (let quiet = 0; quiet < 3; quiet++) {
+  await killWoken(directory)
+}
+
+/** One that was woken a moment ago may not have its lock yet. */
+async function killWoken(directory: string): Promise<void> {
+  for (let quiet = 0; quiet < 5; quiet++) {
     await killQueue(directory)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
@@ -178,9 +182,34 @@ it('neither ends nor starts a task that another machine has begun', async () => 
     expect(readFileSync(join(folder, 'tasks'), 'utf8')).not.toContain('"task":0')
     expect(readFileSync(join(folder, '1.pid'), 'utf8')).toContain(` ${thisMachine}\n`)
   } finally {
-    await killQueue(site)
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+    await killWoken(site)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   }
+})
+
+it('knows a container by its writable layer, which outlives a restart, where the engine tells it', () => {
+  const layer = 'c0ffee'.repeat(10) + 'cafe'
+  const line = (options: string) =>
+    `612 475 0:52 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/l/A:/l/B,${options}xino=off\n613 612 0:55 / /proc rw - proc proc rw\n`
+  for (const engine of ['/var/lib/docker/overlay2', '/home/alice/.local/share/containers/storage/overlay'])
+    expect(layerOf(line(`upperdir=${engine}/${layer}/diff,workdir=${engine}/${layer}/work,`), 'b1')).toBe(layer)
+  const snapshots = '/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1234'
+  expect(layerOf(line(`upperdir=${snapshots}/fs,workdir=${snapshots}/work,`), 'b1')).toBe('1234 b1')
+  // What may be the same for two that live at once.
+  for (const other of [
+    line(''),
+    line('upperdir=/run/session/overlay/upper,workdir=/run/session/overlay/work,'),
+    line(`upperdir=/data/snapshots/1234/fs,workdir=/data/snapshots/1234/work,`),
+    `22 27 0:21 / /proc rw - proc proc rw\n612 475 0:52 / /mnt rw - overlay o rw,upperdir=/d/${layer}/diff,workdir=/w\n`,
+    '',
+  ])
+    expect(layerOf(other, 'b1')).toBeUndefined()
+  const [before, after] = ['pid:[4026532100]', 'pid:[4026532200]']
+  expect(machineOf('box', 'aaaa', before, layer)).toBe(machineOf('box', 'aaaa', after, layer))
+  expect(machineOf('box', 'aaaa', before, layer)).not.toBe(machineOf('box', 'aaaa', before, `${layer}0`))
+  expect(machineOf('box', 'aaaa', before, layer)).not.toBe(machineOf('box', 'aaaa', before))
+  // Pids of the host are the host's, in a container too.
+  expect(machineOf('box', 'aaaa', 'pid:[4026531836]', layer)).toBe(machineOf('box', 'aaaa', 'pid:[4026531836]'))
 })
 
 it('knows a machine by its name, its id, and in a container its pids', () => {

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { diskFiles } from '../../src/ports/files/disk.ts'
+import { diskFiles, settleFiles } from '../../src/ports/files/disk.ts'
 import { filesConformance, temporaryFolder } from './files.ts'
 
 filesConformance('disk', async () => ({ files: diskFiles(), ...temporaryFolder() }))
@@ -38,7 +38,7 @@ it('shares with the group when asked, whatever the umask', async () => {
     await files.write(join(root, 'a/w'), 'x')
     await files.append(join(root, 'a/l'), 'x')
     writeFileSync(join(root, 'a/part'), 'x')
-    await files.settle([join(root, 'a/part')])
+    await settleFiles([join(root, 'a/part')], { group: true })
     expect(mode(join(root, 'a'))).toBe(0o2770)
     expect(['w', 'l', 'part'].map((name) => mode(join(root, 'a', name)))).toEqual([0o660, 0o660, 0o660])
   } finally {

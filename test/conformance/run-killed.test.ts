@@ -35,7 +35,7 @@ describe('killed at any step and run again', () => {
       if (survived) break
     }
     expect(step).toBeGreaterThan(12)
-  }, 180_000)
+  })
 
   test('tells of a lost job once', async () => {
     for (let step = 5; ; step += 2) {
@@ -53,7 +53,7 @@ describe('killed at any step and run again', () => {
       await context.tables.close()
       if (survived) break
     }
-  }, 180_000)
+  })
 
   test('has the new content of a job that was asked for again, once', async () => {
     for (let step = 1; ; step++) {
@@ -74,7 +74,7 @@ describe('killed at any step and run again', () => {
       await context.tables.close()
       if (survived) break
     }
-  }, 180_000)
+  })
 
   /** Runs until it dies just before (odd) or after (even) a commit or submission; true: there is no such step any more. */
   async function runUntil(context: RunContext, last: number): Promise<boolean> {

@@ -1,7 +1,9 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { systemClock } from '../../src/ports/clock.ts'
+import { diskFiles } from '../../src/ports/files/disk.ts'
+import { cachedNear } from '../../src/ports/tables/near-cached.ts'
 import { openTables } from '../../src/ports/tables/tables.ts'
 import { readByRules } from './delta-rules.ts'
 import { temporaryFolder } from './files.ts'
@@ -10,7 +12,41 @@ import { tablesConformance } from './tables.ts'
 
 tablesConformance('delta on disk', async () => {
   const { root, close } = temporaryFolder()
-  return { root, close, open: () => openTables({ root, cache: join(root, '.floe'), clock: systemClock }) }
+  return {
+    ...{ root, close, files: diskFiles(), onDisk: async (folder) => folder },
+    age: async (path) => utimesSync(path, 1, 1),
+    open: () => openTables({ root, cache: join(root, '.floe'), clock: systemClock }),
+  }
+})
+
+tablesConformance('delta beside the disk that DuckDB reads', async () => {
+  const { root: above, close } = temporaryFolder()
+  const [root, cache] = [join(above, 'there'), join(above, 'cache')]
+  const files = diskFiles()
+  return {
+    ...{ root, close, files, onDisk: async (folder) => folder },
+    age: async (path) => utimesSync(path, 1, 1),
+    async open() {
+      const near = await cachedNear({ files, root: join(root, 'tables'), url: 'disk', cache })
+      return openTables({ root, cache, clock: systemClock, store: { files, near } })
+    },
+  }
+})
+
+it('keeps files private', async () => {
+  const { root, close } = temporaryFolder()
+  const tables = await openTables({ root, cache: join(root, '.floe'), clock: systemClock })
+  await tables.commit('jobs', {
+    select: rowsOf('jobs', { job_id: `'a'`, job_key: '1', bucket: '3' }),
+    operation: 'add',
+  })
+  const folder = join(root, 'tables/jobs')
+  for (const path of ['', ...readdirSync(folder, { recursive: true }).map(String)]) {
+    const stats = statSync(join(folder, path))
+    expect([path, stats.mode & 0o777]).toEqual([path, stats.isDirectory() ? 0o700 : 0o600])
+  }
+  await tables.close()
+  await close()
 })
 
 it.each(["it's", 'a[1]', 'a*b', 'a?', '{x,y}', 'site=frost', 'year=2020', 'a b\n', '日本 🎉', '-n', '%41', '~'])(

@@ -22,13 +22,18 @@ export interface Following {
 
 /**
  * A new campaign on this machine and the way to a cluster in containers, named `frost`: over SSH as alice, with scratch on the volume that
- * its machines share and nothing installed there. `more` are lines of the site.
+ * its machines share and nothing installed there. `more` are lines of the site; `place` is closed at the end of the test, or one that the caller closes.
  */
 export async function openCampaignAt(
   site: Site,
-  { connector, more = '', settings = '' }: { connector: 'slurm' | 'sge'; more?: string; settings?: string },
+  {
+    connector,
+    more = '',
+    settings = '',
+    interval = '2s',
+    place = openPlace(),
+  }: { connector: 'slurm' | 'sge' | 'local'; more?: string; settings?: string; interval?: string; place?: Place },
 ): Promise<CampaignAt> {
-  const place = openPlace()
   const env = { XDG_CONFIG_HOME: place.path('config') }
   const locate = async (): Promise<void> => {
     const { host, port, user, identityFile, knownHostsFile } = await site.ssh()
@@ -39,7 +44,7 @@ export async function openCampaignAt(
     connector: ${connector}
     ssh: {to: ${user}@${host}, port: ${port}, identity: ${identityFile}, known_hosts: ${knownHostsFile}, agent: none}
     scratch: /scratch/alice
-    interval: 2s
+    interval: ${interval}
 ${more}`,
       0o600,
     )

@@ -31,7 +31,7 @@ export async function startSlurm(options: SlurmOptions = {}): Promise<SlurmSite>
       plan('login'),
       plan('controller'),
       ...(accounting ? [plan('accounting')] : []),
-      ...names.map((name) => plan(name, 'node')),
+      ...names.map((name) => ({ ...plan(name, 'node'), ...(options.tmpMb ? { tmpMb: options.tmpMb } : {}) })),
     ],
     login,
     scratchMb: options.scratchMb,

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { type CampaignAt, openCampaignAt } from './campaign-at.ts'
+import { Place } from '../cli/place.ts'
+import { type CampaignAt, type Following, openCampaignAt } from './campaign-at.ts'
 import { type SlurmSite, startSlurm } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { until } from './machine.ts'
@@ -12,19 +12,16 @@ interface Wish {
   readonly id: string
   readonly script: string
   readonly setup?: string
-  readonly memory?: string
-  readonly output?: string
+  readonly resources?: { readonly memory?: string; readonly walltime?: string }
 }
 /** Jobs of sh that note their start. */
-const jobsOf = (wishes: readonly Wish[]): object[] =>
-  wishes.map(({ id, script, setup, memory, output }) => ({
-    id,
-    ...(setup === undefined ? {} : { setup }),
-    executable: '/bin/sh',
-    arguments: ['-c', `echo "$FLOE_JOB $$" >>${STARTS}; ${script}`],
-    data: { output: output === undefined ? [] : [output] },
-    ...(memory === undefined ? {} : { resources: { memory } }),
+const jobsOf = (wishes: readonly Wish[], notes: string): object[] =>
+  wishes.map(({ id, script, ...more }) => ({
+    ...{ id, ...more, executable: '/bin/sh', arguments: ['-c', `echo "$FLOE_JOB $$" >>${notes}; ${script}`] },
   }))
+/** Where the campaign of a deaf runner is alone, and what it notes. */
+const DEAF_NODE = 'c3'
+const DEAF_STARTS = '/scratch/alice/deaf'
 const many = (name: string, count: number, script: string): Wish[] =>
   Array.from({ length: count }, (_, at) => ({ id: `${name}${String(at).padStart(2, '0')}`, script }))
 
@@ -40,20 +37,30 @@ interface Attempt {
 
 describeSite('failures on Slurm', { timeout: 300_000 }, () => {
   let site: SlurmSite
+  /** A campaign whose task runs out of time while the other tests run: walltimes are whole minutes. */
+  let deaf: { campaign: CampaignAt; following: Following } | undefined
   beforeAll(async () => {
     site = await startSlurm({
       nodes: 3,
       config: { MinJobAge: '5', SlurmdTimeout: '8', AuthInfo: 'cred_expire=10', UnkillableStepTimeout: '10' },
     })
+    deaf = await startDeaf()
   })
-  afterAll(() => site?.stop())
+  afterAll(async () => {
+    deaf?.following.child.kill()
+    deaf?.campaign.place.close()
+    await site?.stop()
+  })
   beforeEach(() => alice(`rm -f ${STARTS}`).then(() => {}))
 
   const alice = (script: string) => site.login.ask(script, 'alice')
 
-  async function open(wishes: readonly Wish[], { settings = '', more = '' } = {}): Promise<CampaignAt> {
-    const campaign = await openCampaignAt(site, { connector: 'slurm', settings, more })
-    campaign.place.jobs('jobs.ndjson', jobsOf(wishes))
+  async function open(
+    wishes: readonly Wish[],
+    { notes = STARTS, ...rest }: { notes?: string; settings?: string; more?: string; place?: Place } = {},
+  ): Promise<CampaignAt> {
+    const campaign = await openCampaignAt(site, { connector: 'slurm', ...rest })
+    campaign.place.jobs('jobs.ndjson', jobsOf(wishes, notes))
     await campaign.run('add', campaign.place.path('jobs.ndjson'))
     return campaign
   }
@@ -61,42 +68,53 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     campaign.query<Attempt>('select * from attempts where not superseded order by job_id, try')
   const show = async (campaign: CampaignAt, job: string) => (await campaign.run('show', job)).stdout
   /** Starts of each job that has one. */
-  async function starts(name: string): Promise<Map<string, number>> {
+  async function starts(name: string, notes = STARTS): Promise<Map<string, number>> {
     const counts = new Map<string, number>()
-    for (const [, job] of (await alice(`cat ${STARTS} 2>/dev/null; :`)).matchAll(/^(\S+) \d+$/gm))
+    for (const [, job] of (await alice(`cat ${notes} 2>/dev/null; :`)).matchAll(/^(\S+) \d+$/gm))
       if (job!.startsWith(name)) counts.set(job!, (counts.get(job!) ?? 0) + 1)
     return counts
   }
-  const running = (name: string, count: number) =>
-    until(async () => (await starts(name)).size >= count, { what: `${count} jobs of ${name} run`, waitMs: 90_000 })
+  const running = (name: string, count: number, notes = STARTS) =>
+    until(async () => (await starts(name, notes)).size >= count, {
+      what: `${count} jobs of ${name} run`,
+      waitMs: 90_000,
+    })
+  const idOf = ({ place }: CampaignAt): string => JSON.parse(place.read('c/campaign.json')).id
+  const directoryOf = (campaign: CampaignAt) => `/scratch/alice/floe/campaigns/${idOf(campaign)}/arrays/a000001`
   /** Tasks of a campaign that run. */
   async function tasks(campaign: CampaignAt): Promise<{ id: string; node: string }[]> {
-    const { id } = JSON.parse(readFileSync(campaign.place.path('c/campaign.json'), 'utf8')) as { id: string }
     const lines = (await alice("squeue -h -r --me -t R -o '%j|%F_%K|%N'")).split('\n')
     return lines
-      .filter((line) => line.startsWith(`floe-${id.slice(0, 8)}-`))
+      .filter((line) => line.startsWith(`floe-${idOf(campaign).slice(0, 8)}-`))
       .map((line) => {
         const [, task = '', node = ''] = line.split('|')
         return { id: task, node }
       })
   }
 
-  it('over its memory: ended by the runner, class memory', async () => {
+  it('over its memory or its walltime: ended by the runner, in that class', async () => {
     const grows = 'exec awk \'BEGIN { s = "ice of the arctic"; while (1) s = s s }\''
-    const campaign = await open([{ id: 'grows', script: grows, memory: '64MB' }, ...many('small', 3, 'sleep 0.1')], {
-      settings: 'retries: {memory: {tries: 1}}\nstop_when_failed: 1\n',
-    })
-    const { stdout } = await campaign.follow().told
-    expect(JSON.parse(stdout)).toMatchObject({ succeeded: 3, failed: 1 })
-    const [grown] = await attempts(campaign)
+    const campaign = await open(
+      [
+        { id: 'grows', script: grows, resources: { memory: '64MB' } },
+        { id: 'sleeps', script: 'sleep 600', resources: { walltime: '2s' } },
+        ...many('small', 3, 'sleep 0.1'),
+      ],
+      { settings: 'retries: {memory: {tries: 1}, walltime: {tries: 1}}\nstop_when_failed: 1\n' },
+    )
+    const { stdout, stderr } = await campaign.follow().told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 3, failed: 2 })
+    const [grown, slept] = await attempts(campaign)
     expect(grown).toMatchObject({ job_id: 'grows', verdict: 'failed', class: 'memory', evidence: 'record' })
     expect(await show(campaign, 'grows')).toMatch(/class memory[\s\S]*64/)
+    expect(slept).toMatchObject({ job_id: 'sleeps', verdict: 'failed', class: 'walltime', evidence: 'record' })
+    expect(await show(campaign, 'sleeps')).toMatch(/record +ran longer than its 2 s .*class walltime/)
   })
 
   it('its node gone: what had a verdict does not run again', async () => {
     const campaign = await open(many('gone', 12, 'sleep 2'), {
       settings: 'batch: {jobs: 4}\n',
-      more: '    options: [--no-requeue]\n',
+      more: `    options: [--no-requeue, --exclude=${DEAF_NODE}]\n`,
     })
     const { told } = campaign.follow()
     await running('gone', 6)
@@ -191,6 +209,86 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
     const { stdout, stderr } = await told
     expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 12 })
     await onceEach(campaign)
+  })
+
+  it('submitted by hand as well: no job runs twice, whoever is first', async () => {
+    // Time for a hand to be faster.
+    const campaign = await open(many('doubled', 8, 'sleep 2'), {
+      settings: 'batch: {jobs: 2}\n',
+      more: '    options: [--begin=now+8]\n',
+    })
+    const { told } = campaign.follow()
+    const directory = directoryOf(campaign)
+    const own = await until(async () => (await site.login.run(`cat ${directory}/id`, 'alice')).stdout.trim(), {
+      what: 'floe submitted',
+    })
+    const byHand = (nonce: string) =>
+      alice(`cd ${directory} && name=$(squeue -h -j ${own} -o %j | head -n 1) && sed "s/$(cat tried)/${nonce}/g" script |
+        sbatch --parsable --job-name="$name" --array=0-3 --chdir=/ --output=/dev/null --export=NONE --time=60`)
+    const first = await byHand('first-by-hand')
+    await running('doubled', 4)
+    const late = await byHand('late-by-hand')
+    const { stdout, stderr } = await told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 8, failed: 0 })
+    await onceEach(campaign)
+    expect(await show(campaign, 'doubled07')).toContain(first)
+    const natives = await campaign.query("select distinct native_id from attempts where verdict = 'succeeded'")
+    expect(natives).toEqual([{ native_id: first }])
+    const rows = [own, first, late].flatMap((id) => [0, 1, 2, 3].map((task) => `${id}_${task}|COMPLETED|0:0`))
+    await until(
+      async () =>
+        (await alice(`sacct -n -X -P -j ${own},${first},${late} -o JobID,State,ExitCode`)).split('\n').sort().join() ===
+        rows.sort().join(),
+      { what: 'accounting has all three', waitMs: 60_000 },
+    )
+    await onceEach(campaign)
+  })
+
+  /** A runner that hangs in a file system, so that it neither drains nor hears a signal. */
+  async function startDeaf() {
+    const long = `[ -e ${DEAF_STARTS}.again ] || { touch ${DEAF_STARTS}.again; sleep 600; }`
+    const wishes = [...many('deaf-a', 2, 'sleep 0.5'), { id: 'deaf-b', script: long }, ...many('deaf-c', 2, 'true')]
+    const campaign = await open(wishes, {
+      ...{ notes: DEAF_STARTS, place: new Place() },
+      settings: 'batch: {jobs: 5}\n',
+      more: `    options: [--nodelist=${DEAF_NODE}]\n    task: {walltime: 1m}\n`,
+    })
+    const following = campaign.follow()
+    await running('deaf-b', 1, DEAF_STARTS)
+    // Nobody writes into it, so whoever opens it to read waits for ever.
+    await alice(`sleep 1; mkfifo ${directoryOf(campaign)}/cancel`)
+    return { campaign, following }
+  }
+
+  it('over the walltime of its task, deaf: ended by Slurm, class walltime by its accounts', async () => {
+    const { campaign, following } = deaf!
+    const { stdout, stderr } = await following.told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 5, failed: 0, lost: 0 })
+    const all = await attempts(campaign)
+    const before = all.filter(({ try: nth, verdict }) => nth === 1 && verdict === 'succeeded')
+    expect(before.map(({ job_id }) => job_id)).toEqual(['deaf-a00', 'deaf-a01', 'deaf-c00', 'deaf-c01'])
+    const [ended] = all.filter(({ verdict }) => verdict !== 'succeeded')
+    expect(ended).toMatchObject({ job_id: 'deaf-b', verdict: 'failed', class: 'walltime', evidence: 'accounting' })
+    expect(await show(campaign, 'deaf-b')).toMatch(
+      /accounting the scheduler ended its task at its walltime \(TIMEOUT.*class walltime/,
+    )
+    // What came behind it went into a later array; the job itself was given more time.
+    const [first, ...later] = await campaign.query<{ array_id: string; jobs: string; walltime: number }>(
+      `select array_id, string_agg(job_id, ' ' order by job_id) as jobs, max(walltime_sec)::integer as walltime
+       from attempts where verdict = 'succeeded' group by array_id order by array_id`,
+    )
+    expect(first!.jobs).toBe('deaf-a00 deaf-a01')
+    expect(later.map(({ jobs }) => jobs).sort()).toEqual(['deaf-b', 'deaf-c00 deaf-c01'])
+    expect(later.find(({ jobs }) => jobs === 'deaf-b')!.walltime).toBe(120)
+    const counts = [...(await starts('deaf', DEAF_STARTS))].sort()
+    expect(counts).toEqual([
+      ['deaf-a00', 1],
+      ['deaf-a01', 1],
+      ['deaf-b', 2],
+      ['deaf-c00', 1],
+      ['deaf-c01', 1],
+    ])
+    expect(await alice('sacct -n -X -P -o State')).toContain('TIMEOUT')
   })
 
   async function onceEach(campaign: CampaignAt): Promise<void> {

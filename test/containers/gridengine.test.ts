@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openCampaignAt } from './campaign-at.ts'
 import { type GridEngineSite, startGridEngine } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { until } from './machine.ts'
@@ -69,5 +70,40 @@ describeSite('Grid Engine', () => {
     const tasks = await ended(id, 4)
     expect([...tasks.values()]).toEqual(Array(4).fill('0, 0'))
     expect(await alice('ls after.*')).toBe('after.1\nafter.2\nafter.3\nafter.4')
+  })
+
+  it('keeps the tasks of a campaign from a node on which nothing works', async () => {
+    const setup = '[ "$(hostname)" != c1 ] || { echo "no module here" >&2; false; }'
+    const campaign = await openCampaignAt(site, { connector: 'sge', settings: 'batch: {jobs: 1}\n' })
+    const { place } = campaign
+    // More than run at once.
+    const jobs = Array.from({ length: 36 }, (_, at) => ({
+      id: `j${at}`,
+      setup,
+      executable: '/bin/sh',
+      arguments: ['-c', 'echo "$FLOE_JOB" >>/scratch/alice/starts; sleep 1'],
+    }))
+    place.jobs('jobs.ndjson', jobs)
+    await campaign.run('add', place.path('jobs.ndjson'))
+    const { stdout, stderr } = await campaign.follow().told
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 36, failed: 0, lost: 0 })
+    const rows = await campaign.query<{ node: string; class: string | null; rule: string; n: number }>(
+      'select node, class, rule, count(*)::integer as n from attempts group by all order by node',
+    )
+    expect(rows).toEqual([
+      {
+        node: 'c1',
+        class: 'node',
+        rule: expect.stringMatching(/^the node could not work: setup .*no module here/),
+        n: expect.any(Number),
+      },
+      { node: 'c2', class: null, rule: 'exit 0', n: 36 },
+    ])
+    expect(await alice('sort starts | uniq -d')).toBe('')
+    // What was sent when that was known went elsewhere.
+    const accounts = (await alice("qacct -o alice -j '*'")).split(/^=+$/m)
+    const kept = accounts.filter((record) => /^category .*hostname=!\(c1\|c1\.\*\)/m.test(record))
+    expect(kept.length).toBeGreaterThan(0)
+    expect(kept.map((record) => /^hostname +(\S+)/m.exec(record)?.[1])).toEqual(kept.map(() => 'c2'))
   })
 })

@@ -17,23 +17,29 @@ export interface MachineOptions {
   readonly scratch: string
   /** Folders of the engine's own machine, mounted under the same path. */
   readonly mounts?: readonly string[]
+  /** Size of a /tmp in memory; that of the disk by default. */
+  readonly tmpMb?: number
   readonly environment?: Readonly<Record<string, string>>
   /** Path → text, put in before it starts. */
   readonly files?: Readonly<Record<string, string>>
   /** Published on the loopback of this machine. */
   readonly port?: number
+  /** Under the same number; then it does not change. */
+  readonly isSamePort?: boolean
 }
 
 /** One container on one network, and not on the engine's default one: cutting the first cuts it off. */
 class Networked extends GenericContainer {
-  constructor({ name, image, network, port }: MachineOptions) {
+  constructor({ name, image, network, port, isSamePort = false }: MachineOptions) {
     super(image)
     this.withNetworkMode(network).withHostname(name)
     this.createOpts.NetworkingConfig = { EndpointsConfig: { [network]: { Aliases: [name] } } }
     if (port === undefined) return
     // Tests have no business on other addresses of this machine.
     this.withExposedPorts(port)
-    this.hostConfig.PortBindings = { [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: '0' }] }
+    this.hostConfig.PortBindings = {
+      [`${port}/tcp`]: [{ HostIp: '127.0.0.1', HostPort: isSamePort ? String(port) : '0' }],
+    }
   }
 }
 
@@ -46,6 +52,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       { source: options.scratch, target: '/scratch' },
       ...(options.mounts ?? []).map((path) => ({ source: path, target: path })),
     ])
+    .withTmpFs(options.tmpMb === undefined ? {} : { '/tmp': `rw,mode=1777,size=${options.tmpMb}m` })
     .withCopyContentToContainer(Object.entries(options.files ?? {}).map(([target, content]) => ({ target, content })))
     .withWaitStrategy(Wait.forLogMessage(/^READY$/))
     .withStartupTimeout(120_000)
@@ -87,7 +94,7 @@ export class Machine {
     await (await this.#handle()).kill()
   }
 
-  /** Starts it again after `kill`. A published port changes. */
+  /** Starts it again after `kill`. A published port changes, unless it is published under the same number. */
   async start(): Promise<void> {
     // Ready is what this start says, not the one before.
     const since = Date.now() / 1000

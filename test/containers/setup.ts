@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { getContainerRuntimeClient } from 'testcontainers'
 import type { TestProject } from 'vitest/node'
@@ -33,13 +34,37 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   }
   const swept = await sweep()
   if (swept > 0) console.error(`Removed ${swept} containers, networks and volumes that killed runs had left.`)
+  const packages = installPackages()
   for (const name of imageNames) await imageOf(name)
+  await packages
   project.provide('noEngine', '')
   return async () => {
     if (!engine.isStartedHere) return
     if (await isEngineInUse()) console.error('The engine stays: another run uses it. `infra/engine.sh stop` ends it.')
     else spawnSync(ENGINE, ['stop'], { stdio: ['ignore', 2, 2] })
   }
+}
+
+/** What these tests use and floe itself does not install; node-rdkafka compiles for more than a minute, once. */
+function installPackages(): Promise<void> {
+  const folder = join(import.meta.dirname, 'packages')
+  const [wanted, there] = ['package-lock.json', 'node_modules/.package-lock.json'].map((name) =>
+    statSync(join(folder, name), { throwIfNoEntry: false }),
+  )
+  if (there && wanted && there.mtimeMs >= wanted.mtimeMs) return Promise.resolve()
+  console.error('Installing the packages of test/containers/packages; node-rdkafka is compiled.')
+  const npm = spawn('npm', ['ci', '--ignore-scripts=false', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: folder,
+    stdio: ['ignore', 2, 2],
+    // Its build knows how many jobs make runs side by side by this alone.
+    env: { ...process.env, JOBS: 'max', MAKEFLAGS: `-j${availableParallelism()}` },
+  })
+  return new Promise((resolve, reject) => {
+    npm.on('error', reject)
+    npm.on('exit', (status) =>
+      status === 0 ? resolve() : reject(new Error(`npm ci in test/containers/packages ended with exit ${status}`)),
+    )
+  })
 }
 
 async function openEngine(): Promise<{ why: string } | { isStartedHere: boolean }> {

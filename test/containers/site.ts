@@ -34,24 +34,32 @@ export interface Site {
   stop(): Promise<void>
 }
 
-interface MachinePlan {
+export interface MachinePlan {
   readonly name: string
   /** As the image's start.sh calls it; `login` is logged in to. */
   readonly role: string
   readonly files?: Readonly<Record<string, string>>
   readonly environment?: Readonly<Record<string, string>>
   readonly mounts?: readonly string[]
+  readonly tmpMb?: number
+  readonly port?: number
+  readonly isSamePort?: boolean
 }
 
-/** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
-export async function openSite(
+/** Machines of one image, on a network of their own. */
+export interface Fleet {
+  readonly machines: readonly Machine[]
+  machine(name: string): Machine
+  /** Removes containers, network and volume. */
+  stop(): Promise<void>
+}
+
+/** Starts machines of one image, those of a group at once, one group after the other. */
+export async function openFleet(
   imageName: string,
-  {
-    machines,
-    login,
-    scratchMb,
-  }: { machines: readonly MachinePlan[]; login: LoginOptions; scratchMb?: number | undefined },
-): Promise<Site> {
+  groups: readonly (readonly MachinePlan[])[],
+  { scratchMb }: { scratchMb?: number | undefined } = {},
+): Promise<Fleet> {
   const image = await imageOf(imageName)
   const name = `floe-${imageName}-${randomBytes(4).toString('hex')}`
   const docker = (await getContainerRuntimeClient()).container.dockerode
@@ -61,27 +69,48 @@ export async function openSite(
     Labels: { ...labels },
     ...(scratchMb !== undefined && { DriverOpts: inMemory(scratchMb) }),
   })
+  const machines: Machine[] = []
+  for (const plans of groups) {
+    const starts = plans.map(({ role, ...plan }) =>
+      startMachine({ ...plan, image, command: [role], network: name, scratch: name }),
+    )
+    const settled = await Promise.allSettled(starts)
+    const failed = settled.find(({ status }) => status === 'rejected')
+    if (failed) {
+      const said = await logsOf(name)
+      await removeFleet(name)
+      throw new Error(`${imageName} does not start: ${(failed as PromiseRejectedResult).reason}\n${said}`)
+    }
+    machines.push(...settled.map((one) => (one as PromiseFulfilledResult<Machine>).value))
+  }
+  const machine = (wanted: string): Machine => {
+    const found = machines.find((one) => one.name === wanted)
+    if (!found) throw new Error(`no machine ${wanted}; there are ${machines.map((one) => one.name).join(', ')}`)
+    return found
+  }
+  return { machines, machine, stop: () => removeFleet(name) }
+}
+
+/** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */
+export async function openSite(
+  imageName: string,
+  {
+    machines: plans,
+    login,
+    scratchMb,
+  }: { machines: readonly MachinePlan[]; login: LoginOptions; scratchMb?: number | undefined },
+): Promise<Site> {
   const key = makeKey()
-  const start = ({ role, ...plan }: MachinePlan): Promise<Machine> => {
-    const more = role === 'login' ? loginSetup(login, key.publicKey) : { files: {}, environment: {} }
-    return startMachine({
-      ...{ name: plan.name, image, command: [role], network: name, scratch: name },
-      ...(plan.name === 'login' ? { port: 22 } : {}),
-      ...(plan.mounts ? { mounts: plan.mounts } : {}),
-      files: { ...plan.files, ...more.files },
-      environment: { ...plan.environment, ...more.environment },
-    })
-  }
-  const settled = await Promise.allSettled(machines.map(start))
-  const failed = settled.find(({ status }) => status === 'rejected')
-  if (failed) {
-    const said = await logsOf(name)
-    await removeSite(name)
-    throw new Error(`${imageName} does not start: ${(failed as PromiseRejectedResult).reason}\n${said}`)
-  }
-  const started = settled.map((one) => (one as PromiseFulfilledResult<Machine>).value)
-  const entered = started.filter((_, at) => machines[at]!.role === 'login')
-  return siteOf(started, { key, entered, remove: () => removeSite(name) })
+  const { files, environment } = loginSetup(login, key.publicKey)
+  const entered = plans.filter(({ role }) => role === 'login').map(({ name }) => name)
+  const group = plans.map((plan) => ({
+    ...plan,
+    ...(plan.name === 'login' && { port: 22 }),
+    files: { ...plan.files, ...(plan.role === 'login' && files) },
+    environment: { ...plan.environment, ...(plan.role === 'login' && environment) },
+  }))
+  const fleet = await openFleet(imageName, [group], { scratchMb })
+  return siteOf(fleet, key, entered.map(fleet.machine))
 }
 
 /** A file system of that size, which machines share while one of them is up. */
@@ -93,7 +122,7 @@ async function containersOf(site: string) {
   return docker.listContainers({ all: true, filters: { volume: [site] } })
 }
 
-async function removeSite(site: string): Promise<void> {
+async function removeFleet(site: string): Promise<void> {
   const docker = (await getContainerRuntimeClient()).container.dockerode
   const there = await containersOf(site)
   await Promise.all(there.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
@@ -110,26 +139,16 @@ async function logsOf(site: string): Promise<string> {
   return (await Promise.all(logs)).join('\n')
 }
 
-interface Ground {
-  readonly key: KeyPair
-  /** Machines with an sshd. */
-  readonly entered: readonly Machine[]
-  readonly remove: () => Promise<void>
-}
-
-function siteOf(machines: readonly Machine[], { key, entered, remove }: Ground): Site {
+/** `entered` are those with an sshd. */
+function siteOf(fleet: Fleet, key: KeyPair, entered: readonly Machine[]): Site {
   const folder = mkdtempSync(join(tmpdir(), 'floe-key-'))
   const identityFile = join(folder, 'id')
   const knownHostsFile = join(folder, 'known_hosts')
   writeFileSync(identityFile, key.privateKey, { mode: 0o600 })
-  const machine = (name: string): Machine => {
-    const found = machines.find((one) => one.name === name)
-    if (!found) throw new Error(`no machine ${name}; there are ${machines.map((one) => one.name).join(', ')}`)
-    return found
-  }
-  const login = machine('login')
+  const login = fleet.machine('login')
   return {
-    ...{ login, machines, machine },
+    ...fleet,
+    login,
     async ssh(user = 'alice') {
       const port = await login.port()
       const keys = await Promise.all(entered.map(hostKeyOf))
@@ -140,7 +159,7 @@ function siteOf(machines: readonly Machine[], { key, entered, remove }: Ground):
     },
     async stop() {
       rmSync(folder, { recursive: true, force: true })
-      await remove()
+      await fleet.stop()
     },
   }
 }

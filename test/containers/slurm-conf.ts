@@ -15,6 +15,8 @@ export interface SlurmOptions {
   readonly lines?: readonly string[]
   /** Size of /scratch; that of the disk by default. */
   readonly scratchMb?: number
+  /** Size of /tmp of a compute node; that of the disk by default. floe takes one with 1 GiB of room. */
+  readonly tmpMb?: number
   /**
    * Memory is enforced by cgroups (version 1, of the engine's own machine, in folders named after the nodes): for one cluster at a time, and
    * what uses it removes `slurm_c*` from them.

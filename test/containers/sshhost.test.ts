@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { Client, type ConnectConfig } from 'ssh2'
 import { afterEach, expect, it } from 'vitest'
+import { openCampaignAt } from './campaign-at.ts'
 import { type SshHostOptions, startSshHost } from './clusters.ts'
 import { describeSite } from './engine.ts'
+import { until } from './machine.ts'
 import type { Site, SshEntry } from './site.ts'
 
 /* What the tests of transports take for granted of the hosts in containers. */
@@ -118,5 +120,50 @@ describeSite('a host to log in to', () => {
     await login.ask('kill -HUP "$(cat /run/sshd.pid)"')
     expect((await opened.site!.ssh()).hostKey).not.toBe(entry.hostKey)
     await expect(connect(after)).rejects.toThrow('Host denied')
+  })
+})
+
+describeSite('a machine without a scheduler, in a container', () => {
+  it('goes on after a restart, with what was under way alone', async () => {
+    const site = await startSshHost()
+    let other: Site | undefined
+    try {
+      const campaign = await openCampaignAt(site, {
+        ...{ connector: 'local', interval: '1s' },
+        more: '    slots: 2\n',
+        settings: 'batch: {jobs: 3}\n',
+      })
+      const { place } = campaign
+      const text = 'echo "$FLOE_JOB" >>/scratch/alice/starts; sleep 1.5'
+      const jobs = Array.from({ length: 9 }, (_, at) => ({
+        id: `j${at}`,
+        executable: '/bin/sh',
+        arguments: ['-c', text],
+      }))
+      place.jobs('jobs.ndjson', jobs)
+      await campaign.run('add', place.path('jobs.ndjson'))
+      const starts = async () =>
+        (await site.login.ask('cat /scratch/alice/starts 2>/dev/null; :')).split('\n').filter(Boolean)
+      const { child, told } = campaign.follow()
+      await until(async () => (await starts()).length >= 4, { what: 'jobs ended, and others run' })
+      child.kill('SIGINT')
+      await told
+      await site.login.kill()
+      // What it had of the kernel, as the number of its pids, is another's now.
+      other = await startSshHost()
+      await site.login.start()
+      const before = await starts()
+      await campaign.locate()
+      const { stdout, stderr } = await campaign.run('run', '--site', 'frost', '--json')
+      expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 9, failed: 0, lost: 0 })
+      const all = (await starts()).sort()
+      expect(new Set(all).size).toBe(9)
+      // No more than ran on its two cores.
+      const twice = all.filter((job, at) => all[at - 1] === job)
+      expect(twice.length).toBeLessThanOrEqual(2)
+      for (const job of twice) expect(before).toContain(job)
+    } finally {
+      await Promise.all([site.stop(), other?.stop()])
+    }
   })
 })

@@ -55,6 +55,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       sandboxesMax: config.sandboxesMax,
       roots: config.roots,
     },
+    openBus: async () => undefined,
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),
     site,
     openSite: async () => site,

@@ -56,4 +56,4 @@ it('appends of many processes all arrive, also over checkpoints', async () => {
   ])
   await tables.close()
   await close()
-}, 120_000)
+})

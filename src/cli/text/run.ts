@@ -74,6 +74,7 @@ export function renderRun(report: RunReport): string {
     elsewhere(report),
     away(report),
     merged(report),
+    untold(report),
   ]
   if (report.rehearsal !== null) return [...told, rehearsed(report.rehearsal)].join('')
   return [...told, leftOut(report), next(report)].join('')
@@ -120,6 +121,9 @@ const away = ({ away, rehearsal }: RunReport): string =>
   away === 0 || rehearsal !== null
     ? ''
     : `  ${formatCounted(away, 'output')} at the site: floe fetch brings them home\n`
+
+const untold = ({ untold }: RunReport): string =>
+  untold === null ? '' : `  Status events wait in the record files; the next run tells them, or floe relay. ${untold}\n`
 
 const merged = ({ merged_rows }: RunReport): string =>
   merged_rows === null || merged_rows === 0

@@ -3,6 +3,7 @@ import { visible } from './table.ts'
 
 /** A path as one would type it from here: relative when it lies below. */
 export function near(path: string, from = process.cwd()): string {
+  if (path.includes('://')) return path
   const below = relative(from, path)
   if (below === '') return '.'
   return below.startsWith('..') ? path : below

@@ -1,8 +1,10 @@
-import { constants, type Stats } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { constants, createReadStream, type Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { asideOf } from './aside.ts'
 import { systemError } from './faults.ts'
-import type { FileEntry, Files } from './files.ts'
+import type { FileEntry, Files, Room } from './files.ts'
 
 /** How many file calls are under way at once; libuv has four threads. */
 const PARALLEL = 32
@@ -14,27 +16,32 @@ interface Modes {
 
 /**
  * The disk of this machine or a shared file system. Files are private to the user (0600, folders 0700); with `group` the unix group
- * reads and writes too and new folders keep the group. `create` and `link` rest on link(2), which is atomic on NFS and Lustre as well.
+ * reads and writes too and new folders keep the group. `create` rests on link(2), which is atomic on NFS and Lustre as well.
  */
 export function diskFiles(options: { group?: boolean } = {}): Files {
-  const modes = options.group ? { file: 0o660, folder: 0o2770 } : { file: 0o600, folder: 0o700 }
+  const modes = modesFor(options)
   return {
     read: (path) => absentIs(undefined, path, 'read', () => fs.readFile(path)),
     readRange: (path, range) => absentIs(undefined, path, 'read', () => readRange(path, range)),
     write: (path, content) => writeWhole(path, content, modes),
-    create: (path, content) => createWhole(path, content, modes),
+    create: (path, content) => createWhole(path, (file) => file.writeFile(content), modes),
+    publish: (local, path) => createWhole(path, (file) => copyInto(file, local), modes),
+    fetch: fetchFile,
     append: (path, content) => tried('append to', path, () => append(path, content, modes)),
     makeFolder: (path) => makeFolder(path, modes),
     makeFolders: (path) => makeFolders(path, modes),
     list,
     names: async (path) => (await absentIs([], path, 'list', () => fs.readdir(path))).sort(),
     entry: (path) => absentIs(undefined, path, 'look at', async () => toEntry(basename(path), await fs.stat(path))),
-    link: (existing, path) => link(existing, path),
     rename: (from, to) => tried('rename', to, () => fs.rename(from, to)),
     remove: (path) => tried('remove', path, () => fs.rm(path, { recursive: true, force: true })),
-    settle: (paths) => settle(paths, modes),
+    digest: (path) => absentIs(undefined, path, 'read', () => digest(path)),
+    room: (path) => tried('look at', path, () => room(path)),
   }
 }
+
+const modesFor = ({ group }: { group?: boolean }): Modes =>
+  group ? { file: 0o660, folder: 0o2770 } : { file: 0o600, folder: 0o700 }
 
 async function tried<T>(verb: string, path: string, act: () => Promise<T>): Promise<T> {
   try {
@@ -75,19 +82,20 @@ async function readRange(path: string, range: { offset: number; length: number }
 
 let temporaries = 0
 
-/** Beside its target, so that link and rename stay in one file system; the dot keeps it out of globs and Delta readers. */
 function temporaryFor(path: string): string {
   temporaries += 1
-  return join(dirname(path), `.${basename(path).slice(0, 100)}.${process.pid}.${Date.now()}.${temporaries}.tmp`)
+  return asideOf(path, `${process.pid}.${Date.now()}.${temporaries}`)
 }
 
-async function writeTemporary(path: string, content: string | Uint8Array, modes: Modes): Promise<string> {
+type Fill = (file: fs.FileHandle) => Promise<void>
+
+async function writeTemporary(path: string, fill: Fill, modes: Modes): Promise<string> {
   const temporary = temporaryFor(path)
   try {
     const file = await fs.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, modes.file)
     try {
       await file.chmod(modes.file)
-      await file.writeFile(content)
+      await fill(file)
       await file.sync()
     } finally {
       await file.close()
@@ -100,18 +108,42 @@ async function writeTemporary(path: string, content: string | Uint8Array, modes:
 }
 
 async function writeWhole(path: string, content: string | Uint8Array, modes: Modes): Promise<void> {
-  const temporary = await writeTemporary(path, content, modes)
+  const temporary = await writeTemporary(path, (file) => file.writeFile(content), modes)
   await tried('write', path, () => fs.rename(temporary, path))
   await syncFolder(dirname(path))
 }
 
-async function createWhole(path: string, content: string | Uint8Array, modes: Modes): Promise<boolean> {
-  const temporary = await writeTemporary(path, content, modes)
+async function createWhole(path: string, fill: Fill, modes: Modes): Promise<boolean> {
+  const temporary = await writeTemporary(path, fill, modes)
   try {
     return await link(temporary, path)
   } finally {
     await fs.rm(temporary, { force: true })
   }
+}
+
+async function copyInto(file: fs.FileHandle, local: string): Promise<void> {
+  for await (const chunk of createReadStream(local)) await file.writeFile(chunk as Buffer)
+}
+
+async function fetchFile(path: string, local: string): Promise<boolean> {
+  if (!(await absentIs(undefined, path, 'read', () => fs.stat(path)))) return false
+  await tried(`copy to ${local} from`, path, () =>
+    fs.copyFile(path, local, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
+  )
+  return true
+}
+
+async function digest(path: string): Promise<{ kind: 'hashed'; digest: string }> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+  return { kind: 'hashed', digest: `sha256:${hash.digest('hex')}` }
+}
+
+async function room(path: string): Promise<Room> {
+  const { bavail, bsize, files, ffree } = await fs.statfs(path)
+  // Some file systems make places for files as they need them, and count none.
+  return { freeBytes: bavail * bsize, freeFiles: files === 0 ? null : ffree }
 }
 
 async function link(existing: string, path: string): Promise<boolean> {
@@ -172,17 +204,21 @@ async function list(path: string): Promise<FileEntry[]> {
     const stats = await absentIs(undefined, join(path, entry.name), 'look at', () => fs.stat(join(path, entry.name)))
     if (stats) return toEntry(entry.name, stats)
     // Gone since the folder was read, unless it is a link to nothing.
-    return entry.isSymbolicLink() ? { name: entry.name, kind: 'other' as const, sizeBytes: 0, mtime: 0 } : undefined
+    return entry.isSymbolicLink()
+      ? { name: entry.name, kind: 'other' as const, sizeBytes: 0, mtime: 0, id: 0 }
+      : undefined
   })
   return found.filter((entry) => entry !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 function toEntry(name: string, stats: Stats): FileEntry {
   const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other'
-  return { name, kind, sizeBytes: stats.size, mtime: Math.round(stats.mtimeMs * 1000) }
+  return { name, kind, sizeBytes: stats.size, mtime: Math.round(stats.mtimeMs * 1000), id: stats.ino }
 }
 
-async function settle(paths: readonly string[], modes: Modes): Promise<void> {
+/** Makes sure that files written by others (DuckDB) and their names survive a power cut, and gives them the modes that `diskFiles` gives. */
+export async function settleFiles(paths: readonly string[], options: { group?: boolean } = {}): Promise<void> {
+  const modes = modesFor(options)
   await inParallel(paths, (path) =>
     tried('write', path, async () => {
       const file = await fs.open(path, 'r+')

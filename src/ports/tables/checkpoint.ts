@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import type { TableName } from '../../model/tables.ts'
 import type { Files } from '../files/files.ts'
 import { damaged } from './faults.ts'
 import { type Action, checkpointName, LOG, type LogState } from './log.ts'
+import type { Near } from './near.ts'
 import { quotePath, quoteText } from './quote.ts'
 import type { Session } from './session.ts'
 
@@ -23,32 +25,35 @@ const COLUMNS = `{
 export interface CheckpointPlace {
   readonly session: Session
   readonly files: Files
+  readonly near: Near
+  readonly table: TableName
+  /** Of the table. */
   readonly folder: string
   readonly now: number
 }
 
 /** Writes what holds at the state's version as one Parquet file and points `_last_checkpoint` at it. Readers see all of it or none. */
 export async function writeCheckpoint(place: CheckpointPlace, state: LogState): Promise<void> {
-  const { session, files } = place
-  const log = join(place.folder, LOG)
-  const target = join(log, checkpointName(state.version))
+  const { session, near, table } = place
+  const name = join(LOG, `.${state.version}.${process.pid}.checkpoint`)
+  const temporary = join(near.root, table, name)
   const lines = actionsOf(state, place.now).map((action) => JSON.stringify(action))
-  const source = join(log, `.${state.version}.${process.pid}.ndjson`)
-  const temporary = join(log, `.${state.version}.${process.pid}.checkpoint`)
+  const source = join(near.root, table, LOG, `.${state.version}.${process.pid}.ndjson`)
   try {
-    await files.write(source, `${lines.join('\n')}\n`)
+    await near.files.makeFolders(join(near.root, table, LOG))
+    await near.files.write(source, `${lines.join('\n')}\n`)
     await session.run(
       `COPY (SELECT txn, "add", "remove", "metaData", protocol FROM read_json(${quotePath(source)},
         format = 'newline_delimited', columns = ${COLUMNS}, maximum_object_size = 268435456))
        TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd)`,
     )
-    await files.settle([temporary])
-    await files.rename(temporary, target)
+    await near.place(table, [{ name, as: join(LOG, checkpointName(state.version)) }])
   } finally {
-    await files.remove(source)
-    await files.remove(temporary)
+    await near.files.remove(source)
+    await near.files.remove(temporary)
   }
-  await files.write(join(log, '_last_checkpoint'), JSON.stringify({ version: state.version, size: lines.length }))
+  const pointer = join(place.folder, LOG, '_last_checkpoint')
+  await place.files.write(pointer, JSON.stringify({ version: state.version, size: lines.length }))
 }
 
 function actionsOf(state: LogState, now: number): Action[] {
@@ -62,9 +67,13 @@ function actionsOf(state: LogState, now: number): Action[] {
   return actions
 }
 
-/** The actions of a checkpoint file. */
-export async function readCheckpoint(session: Session, path: string): Promise<Action[]> {
+/** The actions of the checkpoint of a version. */
+export async function readCheckpoint(place: Omit<CheckpointPlace, 'now'>, version: number): Promise<Action[]> {
+  const { session, near, table } = place
+  const name = join(LOG, checkpointName(version))
+  const path = join(near.root, table, name)
   try {
+    await near.bring(table, [{ path: name }])
     const rows = await session.rows<Record<string, string | null>>(
       `SELECT CASE WHEN txn IS NOT NULL THEN json_object('txn', txn)
                    WHEN "add" IS NOT NULL THEN json_object('add', "add")
@@ -75,7 +84,7 @@ export async function readCheckpoint(session: Session, path: string): Promise<Ac
     )
     return rows.filter((row) => row.action !== null).map((row) => withoutNulls(JSON.parse(row.action!)) as Action)
   } catch (cause) {
-    throw damaged(path, 'the checkpoint cannot be read', { cause })
+    throw damaged(join(place.folder, name), 'the checkpoint cannot be read', { cause })
   }
 }
 

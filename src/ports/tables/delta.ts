@@ -7,6 +7,7 @@ import { commitText, conflict, isPublished, publish, shapeFor } from './commit.t
 import { type Draft, draftRows } from './draft.ts'
 import { type Add, type Head, LOG, type LogState, readHead, readLog } from './log.ts'
 import { FIRST } from './lost-log.ts'
+import type { Near } from './near.ts'
 import { writeParts } from './parts.ts'
 import type { Session } from './session.ts'
 import type { Commit, Part, Snapshot } from './tables.ts'
@@ -18,6 +19,7 @@ const TRIES = 1000
 export interface DeltaOptions {
   readonly files: Files
   readonly session: Session
+  readonly near: Near
   readonly clock: Clock
   /** `tables/` of the campaign. */
   readonly root: string
@@ -40,7 +42,7 @@ export function openDelta(options: DeltaOptions): Delta {
     const source = {
       files: options.files,
       folder: folder(table),
-      readCheckpoint: (path: string) => readCheckpoint(options.session, path),
+      readCheckpoint: (version: number) => readCheckpoint({ ...options, table, folder: folder(table) }, version),
     }
     const state = await readLog(source, states.get(table))
     states.set(table, state)
@@ -110,8 +112,8 @@ async function beginFirst(delta: Delta, table: TableName, id: string): Promise<s
 async function addsFor(delta: Delta, asked: Asked & { id: string; state: LogState }): Promise<Add[]> {
   const now = delta.clock.now()
   const { columns, partitionBy } = shapeFor(asked.table, asked.commit, asked.state, { id: asked.id, now })
-  return writeParts(delta.session, delta.files, {
-    folder: delta.folder(asked.table),
+  return writeParts(delta.session, delta.near, {
+    table: asked.table,
     columns,
     partitionBy,
     select: asked.commit.select!,
@@ -127,7 +129,7 @@ async function draftOf(delta: Delta, table: TableName, select: string): Promise<
   const first = state.version < 0 ? await beginFirst(delta, table, id) : undefined
   const adds = await addsFor(delta, { table, commit: { select, operation: 'draft' }, dataChange: true, id, state })
   const count = adds.reduce((sum, add) => sum + rowsOf(add)!, 0)
-  return { adds, first, count, rows: draftRows(delta.folder(table), adds) }
+  return { adds, first, count, rows: draftRows(join(delta.near.root, table), adds) }
 }
 
 async function discard(delta: Delta, table: TableName, { adds, first }: Draft): Promise<void> {
@@ -136,7 +138,7 @@ async function discard(delta: Delta, table: TableName, { adds, first }: Draft): 
 }
 
 async function dropParts(delta: Delta, table: TableName, adds: readonly Add[]): Promise<void> {
-  for (const add of adds) await delta.files.remove(join(delta.folder(table), add.path)).catch(() => {})
+  for (const { path } of adds) await delta.near.drop(table, [path]).catch(() => {})
 }
 
 /** After a failure: only parts that the log can be seen not to list. What remains is for `maintain` to find. */
@@ -153,7 +155,7 @@ async function dropUnlisted(delta: Delta, table: TableName, adds: readonly Add[]
 async function checkpointIfDue(delta: Delta, table: TableName): Promise<void> {
   const state = await delta.refresh(table)
   if (state.version - state.checkpoint < CHECKPOINT_EVERY) return
-  await writeCheckpoint({ ...delta, folder: delta.folder(table), now: delta.clock.now() }, state)
+  await writeCheckpoint({ ...delta, table, folder: delta.folder(table), now: delta.clock.now() }, state)
 }
 
 export function toSnapshot(table: TableName, state: LogState): Snapshot {

@@ -124,8 +124,8 @@ export interface LogSource {
   readonly files: Files
   /** Folder of the table. */
   readonly folder: string
-  /** Actions of a checkpoint file. */
-  readonly readCheckpoint: (path: string) => Promise<Action[]>
+  /** Actions of the checkpoint of a version. */
+  readonly readCheckpoint: (version: number) => Promise<Action[]>
 }
 
 /**
@@ -179,7 +179,7 @@ async function startAt(source: LogSource, checkpoint: number | undefined): Promi
   const state = emptyState()
   if (checkpoint === undefined) return state
   const path = join(source.folder, LOG, checkpointName(checkpoint))
-  const actions = await source.readCheckpoint(path)
+  const actions = await source.readCheckpoint(checkpoint)
   replay(state, actions, checkpoint)
   if (!state.metaData) throw damaged(path, 'it does not say what the columns are')
   state.rowsVersion = checkpoint

@@ -38,8 +38,9 @@ async function compact(delta: Delta, table: TableName): Promise<number> {
   const small = smallParts(snapshot)
   if (small.length === 0) return 0
   const order = ORDER[table] ? ` ORDER BY ${ORDER[table]}` : ''
-  const select = `${selectParts(delta.folder(table), snapshot, small)}${order}`
+  const select = `${selectParts(join(delta.near.root, table), snapshot, small)}${order}`
   try {
+    await delta.near.bring(table, small)
     await delta.commit(
       table,
       { select, remove: small, operation: 'OPTIMIZE', schema: snapshot.schema },
@@ -77,7 +78,7 @@ async function trimLog(delta: Delta, table: TableName, { state, keepFrom, strayK
   const commits = versionsIn(namesBefore(keepFrom), 'json').filter(isBehind)
   // A writer may have died between its checkpoint and the file that points at it; without that file some readers begin at commit 0.
   if (commits.length > 0 && (await pointedAt(delta, log)) !== state.checkpoint) {
-    await writeCheckpoint({ ...delta, folder: delta.folder(table), now: delta.clock.now() }, state)
+    await writeCheckpoint({ ...delta, table, folder: delta.folder(table), now: delta.clock.now() }, state)
   }
   for (const version of commits) await delta.files.remove(join(log, commitName(version)))
   const strays = namesBefore(strayKeepFrom).filter((name) => name.startsWith('.'))
@@ -110,7 +111,7 @@ async function vacuum(delta: Delta, table: TableName, kept: Kept & { inUse: Read
       const removedAt = state.removes.get(path)?.deletionTimestamp
       const keepFrom = removedAt === undefined ? kept.strayKeepFrom : kept.keepFrom
       if (Math.max(removedAt ?? 0, entry.mtime / 1000) >= keepFrom || kept.inUse.has(join(root, path))) continue
-      await delta.files.remove(join(root, path))
+      await delta.near.drop(table, [path])
       deleted += 1
       freedBytes += entry.sizeBytes
     }

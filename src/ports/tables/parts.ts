@@ -1,12 +1,13 @@
 import { join, relative } from 'node:path'
-import type { Files } from '../files/files.ts'
+import type { TableName } from '../../model/tables.ts'
 import type { Add } from './log.ts'
+import type { Near } from './near.ts'
 import { quoteName, quoteText } from './quote.ts'
 import type { Session } from './session.ts'
 import type { NamedType } from './types.ts'
 
 export interface PartsWanted {
-  readonly folder: string
+  readonly table: TableName
   readonly columns: readonly NamedType[]
   readonly partitionBy: readonly string[]
   readonly select: string
@@ -28,8 +29,9 @@ type Written = {
  * Writes the rows of a SELECT as Parquet parts and returns an `add` for each. Nothing lists them yet. The partition columns stay in the
  * parts too: each part can be read alone, and no reader has to guess columns from the folders of a path. A failure leaves no part behind.
  */
-export async function writeParts(session: Session, files: Files, wanted: PartsWanted): Promise<Add[]> {
-  await files.makeFolders(wanted.folder)
+export async function writeParts(session: Session, near: Near, wanted: PartsWanted): Promise<Add[]> {
+  const folder = join(near.root, wanted.table)
+  await near.files.makeFolders(folder)
   const list = wanted.columns.map(({ name, type }) => `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`)
   const partitioned = wanted.partitionBy.length > 0
   const options = ['FORMAT parquet', 'COMPRESSION zstd', 'RETURN_STATS true']
@@ -39,33 +41,39 @@ export async function writeParts(session: Session, files: Files, wanted: PartsWa
   } else {
     options.push('WRITE_EMPTY_FILE false')
   }
-  const target = partitioned ? wanted.folder : join(wanted.folder, `part-${wanted.id}.parquet`)
+  const target = partitioned ? folder : join(folder, `part-${wanted.id}.parquet`)
   try {
     const written = await session.rows<Written>(
       `COPY (SELECT ${list.join(', ')} FROM (${wanted.select})) TO ${quoteText(target)} (${options.join(', ')})`,
     )
-    await files.settle(written.map((part) => part.filename))
-    return written.map((part) => toAdd(part, wanted))
+    const names = written.map(({ filename }) => relative(folder, filename))
+    await near.place(
+      wanted.table,
+      names.map((name) => ({ name })),
+    )
+    return written.map((part, at) => toAdd(part, names[at]!, wanted))
   } catch (cause) {
-    await removeParts(files, wanted)
+    await removeParts(near, folder, wanted)
     throw cause
   }
 }
 
-async function removeParts(files: Files, wanted: PartsWanted): Promise<void> {
-  const below = wanted.partitionBy.length === 0 ? [] : await files.names(wanted.folder).catch(() => [])
+async function removeParts(
+  { files, drop }: Near,
+  folder: string,
+  { table, partitionBy, id }: PartsWanted,
+): Promise<void> {
+  const below = partitionBy.length === 0 ? [] : await files.names(folder).catch(() => [])
   for (const name of ['', ...below.filter((name) => name.includes('='))]) {
-    const folder = join(wanted.folder, name)
-    for (const part of await files.names(folder).catch(() => [])) {
-      if (part.includes(wanted.id)) await files.remove(join(folder, part)).catch(() => {})
-    }
+    const parts = (await files.names(join(folder, name)).catch(() => [])).filter((part) => part.includes(id))
+    for (const part of parts) await drop(table, [join(name, part)]).catch(() => {})
   }
 }
 
-function toAdd(part: Written, wanted: PartsWanted): Add {
+function toAdd(part: Written, path: string, wanted: PartsWanted): Add {
   const keys = Object.fromEntries(Object.entries(part.partition_keys ?? {}).map(([key, value]) => [bare(key), value]))
   return {
-    path: relative(wanted.folder, part.filename),
+    path,
     partitionValues: keys,
     size: part.file_size_bytes,
     modificationTime: wanted.now,

@@ -3,15 +3,18 @@ import type { Json } from '../../model/json.ts'
 import type { TableName } from '../../model/tables.ts'
 import type { Clock } from '../clock.ts'
 import { diskFiles } from '../files/disk.ts'
+import type { Files } from '../files/files.ts'
 import { openDelta, toSnapshot } from './delta.ts'
 import type { Draft } from './draft.ts'
 import { explainFault } from './faults.ts'
 import { maintainTable } from './maintain.ts'
+import { diskNear, type Near } from './near.ts'
 import { quoteName } from './quote.ts'
 import { lazySession, type Session } from './session.ts'
 import { selectParts, selectPlaces } from './view.ts'
 
 export type { Draft } from './draft.ts'
+export type { Near } from './near.ts'
 export { quoteName, quotePath, quoteText, quoteTexts } from './quote.ts'
 
 /** What DuckDB gives back as JavaScript: BIGINT as number when safe, timestamps as microseconds since 1970, lists as arrays, structs and maps as objects. */
@@ -151,29 +154,38 @@ export interface TablesOptions {
   readonly threads?: number
   /** Shared with the unix group. */
   readonly group?: boolean
+  /** Where they lie, if not on this machine's disk or a shared file system; then `root` is a path there, and `cache` one here. */
+  readonly store?: TableStore
 }
 
-/** The tables of a campaign on this machine's disk or a shared file system. Makes nothing until something is written. */
+export interface TableStore {
+  readonly files: Files
+  readonly near: Near
+}
+
+/** The tables of a campaign. Makes nothing until something is written. */
 export async function openTables(options: TablesOptions): Promise<Tables> {
   const { clock } = options
   const root = join(options.root, 'tables')
-  const files = diskFiles({ group: options.group ?? false })
+  const { group = false } = options
+  const { files, near } = options.store ?? { files: diskFiles({ group }), near: diskNear(root, { group }) }
   const newSession = () =>
     lazySession({
       cache: options.cache,
       memoryBytes: options.memoryBytes ?? 1.5e9,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       uuid: () => clock.uuid(),
-      explain: (cause) => explainFault(cause, root),
+      explain: (cause) => explainFault(cause, near.root),
     })
   const session = newSession()
-  const delta = openDelta({ files, session, clock, root })
+  const delta = openDelta({ files, near, session, clock, root })
   const viewed = new Map<string, Set<string>>()
   const viewIn =
     (inside: Session): Tables['view'] =>
     async (table, given, name = table) => {
       const shown = given ?? toSnapshot(table, await delta.refresh(table))
-      const select = selectParts(delta.folder(table), shown, shown.parts)
+      await near.bring(table, shown.parts)
+      const select = selectParts(join(near.root, table), shown, shown.parts)
       await inside.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${select}`)
       viewed.set(name, new Set(shown.parts.map((part) => join(delta.folder(table), part.path))))
       return shown
@@ -185,7 +197,8 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
     view: viewIn(session),
     async holding(snapshot, keys, by) {
       if (snapshot.parts.length === 0) return []
-      const folder = delta.folder(snapshot.table)
+      const folder = join(near.root, snapshot.table)
+      await near.bring(snapshot.table, snapshot.parts)
       const found = await session.rows<{ filename: string }>(
         `SELECT DISTINCT filename FROM (${selectPlaces(folder, snapshot, by)}) SEMI JOIN ${keys} USING (${by.map(quoteName).join(', ')})`,
       )
@@ -203,13 +216,16 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
       const inside = newSession()
       try {
         await prepare({ sql: inside, view: viewIn(inside) })
-        await inside.lock(root)
+        await inside.lock(near.root)
         return { sql: inside, close: () => inside.close() }
       } catch (cause) {
         await inside.close()
         throw cause
       }
     },
-    close: () => session.close(),
+    async close() {
+      await session.close()
+      await near.close()
+    },
   }
 }

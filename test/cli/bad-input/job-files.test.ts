@@ -9,7 +9,7 @@ import { workbook } from './workbook.ts'
 let scene: Scene
 beforeAll(async () => {
   scene = await Scene.make()
-}, 60_000)
+})
 afterAll(() => scene?.end())
 
 /** Line, job, what is wrong, what to do. */

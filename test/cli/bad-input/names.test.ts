@@ -67,7 +67,7 @@ beforeAll(async () => {
   })
   expect(await scene.add(jobs)).toMatchObject({ exit: 0, stderr: '' })
   expect(await scene.floe('run')).toMatchObject({ exit: 0, stderr: '' })
-}, 120_000)
+})
 afterAll(() => scene?.end())
 
 test('each program ran once and saw its own name, arguments and variables', async () => {

@@ -23,7 +23,7 @@ beforeAll(async () => {
   await scene.add([job('one'), job('two')])
   expect(await scene.floe('run')).toMatchObject({ exit: 0 })
   await scene.add([job('three')], 'more.ndjson')
-}, 60_000)
+})
 afterAll(() => scene?.end())
 
 const commits = (table: string) =>

@@ -27,7 +27,7 @@ describe('inputs that are not there', () => {
       job('changed', 'in/changing.csv'),
     ])
     expect(added).toMatchObject({ exit: 0 })
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('missing at plan time: counted, selected by --where missing, named by show', async () => {
@@ -82,7 +82,7 @@ describe('what changes after results were made', () => {
       exit: 0,
     })
     expect(await scene.floe('run')).toMatchObject({ exit: 0 })
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('an input: run stops and says how many results are stale, and what to do', async () => {

@@ -158,7 +158,7 @@ beforeAll(async () => {
   symlinkSync(join(scene.root, 'secret', 'key'), scene.path('outputs', 'over.txt'))
   run = await scene.floe('run')
   ends = await scene.ends()
-}, 120_000)
+})
 afterAll(() => scene?.end())
 
 describe('programs that do not behave', () => {

@@ -24,7 +24,7 @@ describe('publish: pack, publish: table, reuse', () => {
       ]),
     ).toMatchObject({ exit: 0 })
     expect(await scene.floe('run')).toMatchObject({ exit: 0, stderr: '' })
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('pack: one tar a task, whole, named by results with offset and size', async () => {
@@ -99,7 +99,7 @@ describe('jobs that differ in the names of their outputs alone', () => {
       where.program('copy.sh', 'echo "$FLOE_JOB" >>"$RAN"\ncat "$2" >"$1"')
       where.write('in.txt', 'read\n')
     }
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   const draw = (id: string) => ({ id, executable: './draw.sh', output: [`${id}.txt`], arguments: ['{output:1}'] })
@@ -156,7 +156,7 @@ describe('programs that cannot be started', () => {
   beforeAll(async () => {
     scene = await Scene.make()
     scene.program('good.sh', 'echo ok >"$1"')
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test.each([

@@ -52,7 +52,7 @@ describe('a run that is interrupted', () => {
     run = scene.start(['run', '--jobs-per-batch', '1'])
     await begun('a')
     await begun('b')
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('a second run is refused with who holds the campaign, and changes nothing', async () => {
@@ -105,7 +105,7 @@ describe('requests while a run works', () => {
     run = scene.start(['run', '--jobs-per-batch', '1'])
     await begun('one')
     await begun('two')
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('cancel of a running job ends its processes and frees its slot', async () => {
@@ -231,7 +231,7 @@ describe('hold and release', () => {
     scene = await campaignOf(['x', 'y'])
     go('x')
     go('y')
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   test('a held job does not start; release lets it', async () => {

@@ -31,7 +31,7 @@ describe('retry of a job that succeeded', () => {
     })
     await scene.add([job('a'), job('b')].map((one) => ({ ...one, arguments: ['{output:1}'], cache: false })))
     expect(await scene.floe('run')).toMatchObject({ exit: 0 })
-  }, 60_000)
+  })
   afterAll(() => scene?.end())
 
   const retry = async () => {

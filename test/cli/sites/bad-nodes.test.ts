@@ -54,25 +54,21 @@ test('a job whose few tasks meet the bad node each time goes elsewhere in the en
   expect(await scene.rows('select try, verdict, next from attempts order by try')).toBe(
     'try,verdict,next\n1,lost,retry\n2,lost,retry\n3,succeeded,done\n',
   )
-}, 120_000)
+})
 
-test.each(['pbs', 'sge'])(
-  'where no node can be left out what failed is sent again: %s',
-  async (scheduler) => {
-    const scene = await openScene(scheduler)
-    const { place, fake } = scene
-    // As of a file server that is away for a moment.
-    const setup = `n=$(cat '${place.path('tries')}' 2>/dev/null || echo 0); echo $((n + 1)) >'${place.path('tries')}'; [ "$n" -ge 2 ]`
-    withWaits(place, { jobs: 1, waits: false, setup })
-    await scene.run(['add', place.path('jobs.ndjson')])
-    expect(await scene.json('run', '--site', 'frost')).toMatchObject({ succeeded: 1, failed: 0, lost: 0 })
-    expect(fake.jobs).toHaveLength(3)
-    expect(await scene.rows('select try, class, next from attempts order by try')).toBe(
-      'try,class,next\n1,node,retry\n2,node,retry\n3,,done\n',
-    )
-  },
-  120_000,
-)
+test.each(['pbs', 'sge'])('where no node can be left out what failed is sent again: %s', async (scheduler) => {
+  const scene = await openScene(scheduler)
+  const { place, fake } = scene
+  // As of a file server that is away for a moment.
+  const setup = `n=$(cat '${place.path('tries')}' 2>/dev/null || echo 0); echo $((n + 1)) >'${place.path('tries')}'; [ "$n" -ge 2 ]`
+  withWaits(place, { jobs: 1, waits: false, setup })
+  await scene.run(['add', place.path('jobs.ndjson')])
+  expect(await scene.json('run', '--site', 'frost')).toMatchObject({ succeeded: 1, failed: 0, lost: 0 })
+  expect(fake.jobs).toHaveLength(3)
+  expect(await scene.rows('select try, class, next from attempts order by try')).toBe(
+    'try,class,next\n1,node,retry\n2,node,retry\n3,,done\n',
+  )
+})
 
 test('what shows on every node stops the run, with what the nodes said', async () => {
   const scene = await scened(6, { setup: 'echo no module called cdo >&2; false' })
@@ -87,7 +83,7 @@ test('what shows on every node stops the run, with what the nodes said', async (
   `)
   expect(submissions(scene).length).toBeLessThan(4)
   expect(await scene.json('status')).toMatchObject({ pending: 6, failed: 0, lost: 0 })
-}, 120_000)
+})
 
 test('a setup that fails where those of others work is the fault of its jobs', async () => {
   const scene = await openScene('slurm', { slots: 1 })
@@ -105,7 +101,7 @@ test('a setup that fails where those of others work is the fault of its jobs', a
   })
   const rows = await scene.rows("select class, next from attempts where job_id = 'odd' order by try desc limit 1")
   expect(rows).toBe('class,next\nlaunch,give up\n')
-}, 120_000)
+})
 
 test('each way in which a node cannot work is told, and no job pays for it', async () => {
   const ways: Readonly<Record<string, readonly [RegExp, (script: string) => string]>> = {
@@ -130,7 +126,7 @@ test('each way in which a node cannot work is told, and no job pays for it', asy
   expect(told).toEqual(
     Object.entries(ways).map(([node, [why]]) => expect.stringMatching(`^${node},node,true,"?the node ${why.source}`)),
   )
-}, 180_000)
+})
 
 test('a scratch on which no node can write stops the run, and show says what came of its tasks', async () => {
   const scene = await scened(2, {})
@@ -144,4 +140,4 @@ test('a scratch on which no node can write stops the run, and show says what cam
   expect((await scene.run(['show', 'j0'])).stdout).toContain(
     '(FAILED, exit 73)  ← decided: lost, class node; then retry',
   )
-}, 120_000)
+})

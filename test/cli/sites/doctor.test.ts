@@ -182,7 +182,7 @@ describe('floe doctor finds', () => {
         floe: expect.stringContaining('perhaps its node does not see'),
       },
     ])
-  }, 60_000)
+  })
 
   test('queues, accounts, cores and walltimes that are not to be had', async () => {
     const scene = await openScene('slurm')

@@ -139,4 +139,4 @@ test('a login node that kills what takes long is said, and what was under way is
   expect(await scene.json('status')).toMatchObject({ succeeded: 2 })
   expect(began(place)).toEqual(onceEach(2))
   expect(fake.jobs).toHaveLength(1)
-}, 180_000)
+})

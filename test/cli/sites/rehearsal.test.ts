@@ -64,6 +64,23 @@ test('a rehearsal goes as a run does, runs nothing, and leaves the campaign as i
   expect(await json('run')).toMatchObject({ succeeded: 12, decided: { succeeded: 12, reused: 0 }, rehearsal: null })
 })
 
+test('a plan for it leaves the plan and the rehearsal of the campaign as they are', async () => {
+  const made = await scene()
+  const { json, rows, place } = made
+  expect(await json('plan', '--jobs-per-batch', '6')).toMatchObject({ jobs: 12, batches: 2, site: 'local' })
+  const batches = await rows('select batch_id, plan_id, site, jobs, state from batches order by batch_id')
+  await json('run', '--site', 'sim')
+  const rehearsed = readdirSync(place.path('c/.floe/rehearsal/tables'))
+  expect(await json('plan', '--site', 'sim', '--jobs-per-batch', '3')).toMatchObject({ batches: 4, site: 'sim' })
+  expect(await rows('select batch_id, plan_id, site, jobs, state from batches order by batch_id')).toBe(batches)
+  expect(readdirSync(place.path('c/.floe/rehearsal/tables'))).toEqual(rehearsed)
+  expect(readdirSync(place.path('c/.floe')).filter((name) => name.includes('plan'))).toEqual([])
+  // So that what was planned for real is run.
+  expect(await json('run')).toMatchObject({ succeeded: 12 })
+  expect(await rows("select count(*)::integer as n from batches where state <> 'ended'")).toBe('n\n0\n')
+  expect(await rows('select count(distinct plan_id)::integer as n from batches')).toBe('n\n1\n')
+})
+
 test('one rehearsal at a time; one that was stopped says so and goes on', async () => {
   const made = await scene({ queue_delay: '1h' })
   const { place, run, start } = made
@@ -106,9 +123,12 @@ test('what runs in a rehearsal can be cancelled', async () => {
   await until('its tasks run', async () => {
     const said = JSON.parse((await inside('status', '--json')).stdout || '{}') as {
       at_work?: { tasks_running: number }
+      running?: number
     }
-    return said.at_work?.tasks_running === 2
+    return said.at_work?.tasks_running === 2 && said.running === 2
   })
+  const shown = await inside('jobs', '--state', 'running', '--json')
+  expect(shown.stdout.trim().split('\n')).toHaveLength(2)
   expect(await inside('cancel', '--all')).toMatchObject({ status: 0 })
   expect(await going.end).toMatchObject({ stdout: expect.stringMatching(/cancelled +4 /) })
   await untouched(made, 4)

@@ -42,4 +42,4 @@ test('a site that goes away between two arrays is waited for', async () => {
   expect((await run.end).stderr).not.toContain('floe:')
   expect(await scene.json('status')).toMatchObject({ succeeded: 2 })
   expect(began(place)).toEqual(onceEach(2))
-}, 180_000)
+})

@@ -41,6 +41,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   away: 0,
   missing: 0,
   merged_rows: 1056,
+  untold: null,
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
   elapsed_sec: 2.8,
   stopped: null,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { ArraySpec } from '../../../connectors/connector.ts'
 import type { Argv, Dialect } from '../../../connectors/dialect.ts'
 import { pbs } from '../../../connectors/pbs/pbs.ts'
+import { qsubQueues } from '../../../connectors/scheduler-text.ts'
 import { SGE_WORDS, sge } from '../../../connectors/sge/sge.ts'
 import { wishesOf } from '../../../connectors/slurm/rights.ts'
 import { slurm } from '../../../connectors/slurm/slurm.ts'
@@ -308,8 +309,19 @@ describe('limits of Slurm by what is asked for', () => {
     [{ account: 'sea', options: ['--partition=fat,main'] }, 40],
     [{ queue: 'fat', account: 'ice' }, 9],
     [{ account: 'ice', options: ['--partition', 'few'] }, 3],
+    // sbatch takes the beginning of a long option, as long as it is no other's.
+    [{ account: 'sea', options: ['--part=fat'] }, 8000],
+    [{ account: 'ice', options: ['--partiti', 'few'] }, 3],
+    [{ options: ['--acco', 'snow'] }, 200],
+    [{ options: ['--partition-of-mine=few'] }, 5000],
   ])('%j', (wishes, queuedMax) => {
     const dialect = slurm(wishesOf({ ...site, ...wishes }))
     expect(dialect.parseLimits(outputs)).toMatchObject({ queuedMax })
   })
+})
+
+test('queues that words for qsub name', () => {
+  expect(qsubQueues(['-l', 'x=1'])).toEqual([])
+  expect(qsubQueues(['-q', 'a', '-m', 'n', '-q', 'main.q@@nodes,short.q@c1'])).toEqual(['main.q', 'short.q'])
+  expect(qsubQueues(['-q', 'batch@server', '-q'])).toEqual(['batch'])
 })

@@ -80,6 +80,23 @@ test('what no queue could give is said, and nothing else', () => {
   expect(misfitOf(short, clampedTo(short, terms({ walltime_sec: 9000 }), site), site)).toBeUndefined()
 })
 
+test('the queue is the one that the words for the submit command name, if they do', () => {
+  const more = { ...site, queues: [...site.queues, queue('long', { walltimeMaxSec: 9000, cpusMax: 4 })] }
+  const long = { queue: 'short', queuesByOptions: ['long'] }
+  expect(taskShape(wishes({ ...long, task: { cpus: 8, walltimeSec: 99_999 } }), terms(), more)).toMatchObject({
+    ...{ walltimeSec: 9000, cpus: 4, queue: 'short' },
+  })
+  expect(misfitOf(wishes(long), terms({ walltime_sec: 8881 }), more)).toMatch(/^a walltime of .*: the queue long gives/)
+  expect(taskLimits(wishes({ queuesByOptions: ['short'] }), more)).toMatchObject({ openMax: 90, arrayMax: 200 })
+  expect(clampedTo(wishes(long), terms({ walltime_sec: 99_999 }), more)).toEqual(terms({ walltime_sec: 8880 }))
+  // A task that may go to several goes where it fits.
+  const both = { queue: 'short,long' }
+  expect(misfitOf(wishes(both), terms({ walltime_sec: 8880, cpus: 9 }), more)).toBeUndefined()
+  expect(misfitOf(wishes(both), terms({ walltime_sec: 8881 }), more)).toMatch(/the queue short or long gives/)
+  expect(taskLimits(wishes(both), more)).toMatchObject({ openMax: 90, arrayMax: 200 })
+  expect(misfitOf(wishes({ queue: 'short,secret' }), terms({ walltime_sec: 8881 }), more)).toBeUndefined()
+})
+
 test('limits are the least of site, queue and wishes, with some left for a person', () => {
   expect(taskLimits(wishes(), site)).toEqual({
     openMax: 4500,

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ArraySpec } from '../../../connectors/connector.ts'
 import { simulatedRunner } from '../../../src/dispatch/simulated-runner.ts'
+import { foldRecords, readRecords } from '../../../src/events/events.ts'
 import type { ManifestJob, ManifestTask } from '../../../src/model/manifest.ts'
 import { decodeRecord } from '../../../src/model/record.ts'
 
@@ -21,6 +22,8 @@ function scene() {
   return {
     at: (sec: number): boolean => play({ array: { directory } as ArraySpec, index: 3, startedAt: 0, now: 1000 * sec }),
     cancel: (name: string, text: string) => writeFileSync(join(directory, name), text),
+    text: () => readFileSync(join(directory, 'records', '3.1'), 'utf8'),
+    running: () => foldRecords(readRecords(directory, {}).lines).runningJobs,
     ended: () =>
       readFileSync(join(directory, 'records', '3.1'), 'utf8')
         .split('\n')
@@ -57,6 +60,19 @@ test('an empty file ends all at once, for its task alone', () => {
     'task cancelled of 4 at 17',
   ])
   expect(at(18)).toBe(true)
+})
+
+test('the job whose turn it is runs, and is told once', () => {
+  const { at, running, ended, text } = scene()
+  at(0)
+  expect(running()).toEqual(['1 a'])
+  at(1)
+  expect(running()).toEqual(['1 a'])
+  for (let sec = 1; ended().length === 0; sec++) at(sec)
+  expect([ended(), running()]).toEqual([['a succeeded'], ['1 b']])
+  expect(text().match(/"job started"/g)).toHaveLength(2)
+  at(100)
+  expect(running()).toEqual([])
 })
 
 test('when they were looked at changes nothing', () => {

@@ -152,3 +152,23 @@ test('the next run knows what this one has seen, and how long ago', () => {
   next.pass(HOUR_MS)
   expect(next.nodes.avoided(null, { surely: true })).toEqual([])
 })
+
+test('that a job began on a node says nothing of its full disk; that one ended well does', () => {
+  const { nodes, fails } = watched()
+  const full = { why: "could not work: the node's disk is full: 0 B left of 4.2 MB at /tmp" }
+  for (const round of [0, 1]) {
+    expect(fails('c1', full), String(round)).toBe('again')
+    nodes.worked('c1', null, { hasEnded: false })
+  }
+  expect(fails('c1', full)).toBe('stop')
+  nodes.forget()
+  for (const round of [0, 1, 2, 3]) {
+    expect(fails('c1', full), String(round)).toBe('again')
+    nodes.worked('c1', null)
+  }
+  // Of anything else that is enough.
+  for (const round of [0, 1, 2, 3]) {
+    expect(fails('c1', { why: 'could not work: EACCES' }), String(round)).toBe('again')
+    nodes.worked('c1', null, { hasEnded: false })
+  }
+})

@@ -1,0 +1,55 @@
+import type { Command } from '../command.ts'
+import { openGauge } from '../gauge.ts'
+import { renderBoard, renderBoardLine, renderSkipped } from '../text/watch.ts'
+
+interface WatchArgs {
+  from: 'committed' | 'earliest' | 'latest'
+  group: string | undefined
+}
+
+export const watch: Command<WatchArgs> = {
+  usage: 'watch',
+  text: 'Follow status events that come over Kafka; of all campaigns, or of that of -C',
+  examples: [
+    ['floe watch', 'a board that goes on where it was when it was last looked at'],
+    ['floe watch --from earliest', 'all that Kafka keeps'],
+    ['floe watch -C winds --json', 'the events of one campaign, one a line, each once'],
+  ],
+  interruptible: true,
+  options: (yargs) =>
+    yargs
+      .option('from', {
+        choices: ['committed', 'earliest', 'latest'] as const,
+        default: 'committed' as const,
+        requiresArg: true,
+        describe: 'Where to begin; committed: where this group was, a new one at the end',
+      })
+      .option('group', { type: 'string', requiresArg: true, describe: 'Group of readers that share the events' }),
+  async run({ from, group }, { terminal, named, signal }) {
+    const { watchEvents } = await import('../../floe.ts')
+    const gauge = openGauge(terminal)
+    const wish = {
+      from,
+      signal,
+      ...(group !== undefined && { group }),
+      ...(named !== undefined && { campaign: named }),
+    }
+    let skipped = { newer: 0, foreign: 0 }
+    try {
+      for await (const news of watchEvents(wish)) {
+        skipped = news.skipped
+        if (terminal.json) await terminal.out(news.events.map(({ text }) => `${text}\n`).join(''))
+        else
+          gauge.show(
+            () => renderBoard(news.board, { columns: terminal.columns, skipped }),
+            () => renderBoardLine(news.board),
+          )
+      }
+    } finally {
+      // The board stays on the screen.
+      if (terminal.json) gauge.clear()
+    }
+    terminal.note(renderSkipped(skipped))
+    return signal.aborted ? 130 : 0
+  },
+}

@@ -1,0 +1,45 @@
+import type { StatusEvent } from '../model/event.ts'
+import type { Bus, From } from '../ports/bus/bus.ts'
+import { Board } from './board.ts'
+import { readEvent } from './to-event.ts'
+
+/** Messages that are passed over, and why. */
+export interface Skipped {
+  /** Of a version that this floe does not know. */
+  newer: number
+  /** No events of floe: not JSON, or of somebody else. */
+  foreign: number
+}
+
+/** What came together; each event once. */
+export interface EventNews {
+  readonly events: readonly { readonly event: StatusEvent; readonly text: string }[]
+  /** All that came so far. */
+  readonly board: Board
+  readonly skipped: Readonly<Skipped>
+}
+
+export interface FollowWish {
+  readonly group: string
+  readonly from: From
+  /** Only of this campaign. */
+  readonly campaign?: string
+  readonly signal: AbortSignal
+}
+
+/** Events of a bus as they come, without repeats. What was yielded is told to be read when the next is asked for. */
+export async function* followEvents(bus: Bus, { campaign, ...wish }: FollowWish): AsyncGenerator<EventNews> {
+  const board = new Board()
+  const skipped: Skipped = { newer: 0, foreign: 0 }
+  for await (const { messages, done } of bus.read(wish)) {
+    const events: { event: StatusEvent; text: string }[] = []
+    for (const { key, value } of messages) {
+      if (campaign !== undefined && !key.startsWith(`${campaign}/`)) continue
+      const event = readEvent(value)
+      if (typeof event === 'string') skipped[event]++
+      else if (board.heed(event)) events.push({ event, text: value!.toString('utf8') })
+    }
+    yield { events, board, skipped }
+    await done()
+  }
+}

@@ -1,0 +1,3 @@
+import { noisyScheduler } from './noisy.ts'
+
+noisyScheduler('slurm')
