@@ -86,10 +86,15 @@ function parseStatus(output: Output, arrays: ReadonlyMap<NativeId, number>): rea
   return reports
 }
 
+/** Substate of a job that its node has not taken yet. A server that is killed in that moment leaves it so for ever. */
+const SENT = '41'
+
 function stateOf(job: Attributes, array: Attributes | undefined): Pick<TaskReport, 'state' | 'reason'> {
   const word = job.get('job_state') ?? ''
   const state = STATES[word]
   if (state === undefined) throw unknownState(word, 'PBS', 'STATES in connectors/pbs/words.ts')
+  if (word === 'R' && job.get('substate') === SENT)
+    return { state: 'queued', reason: `Sent to ${job.get('exec_host') ?? 'a node'}` }
   if (state === 'running') return { state, reason: null }
   // Tasks of an array that is held as a whole say Q.
   if (state === 'held' || (word === 'Q' && array?.get('job_state') === 'H'))

@@ -65,6 +65,11 @@ const WAITING: readonly (readonly [RegExp, Waiting['clears'], string])[] = [
     'needs you',
     'PBS could not start it on its nodes, and holds it: the site has to look there, and then `qrls` it',
   ],
+  [
+    /^Sent to /,
+    'will clear',
+    'it was sent to its node, which has not taken it yet; if that lasts, the server has lost it: `qdel -W force` it',
+  ],
   [/^Hold_Types = [nu]*[os]/, 'needs you', 'the site holds it: ask there'],
   [/^Job held|^Hold_Types|Holds? /, 'needs you', 'it is held: `qrls` lets it go, unless the site holds it'],
   [/zero shares/, 'needs you', 'your project has no share of this machine'],

@@ -5,6 +5,8 @@ export const hasProc = existsSync('/proc/self/stat')
 
 export interface ProcessStat {
   readonly pid: number
+  /** Of its program, 15 bytes at most. */
+  readonly name: string
   readonly parent: number
   readonly session: number
   /** Clock ticks since boot; with the pid it names a process. */
@@ -21,6 +23,7 @@ export function readStat(pid: number): ProcessStat | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return {
     pid,
+    name: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')),
     isZombie: fields[0] === 'Z' || fields[0] === 'X',
     parent: Number(fields[1]),
     session: Number(fields[3]),
@@ -41,6 +44,8 @@ export interface SlotMarks {
 export interface JobProcess {
   readonly pid: number
   readonly start: number
+  /** It shows an image to the job, and ends with it. Told to end before it, it takes away the programs that the job would tidy up with. */
+  readonly showsImage: boolean
   /** FLOE_JOB in its environment, or of the nearest ancestor that has it; undefined: cleared. */
   readonly job: string | undefined
 }
@@ -67,7 +72,10 @@ export function slotProcesses({ shell, since, token }: SlotMarks, others?: Set<n
     else others?.add(pid)
     if (isMarked) jobOf.set(pid, /\0FLOE_JOB=([^\0]*)/.exec(environment)?.[1])
   }
-  return found.map(({ pid, start }) => ({ pid, start, job: inherited(pid) }))
+  return found.map(({ pid, start, name }) => ({
+    ...{ pid, start, job: inherited(pid) },
+    showsImage: /^(squashfuse|fuse2fs|fuse-overlayfs|gocryptfs)/.test(name),
+  }))
 
   function inherited(pid: number): string | undefined {
     for (let at = pid, steps = 0; steps < 100; steps++) {

@@ -146,7 +146,7 @@ function drive(slot: Slot, now: number): void {
   for (const found of slotProcesses(slot.marks)) {
     const name = `${found.pid} ${found.start}`
     if (now >= killing.killAt) signalProcess(found, 'SIGKILL')
-    else if (!killing.told.has(name)) signalProcess(found, 'SIGTERM')
+    else if (!killing.told.has(name) && !found.showsImage) signalProcess(found, 'SIGTERM')
     killing.told.add(name)
   }
 }

@@ -118,6 +118,14 @@ describe('bad programs', () => {
           environment: { T: token },
         }),
         fakeJob('tidy', { ...script('trap "echo tidied; exit 0" TERM; sleep 30 & wait'), environment: { T: token } }),
+        fakeJob('shown', {
+          // What shows an image to it is still there when it tidies up.
+          ...script(
+            `cp "$(command -v sleep)" squashfuse_ll; ./squashfuse_ll 30 & s=$!
+             trap 'grep -q ") [SR] " /proc/$s/stat && echo shown; exit 0' TERM; sleep 30 & wait`,
+          ),
+          environment: { T: token },
+        }),
         fakeJob('next', script('echo next')),
       ],
       { walltime_sec: 0.5 },
@@ -131,6 +139,7 @@ describe('bad programs', () => {
     expect(job(ran, 'sleep').signal).toBe('TERM')
     expect(job(ran, 'stubborn').signal).toBe('KILL')
     expect(ran.log(job(ran, 'tidy').stdout)).toBe('tidied\n')
+    expect(ran.log(job(ran, 'shown').stdout)).toBe('shown\n')
     expect(job(ran, 'next').verdict).toBe('succeeded')
     expect(job(ran, 'sleep').wall_sec).toBeLessThan(job(ran, 'stubborn').wall_sec)
     expect(processesWith(token)).toEqual([])
