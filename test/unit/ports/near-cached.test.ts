@@ -87,10 +87,11 @@ it('keeps within its size; the least recently used go, and what is in use can st
   expect(kept()).toHaveLength(2)
   expect(read(near, 'a')).toBe('a'.repeat(100))
   await other.bring('jobs', [parts[1]!, parts[2]!])
-  expect(fetched).toEqual(['a', 'b', 'c'])
+  // Two that are asked for together come in any order.
+  expect([...fetched].sort()).toEqual(['a', 'b', 'c'])
   const third = await open(250)
   await third.bring('jobs', [parts[0]!])
-  expect(fetched).toEqual(['a', 'b', 'c', 'a'])
+  expect([...fetched].sort()).toEqual(['a', 'a', 'b', 'c'])
   expect(kept()).toHaveLength(2)
 })
 
