@@ -49,12 +49,12 @@ export async function openScene(scheduler: string, { site: more = '', slots = 4 
     connector: ${scheduler}
     scratch: ${place.path('scratch')}
 ${/^ *node:/m.test(lines) ? '' : `    node: ${process.execPath}\n`}    setup: ["PATH=${fake.bin}:$PATH"]
-${/^ *interval:/m.test(lines) ? '' : '    interval: 0.6s\n'}${lines}`,
+${/^ *interval:/m.test(lines) ? '' : '    interval: 1s\n'}${lines}`,
       0o600,
     )
   }
   const usual = {
-    ...{ connector: scheduler, scratch: place.path('scratch'), node: process.execPath, interval: '0.6s' },
+    ...{ connector: scheduler, scratch: place.path('scratch'), node: process.execPath, interval: '1s' },
     setup: [`PATH=${fake.bin}:$PATH`],
   }
   // JSON is YAML.
