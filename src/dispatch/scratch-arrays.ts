@@ -20,6 +20,8 @@ export interface ScratchPlace {
   readonly mirror: SitePaths
 }
 
+/** A runner writes into its record at once. Minutes, by the clock of the file system. */
+const BEGINS_MIN = 5
 /** Exit of a script that found an array there already. */
 const IS_THERE = 79
 
@@ -112,13 +114,16 @@ export class ScratchArrays {
 
   /**
    * Seals tasks that are given up, by a record of their next attempt: one that starts all the same finds it and leaves. Answers those that
-   * could not be sealed, since a runner has just taken that attempt.
+   * could not be sealed, since a runner has just taken that attempt. One whose file is empty and minutes old was killed before it wrote.
    */
   async seal(id: string, seals: readonly Seal[]): Promise<ReadonlySet<number>> {
     const { stdout } = await this.#run(
       `cd ${quote(this.#there(id))}/records || exit 1
        umask 077
-       seal() { ( set -C; printf '%s' "$2" >"$1" ) 2>/dev/null || printf '%s\\n' "$1"; }
+       never() { [ -n "$(find "$1" -prune -size 0 -mmin +${BEGINS_MIN} 2>/dev/null)" ]; }
+       seal() {
+         ( set -C; printf '%s' "$2" >"$1" ) 2>/dev/null || { never "$1" && printf '%s' "$2" >>"$1"; } || printf '%s\\n' "$1"
+       }
        ${seals.map(({ task, attempt, line }) => `seal ${task}.${attempt} ${quote(line)}`).join('\n')}`,
       { tried: `seal tasks of ${id}` },
     )
