@@ -46,21 +46,29 @@ function arraysText({ arrayMax, queuedMax }: SiteLimits): string {
 export function queueFindings({ queue, task, name }: SiteSetting, { queues }: SiteLimits, ledger: Ledger): void {
   if (queues.length === 0) return
   const names = queues.map((one) => one.name)
-  if (queue !== null && !names.includes(queue)) {
-    const meant = nearest(queue, names)
+  // Slurm takes several, and starts a task in the first that has room.
+  const wanted = queue?.split(',').filter(Boolean) ?? []
+  const unknown = wanted.find((one) => !names.includes(one))
+  if (unknown !== undefined) {
+    const meant = nearest(unknown, names)
     const hint =
       meant === undefined ? `set \`queue:\` of ${name} to one of ${names.join(', ')}` : `did you mean ${meant}?`
-    ledger.add('fail', 'queue', `there is no queue ${queue}`, hint)
+    ledger.add('fail', 'queue', `there is no queue ${unknown}`, hint)
     return
   }
   const shown = queues.slice(0, QUEUES_SHOWN).map(queueText)
   const more = queues.length > QUEUES_SHOWN ? [`and ${queues.length - QUEUES_SHOWN} more`] : []
-  const used = queues.find((one) => (queue === null ? one.isDefault : one.name === queue))
+  const used =
+    wanted.length > 1
+      ? undefined
+      : queues.find(({ name: one, isDefault }) => (wanted.length === 0 ? isDefault : one === queue))
   ledger.add(
     'note',
     'queue',
     `queues ${[...shown, ...more].join(', ')}`,
-    used === undefined ? 'the scheduler chooses one' : `floe submits to ${used.name}`,
+    used === undefined
+      ? `the scheduler chooses ${wanted.length > 1 ? `of ${wanted.join(', ')}` : 'one'}`
+      : `floe submits to ${used.name}`,
   )
   if (used?.walltimeMaxSec != null && task.walltimeSec !== null && used.walltimeMaxSec < task.walltimeSec) {
     const most = formatSeconds(used.walltimeMaxSec)

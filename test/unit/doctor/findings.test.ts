@@ -237,6 +237,9 @@ describe('a scheduler', () => {
       'note: queues day (1 d, 7 tasks submitted), long (no limit) → floe submits to day',
     ])
     expect(findings((ledger) => queueFindings(setting, noDefault, ledger))[0]).toContain('the scheduler chooses one')
+    const several = (queue: string) => findings((ledger) => queueFindings({ ...setting, queue }, LIMITS, ledger))[0]
+    expect(several('day,long')).toContain('the scheduler chooses of day, long')
+    expect(several('day,lang')).toBe('fail: there is no queue lang → did you mean long?')
   })
   test('that says more of itself', () => {
     const notes = ['Arrays are switched off (MaxArraySize): floe cannot submit here.', 'Queue night is closed.']
