@@ -44,6 +44,8 @@ export class SlotShell {
   #rest = ''
   #said = ''
   #reports: Report[] = []
+  /** Who waits for all that was reported: a rest would keep it from them, and a job that has begun would be taken for one that has not. */
+  #asked = 0
   readonly #gone: Promise<boolean>
   #isReady: (exit: number) => void = () => {}
 
@@ -83,6 +85,7 @@ export class SlotShell {
 
   /** Does not listen for a while: to be woken for each of a thousand jobs a second costs more than all work on them. */
   rest(ms: number): void {
+    if (this.#asked > 0) return
     this.#control.pause()
     setTimeout(() => this.#control.resume(), ms)
   }
@@ -90,9 +93,11 @@ export class SlotShell {
   /** Calls back when all that the shell had reported until now was told. */
   hear(then: () => void): void {
     this.#control.resume()
+    this.#asked++
     // The turn that is under way may have asked for news before; the next one asks after.
     setImmediate(() =>
       setImmediate(() => {
+        this.#asked--
         this.#report()
         then()
       }),

@@ -1,6 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { getContainerRuntimeClient } from 'testcontainers'
 import type { TestProject } from 'vitest/node'
@@ -45,7 +44,10 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   }
 }
 
-/** What these tests use and floe itself does not install; node-rdkafka compiles for more than a minute, once. */
+/**
+ * What these tests use and floe itself does not install: node-rdkafka, which compiles for some minutes, once. Where it does not, only the
+ * tests that need it fail. Answers when it is there.
+ */
 function installPackages(): Promise<void> {
   const folder = join(import.meta.dirname, 'packages')
   const [wanted, there] = ['package-lock.json', 'node_modules/.package-lock.json'].map((name) =>
@@ -53,17 +55,19 @@ function installPackages(): Promise<void> {
   )
   if (there && wanted && there.mtimeMs >= wanted.mtimeMs) return Promise.resolve()
   console.error('Installing the packages of test/containers/packages; node-rdkafka is compiled.')
+  // Its build does not bear to be made by several jobs of make.
+  const { MAKEFLAGS: _, JOBS: __, ...environment } = process.env
   const npm = spawn('npm', ['ci', '--ignore-scripts=false', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     stdio: ['ignore', 2, 2],
-    // Its build knows how many jobs make runs side by side by this alone.
-    env: { ...process.env, JOBS: 'max', MAKEFLAGS: `-j${availableParallelism()}` },
+    env: environment,
   })
-  return new Promise((resolve, reject) => {
-    npm.on('error', reject)
-    npm.on('exit', (status) =>
-      status === 0 ? resolve() : reject(new Error(`npm ci in test/containers/packages ended with exit ${status}`)),
-    )
+  return new Promise((resolve) => {
+    npm.on('error', () => resolve())
+    npm.on('exit', (status) => {
+      if (status !== 0) console.error(`npm ci in test/containers/packages ended with exit ${status}.`)
+      resolve()
+    })
   })
 }
 
