@@ -159,12 +159,17 @@ export class LiveArray {
     return this.#barred.size < this.#barred.add(task).size
   }
 
-  /** Milliseconds since the scheduler first said so of the task without a break. */
+  /** Milliseconds since the scheduler first said so of the task without a break. What it said had ended it may forget. */
   missingFor(task: number, how: 'ended' | 'absent', now: number): number {
     const since = this.#missingSince.get(task)
-    if (since?.how === how) return now - since.at
+    if (since && (since.how === how || since.how === 'ended')) return now - since.at
     this.#missingSince.set(task, { how, at: now })
     return 0
+  }
+
+  /** The scheduler said so, and nothing else since. */
+  hasEnded(task: number): boolean {
+    return this.#missingSince.get(task)?.how === 'ended'
   }
 
   /** Milliseconds since accounting was first heard to know the end of the task. */

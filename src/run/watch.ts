@@ -238,7 +238,7 @@ export class Watch {
       const forMs = array.missingFor(task, state === undefined ? 'absent' : 'ended', clock.ticks())
       if (forMs < graceMs) continue
       found.tasks.push(task)
-      if (state === 'ended') found.ended.push(task)
+      if (array.hasEnded(task)) found.ended.push(task)
       // Grid Engine drops what was cancelled while it waited.
       else if (array.isRecalled(task) || forMs >= (isBlank ? blankMs : absentMs)) found.absent.push(task)
     }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { type FileHandle, open, rm, stat } from 'node:fs/promises'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -11,6 +11,9 @@ import type { FileEntry, Files, Room } from './files.ts'
 import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
 import { faultIn } from './webhdfs-faults.ts'
 import { type Body, bytesOf } from './webhdfs-http.ts'
+
+/** Bytes that are read or written at a time. */
+const BLOCK = 2 ** 20
 
 interface Store {
   readonly client: WebHdfs
@@ -63,7 +66,10 @@ async function onDisk(local: string): Promise<Body> {
     Promise.reject(systemError(cause, `cannot read ${local}`)),
   )
   // What grows meanwhile is not sent on: the length was promised.
-  return { length: size, open: () => (size === 0 ? Readable.from([]) : createReadStream(local, { end: size - 1 })) }
+  return {
+    length: size,
+    open: () => (size === 0 ? Readable.from([]) : createReadStream(local, { end: size - 1, highWaterMark: BLOCK })),
+  }
 }
 
 async function readRange(client: WebHdfs, path: string, range: { offset: number; length: number }) {
@@ -224,42 +230,58 @@ function toEntry(name: string, { type, length, modificationTime, fileId = 0 }: H
 async function fetchFile(client: WebHdfs, path: string, local: string): Promise<boolean> {
   const status = await client.status(path)
   if (!status) return false
-  const file = await open(local, 'wx', 0o600).catch((cause: unknown) =>
-    Promise.reject(systemError(cause, `cannot write ${local}`)),
-  )
+  const sink = openSink(local)
   let offset = 0
   const take = async (reply: IncomingMessage) => {
     for await (const chunk of reply as AsyncIterable<Buffer>) {
-      await writeAll(file, chunk, local)
+      await sink.write(chunk)
       offset += chunk.length
     }
   }
   try {
     if (status.length > 0) await client.read(path, () => ({ offset }), take)
+    await sink.end()
     const after = await client.status(path)
     if (await client.isBeingWritten(path))
       throw new FloeError('FILE_BUSY', `cannot read ${client.urlOf(path)}: another is still writing it`)
-    if (
-      after?.fileId !== status.fileId ||
-      after?.modificationTime !== status.modificationTime ||
-      offset !== after?.length
-    ) {
+    const isSame = after?.fileId === status.fileId && after?.modificationTime === status.modificationTime
+    if (!isSame || offset !== after?.length)
       throw new FloeError('FILE_BUSY', `cannot read ${client.urlOf(path)}: it changes while it is read`)
-    }
+    return true
   } catch (cause) {
-    await rm(local, { force: true })
+    await sink.discard()
     throw cause
-  } finally {
-    await file.close()
   }
-  return true
 }
 
-async function writeAll(file: FileHandle, chunk: Buffer, local: string): Promise<void> {
-  try {
-    await file.writeFile(chunk)
-  } catch (cause) {
-    throw systemError(cause, `cannot write ${local}`)
+/** A new file of this machine. The next bytes come in while the last ones are written. */
+function openSink(local: string) {
+  const stream = createWriteStream(local, { flags: 'wx', mode: 0o600, highWaterMark: 4 * BLOCK })
+  let isMade = false
+  stream.once('open', () => {
+    isMade = true
+  })
+  const failed = new Promise<never>((_, reject) => {
+    stream.on('error', (cause) => reject(systemError(cause, `cannot write ${local}`)))
+  })
+  failed.catch(() => {})
+  const next = (event: 'drain' | 'finish' | 'close') =>
+    new Promise<void>((resolve) => {
+      stream.once(event, resolve)
+    })
+  return {
+    async write(chunk: Buffer): Promise<void> {
+      if (!stream.write(chunk)) await Promise.race([next('drain'), failed])
+    },
+    end(): Promise<void> {
+      stream.end()
+      return Promise.race([next('finish'), failed])
+    },
+    async discard(): Promise<void> {
+      stream.destroy()
+      if (!stream.closed) await next('close')
+      if (isMade) await rm(local, { force: true })
+    },
   }
 }
 
