@@ -9,6 +9,8 @@ export interface Produced {
   /** Absolute path of the content. */
   readonly source: string
   readonly isDirectory: boolean
+  /** `path` leads to `source` by a link. */
+  readonly isLinked: boolean
   /** Another name in the directory leads to the same content, so it is copied. */
   readonly isShared: boolean
   readonly stats: Stats
@@ -45,7 +47,17 @@ export function collectOutputs(root: string, outputs: readonly ManifestOutput[],
       produced.set(found.path, found)
     }
   }
-  return { produced: [...produced.values()] }
+  return { produced: withLinked(root, [...produced.values()]) }
+}
+
+/** What another output leads to by a link is copied like that one: moved away, it would be missing there. */
+function withLinked(root: string, produced: readonly Produced[]): readonly Produced[] {
+  const linked = produced.filter(({ isLinked }) => isLinked).map(({ source }) => `${source}/`)
+  if (linked.length === 0) return produced
+  const real = realpathSync(root)
+  const isOf = (path: string): boolean =>
+    linked.some((source) => source.startsWith(`${real}/${path}/`) || `${real}/${path}/`.startsWith(source))
+  return produced.map((one) => (one.isShared || !isOf(one.path) ? one : { ...one, isShared: true }))
 }
 
 /** A glob without a slash at its end matches no directories: among them are those that the runner made. */
@@ -76,7 +88,7 @@ function look(root: string, name: string): Produced | string | undefined {
   } else if (!stats.isFile()) return `output ${name} is neither a file nor a directory`
   else if (wantsDirectory) return `output ${name} is a file, not a directory`
   const isDirectory = stats.isDirectory()
-  return { path, source, isDirectory, isShared: isLinked || (!isDirectory && stats.nlink > 1), stats }
+  return { path, source, isDirectory, isLinked, isShared: isLinked || (!isDirectory && stats.nlink > 1), stats }
 }
 
 function hasLinkedParent(root: string, path: string): boolean {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ManifestTask } from '../../src/model/manifest.ts'
 import { nowUs } from './finish.ts'
+import { Guard } from './guard.ts'
 import { removeLeftovers, rootName } from './leftovers.ts'
 import { readTask } from './manifest-range.ts'
 import { isDiskError } from './prepare.ts'
@@ -56,18 +57,20 @@ export async function runTask(options: RunnerOptions): Promise<RunnerEnding> {
   const { attempt } = record
   const { task } = header
   const root = join(sandboxes, rootName(`${header.array}-${task}.${attempt}`))
+  const guard = new Guard()
   let ending: TaskEnding
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
     const decided = attempt > 1 ? decidedJobs(array, task, attempt) : new Set<string>()
     const graceMs = 1000 * Number(options.environment.FLOE_GRACE_SEC ?? 2)
-    const work = new Task({ array, header, jobs, record, decided, slots, root, graceMs })
+    const work = new Task({ array, header, jobs, record, guard, decided, slots, root, graceMs })
     const release = listen(work, options.walltimeSec)
     ending = await work.run()
     release()
   } catch (error) {
     ending = { reason: 'failed', message: messageOf(error, { sandboxes, array }), jobs: 0 }
   }
+  guard.end()
   record.write({ v: 1, at: nowUs(), event: 'task ended', ...ending })
   const isRecorded = await closed(record, root)
   await rm(root, { recursive: true, force: true, maxRetries: 3 })

@@ -29,7 +29,7 @@ const SAID_MAX = 2000
 
 /**
  * One `sh` for many jobs, in a session of its own. Text is told ahead, so that tiny jobs wait neither for the pipe nor for Node. When the
- * runner dies, writing a report ends the shell by SIGPIPE: the job that runs then is the last.
+ * runner dies the guard kills its process group; without one, writing a report ends it by SIGPIPE: the job that runs then is the last.
  */
 export class SlotShell {
   readonly nonce = `@${randomBytes(8).toString('hex')}`

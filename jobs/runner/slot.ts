@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { renameSync } from 'node:fs'
 import type { ManifestJob } from '../../src/model/manifest.ts'
+import type { Guard } from './guard.ts'
 import { LogFile, LogSpool } from './log-spool.ts'
 import { readStat, type SlotMarks } from './processes.ts'
 import type { Sandbox } from './sandbox.ts'
@@ -44,6 +45,7 @@ export interface SlotPlace {
   /** Directory on the node for sandboxes and spools. */
   readonly root: string
   readonly none: number
+  readonly guard: Guard
   /** Variables of this slot alone. */
   readonly environment: Readonly<Record<string, string>>
 }
@@ -166,9 +168,11 @@ export class Slot {
       },
       onGone: (how) => {
         this.isGone = true
+        this.#place.guard.forget(shell.pid)
         this.#listener.onGone(this, how)
       },
     })
+    this.#place.guard.heed(shell.pid)
     shell.ready.then((exit) => {
       if (!this.isGone) this.#listener.onReady(this, exit)
     })

@@ -12,7 +12,7 @@ import type { RecordFile } from './record-file.ts'
 import { Room, type Spoiled } from './room.ts'
 import { SandboxPool } from './sandbox.ts'
 import type { Report } from './shell.ts'
-import { begun, cpuSince, type Flight, Slot, type SlotListener } from './slot.ts'
+import { begun, cpuSince, type Flight, Slot, type SlotListener, type SlotPlace } from './slot.ts'
 import { failed, type Judged, judge, type Killed } from './verdict.ts'
 import { endLeftovers, Watch } from './watch.ts'
 
@@ -21,6 +21,7 @@ export interface TaskPlace {
   readonly header: ManifestTask
   readonly jobs: Iterator<ManifestJob>
   readonly record: RecordFile
+  readonly guard: SlotPlace['guard']
   readonly decided: ReadonlySet<string>
   readonly slots: number
   /** Directory on the node, made for this attempt. */
@@ -94,11 +95,11 @@ export class Task implements SlotListener {
   run(): Promise<TaskEnding> {
     return new Promise((resolve) => {
       this.#resolve = resolve
-      const { array, header, record, root, slots } = this.place
-      const name = `${header.task}.${record.attempt}`
+      const { array, header, record, guard, root, slots } = this.place
+      const place = { array, name: `${header.task}.${record.attempt}`, root, guard, none: this.#none }
       for (let index = 0; index < slots; index++) {
         const environment = visibleDevices({ index, slots, gpus: header.gpus ?? 0 }, process.env)
-        this.slots.push(new Slot({ index, array, name, root, none: this.#none, environment }, header.setup, this))
+        this.slots.push(new Slot({ ...place, index, environment }, header.setup, this))
       }
       this.#watch.start()
     })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { decodeRecord } from '../../../src/model/record.ts'
 import { fakeJob } from '../../fakes/array.ts'
-import { script, useRunner } from '../../fakes/task.ts'
+import { processesWith, script, useRunner } from '../../fakes/task.ts'
 
 const JOBS = 120
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -62,5 +62,18 @@ describe('runner killed with KILL at random times', () => {
     function outputs(): string {
       return join(runner.scratch, 'outputs/o')
     }
+  })
+
+  it('leaves no job running, nor one that ignores TERM', async () => {
+    const token = `guarded-${process.pid}-${Math.random()}`
+    const long = { ...script('trap "" TERM; sleep 300 & sleep 300; sleep 300'), environment: { T: token } }
+    const directory = runner.array([fakeJob('long', long), fakeJob('never', script('true'))])
+    const { child, exit } = await runner.start(directory)
+    while (processesWith(token).length < 3) await wait(30)
+    child.kill('SIGKILL')
+    await exit
+    for (let tries = 0; tries < 100 && processesWith(token).length > 0; tries++) await wait(50)
+    expect(processesWith(token)).toEqual([])
+    expect(runner.read(directory).ended.size).toBe(0)
   })
 })

@@ -248,6 +248,23 @@ describe('runner', () => {
     expect(ran.ended.get('tree')!.verdict).toBe('succeeded')
   })
 
+  it('publishes outputs that links lead to, and the links as files', async () => {
+    const ran = await runner.run([
+      fakeJob('latest', {
+        ...script('mkdir m; for i in 1 2; do echo $i > m/$i.csv; done; ln -s 2.csv m/a.csv; ln -s 1.csv m/z.csv'),
+        outputs: [{ path: 'm/*.csv', optional: false }],
+      }),
+      fakeJob('folder', {
+        ...script('mkdir d; echo in > d/in; ln -s d/in out; ln -s d all'),
+        outputs: ['d/in', 'out', 'all/'].map((path) => ({ path, optional: false })),
+      }),
+    ])
+    for (const name of ['latest', 'folder']) expect(ran.ended.get(name)!.rule).toBe('exit 0')
+    const text = (name: string) => readFileSync(join(ran.outputs, name), 'utf8')
+    expect(['1', 'z', '2', 'a'].map((name) => text(`m/${name}.csv`))).toEqual(['1\n', '1\n', '2\n', '2\n'])
+    expect(['d/in', 'out', 'all/in'].map(text)).toEqual(['in\n', 'in\n', 'in\n'])
+  })
+
   it('names inputs that are gone or changed', async () => {
     const good = input('good', '12345')
     const ran = await runner.run([
