@@ -73,12 +73,8 @@ export function queueFindings({ queue, task, name }: SiteSetting, { queues }: Si
   if (used?.walltimeMaxSec != null && task.walltimeSec !== null && used.walltimeMaxSec < task.walltimeSec) {
     const most = formatSeconds(used.walltimeMaxSec)
     const found = `queue ${used.name} ends tasks after ${most}, and tasks ask for ${formatSeconds(task.walltimeSec)}`
-    ledger.add(
-      'fail',
-      'queue',
-      found,
-      `set \`task: {walltime: ${used.walltimeMaxSec}s}\` or another \`queue:\` for ${name}`,
-    )
+    // Longer than jobs need is a wish, and cut; a job that needs more is refused before anything is submitted.
+    ledger.add('warn', 'queue', found, `floe asks for ${most}; another \`queue:\` of ${name} may give more`)
   }
   if (used?.cpusMax != null && used.cpusMax < task.cpus) {
     const found = `a node of queue ${used.name} has ${formatCounted(used.cpusMax, 'core')}, and tasks ask for ${task.cpus}`
