@@ -46,11 +46,12 @@ export function readRecords(
   return { lines, offsets, damaged }
 }
 
-function namesIn(folder: string): string[] {
+/** Empty where there is no such folder. */
+export function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    if (['ENOENT', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))) return []
     throw error
   }
 }

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sitePaths } from '../model/campaign.ts'
 import { decodeRecord } from '../model/record.ts'
 import type { Bus, Message } from '../ports/bus/bus.ts'
+import { namesIn } from './read-records.ts'
 import { toMessage } from './to-event.ts'
 
 /** How far a record file was told. */
@@ -155,15 +156,6 @@ const recordFiles = (directory: string): string[] =>
   namesIn(join(directory, 'records'))
     .filter((name) => /^\d+\.\d+$/.test(name))
     .sort((a, b) => Number(a.slice(a.indexOf('.') + 1)) - Number(b.slice(b.indexOf('.') + 1)))
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))) return []
-    throw error
-  }
-}
 
 /** Long lines are read whole, whatever the usual size. */
 function readFrom(path: string, start: number): Buffer {
