@@ -7,7 +7,6 @@ import {
   findCampaign,
   findCampaignIn,
   type InitReport,
-  locate,
   type Means,
   makeCampaign,
   makeCampaignIn,
@@ -16,7 +15,6 @@ import {
 } from './campaign/campaign.ts'
 import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
 import type { EventNews } from './events/events.ts'
-import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
@@ -142,31 +140,14 @@ export const forkCampaign = (directory: string): Promise<InitReport> => relocate
 export const adoptCampaign = (directory: string): Promise<InitReport> => relocate(directory, 'adopted')
 
 async function relocate(directory: string, action: 'forked' | 'adopted'): Promise<InitReport> {
-  if (isHdfsUrl(directory)) throw new FloeError('NOT_SUPPORTED', `${directory} cannot be ${action} as yet.`)
-  const place = readPlace(resolve(directory))
+  const store = await storeAt(directory)
+  const place = store ? await findCampaignIn(store) : readPlace(resolve(directory))
   if (!place)
     throw new FloeError('CAMPAIGN_MISSING', `${resolve(directory)} is no campaign: it has no ${CAMPAIGN_FILE}.`)
-  if (locate(place) === 'here') {
-    throw new FloeError('USAGE', `${place.root} was neither copied nor moved.`, {
-      hint: '`floe run` runs it as it is.',
-    })
-  }
-  const { adoptCampaign: adopt, forkCampaign: fork } = await import('./campaign/campaign.ts')
+  const { relocateCampaign } = await import('./campaign/campaign.ts')
   const { openTables } = await import('./ports/tables/tables.ts')
-  const { cache, scratch } = campaignPaths(place.root)
-  const tables = await openTables({ root: place.root, cache, clock: systemClock })
-  try {
-    const relocated = await (action === 'forked' ? fork : adopt)({
-      place,
-      tables,
-      files: diskFiles(),
-      clock: systemClock,
-      scratch,
-    })
-    return { directory: place.root, id: relocated.file.id, action, made: [] }
-  } finally {
-    await tables.close()
-  }
+  const { file } = await relocateCampaign(action, { place, files: diskFiles(), clock: systemClock, openTables })
+  return { directory: place.root, id: file.id, action, made: [] }
 }
 
 /** The implementations that this main chooses. */

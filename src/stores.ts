@@ -19,10 +19,12 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   const url = `${scheme}://${authority}${path === '/' ? '' : path}`
   const { hosts, nameNodes, cacheBytes } = setting
   const client = new WebHdfs(address, { ...whoAsks(setting, environment), hosts, nameNodes })
-  const home = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'floe')
-  const cacheFor = (id: string) => join(home, 'campaigns', id)
+  const below = (home: string | undefined, usual: string) => (id: string) =>
+    join(home || join(homedir(), usual), 'floe', 'campaigns', id)
+  const cacheFor = below(environment.XDG_CACHE_HOME, '.cache')
+  const stateFor = below(environment.XDG_STATE_HOME, '.local/state')
   return {
-    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor },
+    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
     openNear: (id, files) =>
       cachedNear({
