@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { CampaignStore } from './campaign/campaign.ts'
 import { type HdfsSetting, hdfsSetting, sitesFile } from './config/config.ts'
 import { FloeError } from './model/errors.ts'
+import { sweepAsides } from './ports/files/aside.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
 import { WebHdfs } from './ports/files/webhdfs.ts'
 import { parseHdfsUrl } from './ports/files/webhdfs-url.ts'
@@ -26,6 +27,7 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   return {
     ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
+    sweep: (nowMs) => sweepAsides(hdfsFiles(client), path, nowMs),
     openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },

@@ -273,7 +273,9 @@ export class OpenedCampaign implements Campaign {
   async clean(wishes: Parameters<Campaign['clean']>[0] = {}): ReturnType<Campaign['clean']> {
     const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
-    return cleanCampaign(context, wishes)
+    const report = await cleanCampaign(context, wishes)
+    const left = wishes.site === undefined ? await this.#place.store?.sweep(this.#means.clock.now()) : undefined
+    return left ? { ...report, freed_bytes: report.freed_bytes + left.bytes } : report
   }
 
   async close(): Promise<void> {
