@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import {
   CAMPAIGN_FILE,
   type Campaign,
+  type CampaignPlace,
   findCampaign,
   findCampaignIn,
   type InitReport,
@@ -66,9 +67,12 @@ export type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
 export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
+  return new OpenedCampaign(await placeAt(directory), means(options))
+}
+
+async function placeAt(directory: string | undefined): Promise<CampaignPlace> {
   const store = directory === undefined ? undefined : await storeAt(directory)
-  const place = store ? await findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
-  return new OpenedCampaign(place, means(options))
+  return store ? findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
 }
 
 /** Undefined for a directory of this machine. */
@@ -113,12 +117,14 @@ export async function doctor(name: string, options: DoctorOptions = {}): Promise
 
 /** Status events as they come over Kafka, each once; see `watchEvents`. */
 export async function* watchEvents(options: WatchOptions): AsyncGenerator<EventNews> {
-  yield* (await import('./status-events.ts')).watchEvents(options)
+  const place = options.campaign === undefined ? undefined : await placeAt(options.campaign)
+  yield* (await import('./status-events.ts')).watchEvents(options, place)
 }
 
 /** Carries events of a site to Kafka; see `relayEvents`. */
 export async function relayEvents(site: string, options: RelayOptions): Promise<RelayReport> {
-  return (await import('./status-events.ts')).relayEvents(site, systemClock, options)
+  const place = options.campaign === undefined ? undefined : await placeAt(options.campaign)
+  return (await import('./status-events.ts')).relayEvents(site, options, { clock: systemClock, place })
 }
 
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */

@@ -29,6 +29,7 @@ export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
 export { relocateCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
 export type * from './verbs.ts'
+export { pathsHere } from './whereabouts.ts'
 
 const GITIGNORE = `# Made by floe; floe.yaml is what goes into git.
 /${CAMPAIGN_FILE}

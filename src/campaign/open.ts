@@ -79,7 +79,7 @@ export class OpenedCampaign implements Campaign {
       ...counts
     } = await addJobFiles(await this.#writable(), files, {
       campaign: this.#paths.root,
-      outputs,
+      outputs: pathsWith(this.#place, outputs).outputs,
       cache: this.#paths.cache,
       defaults: jobs,
       clock: this.#means.clock,
