@@ -337,7 +337,7 @@ export class OpenedCampaign implements Campaign {
     const cache = this.#paths.cache
     return {
       paths: pathsWith(this.#place, config.outputs),
-      leases: await this.#leases(),
+      leases: await leasesOf(this.#place, clock, config.group),
       campaignId: this.id,
       tables: await this.#writable(),
       clock,

@@ -26,9 +26,9 @@ export function pathsWith(place: CampaignPlace, outputs: string): CampaignPaths 
   return paths
 }
 
-export async function leasesOf({ root, store }: CampaignPlace, clock: Clock): Promise<Leases> {
+export async function leasesOf({ root, store }: CampaignPlace, clock: Clock, group = false): Promise<Leases> {
   const { diskLeases, leasesIn } = await import('../run/run.ts')
-  return store ? leasesIn(store.files, store.path, clock) : diskLeases(root, clock)
+  return store ? leasesIn(group ? store.groupFiles : store.files, store.path, clock) : diskLeases(root, clock)
 }
 
 export async function tablesOptions(place: CampaignPlace, clock: Clock, group = false): Promise<TablesOptions> {
@@ -38,6 +38,8 @@ export async function tablesOptions(place: CampaignPlace, clock: Clock, group = 
   const files = group ? store.groupFiles : store.files
   return { ...ground, root: store.path, store: { files, near: await store.openNear(file.id, files) } }
 }
+
+const arraysHere = (place: CampaignPlace): string => sitePaths(pathsHere(place).scratch, place.file.id).arrays
 
 /** Arrays of the local site of another machine that are not over, as far as tables tell. */
 export interface Foreign {
@@ -56,8 +58,8 @@ export async function foreignArrays(place: CampaignPlace, tables: Pick<Tables, '
      left join (select array_id as id, list(distinct node) filter (node is not null) as nodes from attempts group by all) a using (id)
      order by id`,
   )
-  const { arrays } = sitePaths(pathsHere(place).scratch, place.file.id)
-  const away = rows.filter(({ id }) => !existsSync(join(arrays, id)))
+  const here = arraysHere(place)
+  const away = rows.filter(({ id }) => !existsSync(join(here, id)))
   return {
     arrays: away.map(({ id }) => id),
     jobs: away.reduce((sum, { jobs }) => sum + jobs, 0),
@@ -70,10 +72,11 @@ export async function refuseForeign(place: CampaignPlace, { tables, site }: RunC
   if (!place.store || site.name !== 'local') return
   const { arrays, jobs, nodes } = await foreignArrays(place, tables)
   if (arrays.length === 0) return
+  const here = arraysHere(place)
   const ran = nodes.length > 0 ? ` (jobs of them ran on ${nodes.join(', ')})` : ''
   throw new FloeError(
     'RUN_LOCKED',
-    `${jobs} jobs of ${arrays.join(', ')} were sent to the local site of another machine${ran}: their records and outputs are there, not here.`,
+    `${jobs} jobs of ${arrays.join(', ')} were sent to the local site of another machine${ran}: their records are not in ${here}.`,
     {
       hint: `Run there, or at another site. If that machine is given up, \`floe init --adopt '${place.root}'\` lets these jobs run again.`,
       details: { arrays: [...arrays], nodes: [...nodes] },

@@ -74,11 +74,12 @@ describeSite('a campaign in HDFS', () => {
   }
   async function upload(from: string, to: string): Promise<void> {
     await files().makeFolders(to)
-    for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const carried = readdirSync(from, { withFileTypes: true }).map(async (entry) => {
       const [source, target] = [join(from, entry.name), join(to, entry.name)]
       if (entry.isDirectory()) await upload(source, target)
       else await files().publish(source, target)
-    }
+    })
+    await Promise.all(carried)
   }
   async function namesBelow(path: string): Promise<string[]> {
     const entries = await files().list(path)
