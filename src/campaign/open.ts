@@ -21,7 +21,7 @@ import type {
   RunOptions,
   Selection,
 } from './verbs.ts'
-import { leasesOf, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
+import { leasesOf, onDisk, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
 
 /** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
 export interface Means {
@@ -353,7 +353,7 @@ export class OpenedCampaign implements Campaign {
         sandboxesMax: config.sandboxesMax,
         roots: config.roots,
       },
-      openOther: (root) => openTables({ root, cache, clock }),
+      openOther: (root) => openTables({ root: onDisk(root), cache, clock }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
       openBus,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type CampaignPaths, campaignPaths, sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -19,11 +19,20 @@ export function pathsHere({ root, file, store }: CampaignPlace): CampaignPaths {
   }
 }
 
-/** With the directory of outputs that floe.yaml names; one below a campaign that lies elsewhere is that of this machine. */
+/** With the directory of outputs that floe.yaml names; one below a campaign that lies elsewhere is below what is kept here of it. */
 export function pathsWith(place: CampaignPlace, outputs: string): CampaignPaths {
-  const paths = pathsHere(place)
-  if (!place.store || !outputs.startsWith(`${place.store.url}/`)) return { ...paths, outputs }
-  return paths
+  const { file, store } = place
+  const isThere = store && outputs.startsWith(`${store.url}/`)
+  return {
+    ...pathsHere(place),
+    outputs: isThere ? resolve(store.stateFor(file.id), outputs.slice(store.url.length + 1)) : outputs,
+  }
+}
+
+/** Throws NOT_SUPPORTED for the address of another campaign. */
+export function onDisk(root: string): string {
+  if (!root.includes('://')) return root
+  throw new FloeError('NOT_SUPPORTED', `${root} cannot be read: \`reuse:\` takes campaigns on disks as yet.`)
 }
 
 export async function leasesOf({ root, store }: CampaignPlace, clock: Clock, group = false): Promise<Leases> {
