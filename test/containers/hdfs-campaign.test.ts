@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../src/ports/clock.ts'
 import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
@@ -12,13 +12,15 @@ import { ended, openPlace, type Place } from '../cli/place.ts'
 import { readByRules } from '../conformance/delta-rules.ts'
 import { temporaryFolder } from '../conformance/files.ts'
 import { rowsOf } from '../conformance/rows.ts'
+import { startSshHost } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { type HdfsSite, startHdfs } from './hdfs.ts'
 import { until } from './machine.ts'
+import type { Site } from './site.ts'
 
 /* A campaign that lies in HDFS. */
 
-const root = join(import.meta.dirname, '../..')
+const REPOSITORY = join(import.meta.dirname, '../..')
 const SECTORS = [
   'nordic',
   'barents',
@@ -39,11 +41,11 @@ const WINDS = JSON.stringify({
         id: '1982-${month}-${sector}',
         data: {
           input: ['winds/1982-${month}.csv', 'climate/${month}.csv', 'sectors.csv'].map((name) =>
-            join(root, 'data/arctic-winds', name),
+            join(REPOSITORY, 'data/arctic-winds', name),
           ),
           output: ['1982/${month}/${sector}.csv'],
         },
-        executable: join(root, 'jobs/examples/winds/sector-mean.sh'),
+        executable: join(REPOSITORY, 'jobs/examples/winds/sector-mean.sh'),
         arguments: ['1982', '${month}', '${sector}', '{input:1}', '{input:2}', '{input:3}', '{output:1}'],
         check: 'test -s "$FLOE_OUTPUT_1"',
       },
@@ -53,14 +55,15 @@ const WINDS = JSON.stringify({
 
 describeSite('a campaign in HDFS', () => {
   let site: HdfsSite
+  let frost: Site
   const here = temporaryFolder()
   beforeAll(async () => {
-    site = await startHdfs({ dataNodes: 2 })
+    ;[site, frost] = await Promise.all([startHdfs({ dataNodes: 2 }), startSshHost()])
     await site.ask('PUT', '/campaigns', 'op=MKDIRS&permission=1777')
   })
   afterAll(async () => {
     await here.close()
-    await site?.stop()
+    await Promise.all([site?.stop(), frost?.stop()])
   })
 
   const files = () => hdfsFiles(site.client({ user: 'alice', idleMs: 20_000 }))
@@ -196,12 +199,13 @@ describeSite('a campaign in HDFS', () => {
   })
 
   /** A person at a machine of theirs: what floe keeps there is nowhere else. */
-  function people(place: Place) {
+  async function people(place: Place) {
+    const { host, port, user, identityFile: identity, knownHostsFile: known_hosts } = await frost.ssh()
+    const ssh = { to: `${user}@${host}`, port, identity, known_hosts, agent: 'none' }
     const sites = {
       hdfs: { namenode: { user: 'alice', hosts: site.hosts } },
-      sites: { shared: { connector: 'local', scratch: place.path('shared'), slots: 2, interval: '1s' } },
+      sites: { frost: { connector: 'local', ssh, scratch: '/scratch/alice', slots: 2, interval: '1s' } },
     }
-    mkdirSync(place.path('shared'))
     const environment = (machine: string) => {
       place.file(`${machine}/config/floe/sites.yaml`, JSON.stringify(sites), 0o600)
       const kinds = ['config', 'cache', 'state'].map((kind) => [`XDG_${kind.toUpperCase()}_HOME`, kind] as const)
@@ -223,12 +227,19 @@ describeSite('a campaign in HDFS', () => {
     }
   }
   const hidden = async (path: string) => (await namesBelow(path)).filter((name) => name.startsWith('.'))
+  /** A test that is repeated begins anew. */
+  const folderOf = (place: Place, name: string) => `/campaigns/${name}-${basename(place.directory)}`
   const dead = () => ownUnique().replace(/-\d+-/, `-${2 ** 22}-`)
 
   it('runs there as on a disk, and leaves nothing behind', async () => {
     const place = openPlace()
-    const { floe, json } = people(place)
-    const url = `${site.url}/campaigns/winds`
+    const { floe, json } = await people(place)
+    const [root, gales, storms] = ['winds', 'gales', 'storms'].map((name) => folderOf(place, name)) as [
+      string,
+      string,
+      string,
+    ]
+    const url = `${site.url}${root}`
     place.file('jobs.yaml', WINDS)
     const RESULTS = 'select job_id, output, size_bytes, digest from results order by all'
     const MERGED = 'select * from merged order by all'
@@ -262,7 +273,6 @@ describeSite('a campaign in HDFS', () => {
     expect((await floe('two', '-C', url, 'run')).stdout).toContain('Nothing to do')
     expect((await json('two', '-C', url, 'status'))[0]).toMatchObject({ succeeded: 32, runner: null })
 
-    const root = '/campaigns/winds'
     await files().write(asideOf(join(root, 'lease-9.json'), dead()), '{')
     await files().write(asideOf(join(root, 'tables/jobs/_delta_log/x.json'), dead()), '{')
     expect(await hidden(root)).toHaveLength(2)
@@ -271,60 +281,66 @@ describeSite('a campaign in HDFS', () => {
     expect((await files().names(root)).filter((name) => name.startsWith('lease'))).toHaveLength(1)
     expect(await json('two', '-C', url, 'query', RESULTS)).toEqual(done[0]![2])
 
-    await files().rename(root, '/campaigns/gales')
-    const moved = `${site.url}/campaigns/gales`
+    await files().rename(root, gales)
+    const moved = `${site.url}${gales}`
     expect(await floe('one', '-C', moved, 'run')).toMatchObject({ stderr: expect.stringContaining('was moved here') })
     expect(await floe('one', 'init', '--adopt', moved)).toMatchObject({ status: 0 })
     expect((await floe('one', '-C', moved, 'run')).stdout).toContain('Nothing to do')
-    await upload(await copy(files(), '/campaigns/gales', place.path('copy')), '/campaigns/storms')
-    const copied = `${site.url}/campaigns/storms`
+    await upload(await copy(files(), gales, place.path('copy')), storms)
+    const copied = `${site.url}${storms}`
     expect(await floe('one', '-C', copied, 'run')).toMatchObject({ stderr: expect.stringContaining('was copied from') })
     expect(await floe('one', 'init', '--fork', copied)).toMatchObject({ status: 0 })
     expect((await floe('one', '-C', copied, 'run')).stdout).toContain('Nothing to do')
-    const ids = await Promise.all(['gales', 'storms'].map((name) => files().read(`/campaigns/${name}/campaign.json`)))
+    const ids = await Promise.all([gales, storms].map((folder) => files().read(join(folder, 'campaign.json'))))
     expect(new Set(ids.map((text) => (JSON.parse(String(text)) as { id: string }).id)).size).toBe(2)
   })
 
   it('goes on from another machine when its coordinator was killed, and nothing runs twice', async () => {
     const place = openPlace()
-    const { floe, json, start } = people(place)
-    const url = `${site.url}/campaigns/taken`
-    const ledger = place.path('ledger')
-    place.file('ledger', '')
-    place.program('slow.sh', `echo "$FLOE_JOB" >>'${ledger}'\nsleep 0.3\necho "$FLOE_JOB" >"$1"`)
+    const { floe, json, start } = await people(place)
+    const root = folderOf(place, 'taken')
+    const url = `${site.url}${root}`
+    const ledger = `/scratch/alice/${basename(place.directory)}`
+    // Some are done at once, the others wait until the second machine is at work.
+    const wait = `[ "$(wc -l <'${ledger}')" -le 6 ] || until [ -e '${ledger}.go' ]; do sleep 0.1; done`
+    place.program('slow.sh', `echo "$FLOE_JOB" >>'${ledger}'\n${wait}\necho "$FLOE_JOB" >"$1"`)
     place.jobs(
       'jobs.ndjson',
       Array.from({ length: 40 }, (_, at) => ({
-        ...{ id: `job${at}`, executable: place.path('slow.sh'), arguments: ['{output:1}'] },
+        ...{ id: `job${at}`, executable: './slow.sh', arguments: ['{output:1}'] },
         data: { input: [], output: [`${at}.txt`] },
       })),
     )
     await floe('one', 'init', url)
     await json('one', '-C', url, 'add', place.path('jobs.ndjson'))
-    const ran = () => readFileSync(ledger, 'utf8').split('\n').filter(Boolean)
-    const first = start('one', '-C', url, 'run', '--site', 'shared', '--jobs-per-batch', '4')
-    const first_ended = ended(first)
-    await until(async () => ran().length >= 5, { what: 'some jobs have started' })
+    const ran = async () =>
+      (await frost.login.ask(`touch ${ledger}; cat ${ledger}`, 'alice')).split('\n').filter(Boolean)
+    const first = start('one', '-C', url, 'run', '--site', 'frost', '--jobs-per-batch', '4')
+    const told = ended(first)
+    const early = told.then(({ stdout, stderr }) => Promise.reject(new Error(`it ended too early: ${stdout}${stderr}`)))
+    const begun = until(async () => (await ran()).length > 6, { what: 'some jobs are done', waitMs: 200_000 })
+    await Promise.race([begun, early])
     first.kill('SIGKILL')
-    await first_ended
-    expect(ran().length).toBeLessThan(40)
+    await told
+    expect((await ran()).length).toBeLessThan(40)
 
     // That machine is another one: nobody here can see that its process is dead.
-    const names = (await files().names('/campaigns/taken')).filter((name) => name.startsWith('lease'))
+    const names = (await files().names(root)).filter((name) => name.startsWith('lease'))
     expect(names).toHaveLength(1)
-    const path = `/campaigns/taken/${names[0]}`
+    const path = join(root, names[0]!)
     const lease = JSON.parse(String(await files().read(path))) as { epoch: number; pid: number }
     await files().write(path, JSON.stringify({ ...lease, host: 'elsewhere', expires_at: Date.now() + 3_600_000 }))
     expect((await json('two', '-C', url, 'status'))[0]).toMatchObject({ runner: { host: 'elsewhere', pid: lease.pid } })
-    expect(await floe('two', '-C', url, 'run', '--site', 'shared')).toMatchObject({
+    expect(await floe('two', '-C', url, 'run', '--site', 'frost')).toMatchObject({
       status: 11,
       stderr: expect.stringContaining(`process ${lease.pid} on elsewhere`),
     })
     await files().write(path, JSON.stringify({ ...lease, host: 'elsewhere', expires_at: Date.now() - 1 }))
-    const [report] = await json('two', '-C', url, 'run', '--site', 'shared')
+    await frost.login.ask(`touch ${ledger}.go`, 'alice')
+    const [report] = await json('two', '-C', url, 'run', '--site', 'frost')
     expect(report).toMatchObject({ succeeded: 40, failed: 0, pending: 0 })
-    expect(ran().sort()).toEqual([...new Set(ran())].sort())
-    expect(ran()).toHaveLength(40)
+    const all = await ran()
+    expect([all.length, new Set(all).size]).toEqual([40, 40])
     expect(
       await json(
         'two',
@@ -335,22 +351,22 @@ describeSite('a campaign in HDFS', () => {
       ),
     ).toEqual([{ n: 40, jobs: 40 }])
     expect(await json('two', '-C', url, 'query', 'select count(*)::int as n from attempts')).toEqual([{ n: 40 }])
-    const [left] = (await files().names('/campaigns/taken')).filter((name) => name.startsWith('lease'))
+    const [left] = (await files().names(root)).filter((name) => name.startsWith('lease'))
     expect(epochOf(left!)).toBeGreaterThan(lease.epoch)
     expect((await floe('two', '-C', url, 'logs', 'job7')).status).toBe(0)
     await floe('two', '-C', url, 'clean', '--all')
-    expect(await hidden('/campaigns/taken')).toEqual([])
+    expect(await hidden(root)).toEqual([])
   })
 
   it('does not run the work of the local site of another machine again, unless that is given up', async () => {
     const place = openPlace()
-    const { floe, json } = people(place)
-    const url = `${site.url}/campaigns/alone`
+    const { floe, json } = await people(place)
+    const url = `${site.url}${folderOf(place, 'alone')}`
     place.program('slow.sh', 'sleep 1\necho "$FLOE_JOB" >"$1"')
     place.jobs(
       'jobs.ndjson',
       Array.from({ length: 3 }, (_, at) => ({
-        ...{ id: `job${at}`, executable: place.path('slow.sh'), arguments: ['{output:1}'] },
+        ...{ id: `job${at}`, executable: './slow.sh', arguments: ['{output:1}'] },
         data: { input: [], output: [`${at}.txt`] },
       })),
     )
