@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { CampaignStore } from './campaign/campaign.ts'
 import { type HdfsSetting, hdfsSetting, sitesFile } from './config/config.ts'
 import { FloeError } from './model/errors.ts'
+import { sweepAsides } from './ports/files/aside.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
 import { WebHdfs } from './ports/files/webhdfs.ts'
 import { parseHdfsUrl } from './ports/files/webhdfs-url.ts'
@@ -19,11 +20,14 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   const url = `${scheme}://${authority}${path === '/' ? '' : path}`
   const { hosts, nameNodes, cacheBytes } = setting
   const client = new WebHdfs(address, { ...whoAsks(setting, environment), hosts, nameNodes })
-  const home = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'floe')
-  const cacheFor = (id: string) => join(home, 'campaigns', id)
+  const below = (home: string | undefined, usual: string) => (id: string) =>
+    join(home || join(homedir(), usual), 'floe', 'campaigns', id)
+  const cacheFor = below(environment.XDG_CACHE_HOME, '.cache')
+  const stateFor = below(environment.XDG_STATE_HOME, '.local/state')
   return {
-    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor },
+    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
+    sweep: (nowMs) => sweepAsides(hdfsFiles(client), path, nowMs),
     openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },

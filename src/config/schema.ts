@@ -177,8 +177,13 @@ export const configSchema = z
     outputs: z
       .string()
       .min(1)
+      .regex(/^(?!.*:\/\/)/s, 'must be a directory: outputs at an address are not supported as yet')
       .default('outputs')
-      .meta(text('Directory that outputs are published in, relative to the campaign.')),
+      .meta(
+        text(
+          'Directory that outputs are published in, relative to the campaign; of a campaign in HDFS to what this machine keeps of it.',
+        ),
+      ),
     group: z.boolean().default(false).meta(text('Whether the unix group of the directory may read and write as well.')),
     memory: bytes
       .prefault('1.5GB')

@@ -4,6 +4,7 @@ import type { Bus } from '../ports/bus/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { DigestPolicy } from '../stage/stage.ts'
+import type { Leases } from './lease.ts'
 import type { RetryPolicy } from './policy.ts'
 
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
@@ -28,7 +29,9 @@ export interface RunSettings {
 
 /** What every door of this room works with; the mains make it. */
 export interface RunContext {
+  /** On this machine, wherever the campaign lies. */
   readonly paths: CampaignPaths
+  readonly leases: Leases
   /** UUID of campaign.json. */
   readonly campaignId: string
   readonly tables: Tables

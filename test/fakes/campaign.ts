@@ -8,7 +8,7 @@ import { type CampaignPaths, campaignPaths, sitePaths } from '../../src/model/ca
 import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
-import type { RunContext } from '../../src/run/run.ts'
+import { diskLeases, type RunContext } from '../../src/run/run.ts'
 
 export interface MadeJob {
   readonly id: string
@@ -40,6 +40,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
   const site = siteOf(paths, async () => connector)
   return {
     paths,
+    leases: diskLeases(root, systemClock),
     campaignId: CAMPAIGN,
     tables,
     clock: systemClock,

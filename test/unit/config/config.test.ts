@@ -208,6 +208,7 @@ describe('a wrong floe.yaml', () => {
     ['just text'],
     ['- a\n- b'],
     ['memory: lots'],
+    ['outputs: webhdfs://namenode:9870/out'],
   ])('%s', (text) => {
     expect(refusal(text)).toMatchSnapshot()
   })
