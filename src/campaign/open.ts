@@ -187,12 +187,12 @@ export class OpenedCampaign implements Campaign {
     const { scratch } = campaignPaths(this.#home)
     const said = await liveStatus(tables, { scratch, campaignId: this.id })
     // Who only looks is not kept from it by a floe.yaml that is being edited.
-    const retries = () =>
+    const policy = () =>
       this.#configured().then(
-        (config) => config.retries,
+        (config) => config.policy,
         () => null,
       )
-    return liveJobs(tables, said, retries)
+    return liveJobs(tables, said, policy)
   }
 
   async show(jobId: string): Promise<JobReport> {
@@ -354,7 +354,7 @@ export class OpenedCampaign implements Campaign {
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
         batchBytesMax: config.batch.bytes,
-        retries: config.retries,
+        policy: config.policy,
         stopWhenFailed: config.stopWhenFailed,
         reuse: config.reuse,
         digest: config.digest,

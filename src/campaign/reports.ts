@@ -92,11 +92,11 @@ export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusRep
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, missing, merged, elsewhere, untold, elapsedSec } = report
-  const { succeeded, failed, cancelled, lost, reused, away } = tally
+  const { counts, tally, stopped, reason, missing, merged, elsewhere, untold, elapsedSec } = report
+  const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
-    decided: { succeeded, failed, cancelled, lost, reused },
+    decided: { succeeded, failed, cancelled, lost, reused, held },
     away,
     missing,
     merged_rows: merged?.rows ?? null,
@@ -109,6 +109,7 @@ export function toRunReport(report: RoomReport): RunReport {
     untold,
     elapsed_sec: elapsedSec,
     stopped,
+    reason,
     rehearsal: null,
   }
 }

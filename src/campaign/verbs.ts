@@ -51,6 +51,10 @@ export interface RunOptions extends PlanOptions {
   readonly once?: boolean
   /** What to do about results whose inputs or program changed; absent: refuse and say how many. */
   readonly stale?: 'rerun' | 'keep'
+  /** Attempts of a job at most, losses by the site aside; absent: as `policy:` says for each class. */
+  readonly maxTries?: number
+  /** Failed jobs at which the run stops by itself; absent: by the share `stop_when_failed`. */
+  readonly maxFailures?: number
   readonly onProgress?: (progress: RunProgress) => void
 }
 

@@ -1,7 +1,7 @@
 import { keepFrom, lenient, type TaskEnding } from '../dispatch/dispatch.ts'
 import type { FloeError } from '../model/errors.ts'
 import { undecidedJobs } from './arrays.ts'
-import { BadNodes, type Barred } from './bad-nodes.ts'
+import { BadNodes, type Barred, LEFT_OUT_MS } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
 import type { LiveArray } from './live-array.ts'
 import type { Publisher } from './publisher.ts'
@@ -42,6 +42,7 @@ export class NodeWatch {
   readonly #publisher: Publisher
   /** What was said of arrays since they were submitted, and when that was last looked through. */
   readonly #told = new Map<string, string>()
+  readonly #seen = new WeakMap<LiveArray, number>()
   /** A task could not write to the scratch: it is to be seen whether any could now. */
   #scratchIsSuspect = false
   #toldAt = Number.NEGATIVE_INFINITY
@@ -125,7 +126,10 @@ export class NodeWatch {
     for (const array of arrays) {
       const { id, nativeId, avoids, terms } = array
       // As at its submission: a trial goes on until another node has worked, or the hour is over.
-      const nodes = this.nodes.avoided(terms.setup, { surely: false })
+      const since = this.#seen.get(array) ?? clock.ticks()
+      this.#seen.set(array, since)
+      const also = clock.ticks() - since < LEFT_OUT_MS ? terms.avoid : undefined
+      const nodes = this.nodes.avoided(terms.setup, { surely: false, also })
       if (nativeId === undefined || (this.#told.get(id) ?? avoids.join()) === nodes.join()) continue
       if (array.unstartedTasks.length === 0) continue
       const { options = [] } = await site.shape(terms)
