@@ -130,6 +130,9 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     const refused = await teller.run('relay', '--site', 'local', '--once')
     expect(refused.status).toBe(12)
     expect(refused.stderr).toContain('events wait in the record files')
+    const kept = JSON.parse((await teller.run('clean', '--all', '--json')).stdout)
+    expect(kept).toMatchObject({ arrays: 0 })
+    expect(kept.sites[0].kept).toMatch(/^\d+ ended arrays? kept until .* status events are told: Could not send to /)
     await site.broker.start()
     // It begins before the others know that Kafka is back, and tries until it is.
     const relay = teller.start('-C', teller.place.path('c'), 'relay', '--site', 'local')
@@ -139,6 +142,9 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     expect((await ended(relay)).status).toBe(130)
     const again = await teller.run('relay', '--site', 'local', '--once', '--json')
     expect(JSON.parse(again.stdout)).toMatchObject({ sent: 0, damaged: 0, waiting: null })
+    const cleaned = JSON.parse((await teller.run('clean', '--all', '--json')).stdout)
+    expect(cleaned.arrays).toBeGreaterThan(0)
+    expect(teller.recordLines()).toBe(0)
   })
 
   it('paused in the middle, and a relay killed at random: told at least once, read once', async () => {
