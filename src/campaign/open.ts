@@ -158,9 +158,8 @@ export class OpenedCampaign implements Campaign {
     const { countStates } = await import('../catalog/catalog.ts')
     const { leaseHolder, liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
-    const { scratch } = campaignPaths(this.#home)
     // First what the records say: what is published in between is then in the tables, and counts once.
-    const live = await liveStatus(tables, { scratch, campaignId: this.id })
+    const live = await liveStatus(tables, { ...campaignPaths(this.#home), campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
     const runner = leaseHolder(this.#home, this.#means.clock) ?? null
     const said = runner && readAtWork(campaignPaths(this.#home).cache, runner.pid)
@@ -184,8 +183,7 @@ export class OpenedCampaign implements Campaign {
   /** What record files of live arrays say: tables may be a minute old while a run works. */
   async #live(tables: Tables): Promise<Live> {
     const { liveJobs, liveStatus } = await import('../run/run.ts')
-    const { scratch } = campaignPaths(this.#home)
-    const said = await liveStatus(tables, { scratch, campaignId: this.id })
+    const said = await liveStatus(tables, { ...campaignPaths(this.#home), campaignId: this.id })
     // Who only looks is not kept from it by a floe.yaml that is being edited.
     const policy = () =>
       this.#configured().then(
@@ -196,10 +194,11 @@ export class OpenedCampaign implements Campaign {
   }
 
   async show(jobId: string): Promise<JobReport> {
-    const { askSites, showJob } = await import('../run/run.ts')
+    const { askSites, listEvidence, showJob } = await import('../run/run.ts')
     const context = await this.#context()
-    const evidence = await showJob(context, jobId)
-    return { ...toJobReport(evidence), ...(await askSites(context, evidence)) }
+    const found = await showJob(context, jobId)
+    const words = await askSites(context, found)
+    return { ...toJobReport(found, listEvidence(found, words, context.clock.now() * 1000)), ...words }
   }
 
   async *logs(jobId: string, options: Parameters<Campaign['logs']>[1] = {}): ReturnType<Campaign['logs']> {

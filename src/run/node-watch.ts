@@ -3,16 +3,14 @@ import type { FloeError } from '../model/errors.ts'
 import { undecidedJobs } from './arrays.ts'
 import { BadNodes, type Barred, LEFT_OUT_MS } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
+import { couldNotWrite } from './evidence.ts'
 import type { LiveArray } from './live-array.ts'
 import type { Publisher } from './publisher.ts'
 
-/** Exits of a task whose node does not see the array's directory, or cannot write there; see the job script. */
+/** Exit of a task whose node does not see the array's directory; see the job script. */
 const NO_DIRECTORY = 72
-const NO_OWNER = 73
 
-/** The task left because it could not write to the scratch: its job script, or its runner. */
-export const couldNotWrite = ({ exit }: TaskEnding): boolean => exit === NO_OWNER
-/** So it left before there was a runner, or when that had written nothing: no record is on the way. */
+/** It could not work, and left before there was a runner, or when that had written nothing: no record is on the way. */
 export const isWithoutRecord = (ending: TaskEnding): boolean => ending.exit === NO_DIRECTORY || couldNotWrite(ending)
 
 /** By the words of the runner, which end a task with them. */
@@ -87,7 +85,7 @@ export class NodeWatch {
     const barred: Barred =
       exit === NO_DIRECTORY
         ? { ...place, cause: 'directory', why: `does not see ${arrays}` }
-        : exit === NO_OWNER
+        : couldNotWrite(ending)
           ? { ...place, cause: 'scratch', why: `cannot write to ${arrays} (${word}, exit ${exit})` }
           : { ...place, cause: 'start', why: `ends tasks before they begin (${word}${exit ? `, exit ${exit}` : ''})` }
     this.#heed(array, { task, attempt: 1, barred, evidence: 'accounting' })

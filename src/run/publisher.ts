@@ -7,13 +7,14 @@ import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
 import { type Answer, attemptRow, publish, resultRows } from '../results/results.ts'
 import type { RunContext } from './context.ts'
+import type { Source } from './evidence.ts'
 import type { LiveArray, LiveBatch } from './live-array.ts'
 import { type Before, decideNext, failuresBefore } from './policy.ts'
 
 interface Waiting {
   readonly ended: JobEnded
   readonly superseded: boolean
-  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence' | 'reuse'
+  readonly evidence: Source | 'reuse'
   readonly array: LiveArray | null
   readonly task: number | null
   readonly attempt: number | null
@@ -48,7 +49,7 @@ export interface TaskJobs {
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
-  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence'
+  readonly evidence: Source
   readonly hasBegun?: boolean
   readonly node?: string | null
 }
