@@ -159,9 +159,9 @@ export class OpenedCampaign implements Campaign {
     const { countStates } = await import('../catalog/catalog.ts')
     const { liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
-    const { scratch, cache } = this.#paths
+    const { cache } = this.#paths
     // First what the records say: what is published in between is then in the tables, and counts once.
-    const live = await liveStatus(tables, { scratch, campaignId: this.id })
+    const live = await liveStatus(tables, { ...this.#paths, campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
     const runner = (await (await this.#leases()).holder()) ?? null
     const said = runner && readAtWork(cache, runner.pid)
@@ -185,22 +185,22 @@ export class OpenedCampaign implements Campaign {
   /** What record files of live arrays say: tables may be a minute old while a run works. */
   async #live(tables: Tables): Promise<Live> {
     const { liveJobs, liveStatus } = await import('../run/run.ts')
-    const { scratch } = this.#paths
-    const said = await liveStatus(tables, { scratch, campaignId: this.id })
+    const said = await liveStatus(tables, { ...this.#paths, campaignId: this.id })
     // Who only looks is not kept from it by a floe.yaml that is being edited.
-    const retries = () =>
+    const policy = () =>
       this.#configured().then(
-        (config) => config.retries,
+        (config) => config.policy,
         () => null,
       )
-    return liveJobs(tables, said, retries)
+    return liveJobs(tables, said, policy)
   }
 
   async show(jobId: string): Promise<JobReport> {
-    const { askSites, showJob } = await import('../run/run.ts')
+    const { askSites, listEvidence, showJob } = await import('../run/run.ts')
     const context = await this.#context()
-    const evidence = await showJob(context, jobId)
-    return { ...toJobReport(evidence), ...(await askSites(context, evidence)) }
+    const found = await showJob(context, jobId)
+    const words = await askSites(context, found)
+    return { ...toJobReport(found, listEvidence(found, words, context.clock.now() * 1000)), ...words }
   }
 
   async *logs(jobId: string, options: Parameters<Campaign['logs']>[1] = {}): ReturnType<Campaign['logs']> {
@@ -346,7 +346,7 @@ export class OpenedCampaign implements Campaign {
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
         batchBytesMax: config.batch.bytes,
-        retries: config.retries,
+        policy: config.policy,
         stopWhenFailed: config.stopWhenFailed,
         reuse: config.reuse,
         digest: config.digest,

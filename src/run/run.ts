@@ -19,6 +19,7 @@ export { type AtWork, readAtWork } from './at-work.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
 export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome } from './coordinate.ts'
+export { type EvidenceLine, listEvidence } from './evidence-list.ts'
 export { type FetchProgress, type FetchReport, type FetchWishes, fetchOutputs } from './fetch.ts'
 export { diskLeases, type Leases } from './lease.ts'
 export { leasesIn } from './lease-elsewhere.ts'
@@ -32,6 +33,10 @@ export { type TryReport, tryJob } from './try.ts'
 export interface RunOptions extends CoordinateOptions {
   /** What to do about results whose inputs or program changed; absent: stop and say how many. */
   readonly stale?: 'rerun' | 'keep'
+  /** Attempts of a job in all classes that use up tries; absent: as the policy says for each class. */
+  readonly maxTries?: number
+  /** Failed jobs at which it stops; absent: by the share `stopWhenFailed`. */
+  readonly maxFailures?: number
 }
 
 export interface RunReport extends Outcome {
@@ -40,7 +45,9 @@ export interface RunReport extends Outcome {
 }
 
 /** Plans, stages, dispatches, follows and publishes until nothing is left, the signal aborts, or too much fails. Resumable at any point. */
-export async function runCampaign(context: RunContext, options: RunOptions = {}): Promise<RunReport> {
+export async function runCampaign(given: RunContext, options: RunOptions = {}): Promise<RunReport> {
+  const { maxTries = given.settings.maxTries, maxFailures = given.settings.maxFailures } = options
+  const context: RunContext = { ...given, settings: { ...given.settings, maxTries, maxFailures } }
   const { clock, leases } = context
   const started = clock.ticks()
   const lease = await leases.take()

@@ -49,7 +49,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
       batchBytesMax: config.batch.bytes,
-      retries: config.retries,
+      policy: config.policy,
       stopWhenFailed: config.stopWhenFailed,
       reuse: config.reuse,
       digest: config.digest,
@@ -122,6 +122,7 @@ export const attempts = async ({ tables }: RunContext) => {
     next: string
     superseded: boolean
     evidence: string
+    memory_bytes: number | null
   }>(
     'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
   )
