@@ -234,11 +234,7 @@ describeSite('a campaign in HDFS', () => {
   it('runs there as on a disk, and leaves nothing behind', async () => {
     const place = openPlace()
     const { floe, json } = await people(place)
-    const [root, gales, storms] = ['winds', 'gales', 'storms'].map((name) => folderOf(place, name)) as [
-      string,
-      string,
-      string,
-    ]
+    const root = folderOf(place, 'winds')
     const url = `${site.url}${root}`
     place.file('jobs.yaml', WINDS)
     const RESULTS = 'select job_id, output, size_bytes, digest from results order by all'
@@ -280,17 +276,29 @@ describeSite('a campaign in HDFS', () => {
     expect(await hidden(root)).toEqual([])
     expect((await files().names(root)).filter((name) => name.startsWith('lease'))).toHaveLength(1)
     expect(await json('two', '-C', url, 'query', RESULTS)).toEqual(done[0]![2])
+  })
 
+  it('asks what is to become of it when it was moved or copied', async () => {
+    const place = openPlace()
+    const { floe, json } = await people(place)
+    const [root, gales, storms] = ['winds', 'gales', 'storms'].map((name) => folderOf(place, name)) as [
+      string,
+      string,
+      string,
+    ]
+    place.jobs('jobs.ndjson', [{ id: 'one', executable: 'true', data: { input: [], output: [] } }])
+    await floe('one', 'init', `${site.url}${root}`)
+    await json('one', '-C', `${site.url}${root}`, 'add', place.path('jobs.ndjson'))
     await files().rename(root, gales)
     const moved = `${site.url}${gales}`
     expect(await floe('one', '-C', moved, 'run')).toMatchObject({ stderr: expect.stringContaining('was moved here') })
     expect(await floe('one', 'init', '--adopt', moved)).toMatchObject({ status: 0 })
-    expect((await floe('one', '-C', moved, 'run')).stdout).toContain('Nothing to do')
+    expect(await json('one', '-C', moved, 'plan')).toMatchObject([{ jobs: 1 }])
     await upload(await copy(files(), gales, place.path('copy')), storms)
     const copied = `${site.url}${storms}`
     expect(await floe('one', '-C', copied, 'run')).toMatchObject({ stderr: expect.stringContaining('was copied from') })
     expect(await floe('one', 'init', '--fork', copied)).toMatchObject({ status: 0 })
-    expect((await floe('one', '-C', copied, 'run')).stdout).toContain('Nothing to do')
+    expect(await json('one', '-C', copied, 'plan')).toMatchObject([{ jobs: 1 }])
     const ids = await Promise.all([gales, storms].map((folder) => files().read(join(folder, 'campaign.json'))))
     expect(new Set(ids.map((text) => (JSON.parse(String(text)) as { id: string }).id)).size).toBe(2)
   })
