@@ -1,4 +1,4 @@
-import type { ManifestTask } from '../../src/model/manifest.ts'
+import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
 import { CancelFiles } from './cancel.ts'
 import { collectOutputs } from './outputs.ts'
@@ -12,6 +12,17 @@ import { failed, type Judged, succeeded } from './verdict.ts'
 export const nowUs = (): number => usOf(performance.now())
 /** UTC microseconds of a monotonic time of this process. */
 export const usOf = (ticksMs: number): number => Math.round((performance.timeOrigin + ticksMs) * 1000)
+
+/** The line of a job that never ran. */
+export function refused({ job, revision, job_digest, try: tries }: ManifestJob, judged: Judged): JobEnded {
+  const at = nowUs()
+  return {
+    ...{ v: 1, at, event: 'job ended', job, revision, job_digest, try: tries, slot: 0, started_at: at },
+    ...judged,
+    ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
+    ...{ outputs: [], checked: false, sandbox: null },
+  }
+}
 
 /** What was measured of a job that ran. */
 export interface JobRun {

@@ -34,6 +34,7 @@ export interface Means {
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly openBus: RunContext['openBus']
+  readonly stores: RunContext['stores']
   readonly runner: readonly string[]
 }
 
@@ -342,7 +343,7 @@ export class OpenedCampaign implements Campaign {
   async #context(siteName = 'local'): Promise<RunContext> {
     this.#refuseElsewhere()
     const config = await this.#configured()
-    const { clock, user, runner, openTables, openBus } = this.#means
+    const { clock, user, runner, openTables, openBus, stores } = this.#means
     const paths = { ...campaignPaths(this.#home), outputs: config.outputs }
     return {
       paths,
@@ -365,8 +366,7 @@ export class OpenedCampaign implements Campaign {
         openTables({ ...(await this.#ground()), root, cache: campaignPaths(this.#home).cache }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
-      openBus,
-      runner,
+      ...{ openBus, stores, runner },
     }
   }
 

@@ -3,7 +3,7 @@ import type { CampaignPaths } from '../model/campaign.ts'
 import type { Bus } from '../ports/bus/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
-import type { DigestPolicy } from '../stage/stage.ts'
+import type { DigestPolicy, RemoteStores } from '../stage/stage.ts'
 import type { RetryPolicy } from './policy.ts'
 
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
@@ -44,6 +44,8 @@ export interface RunContext {
   readonly openSite: (name: string) => Promise<Site>
   /** Where status events are told; undefined: nowhere. Closed by who opened it. */
   readonly openBus: () => Promise<Bus | undefined>
+  /** What addresses of files in HDFS lead to. */
+  readonly stores: RemoteStores
   /** argv of the runner on this machine, without array and task. */
   readonly runner: readonly string[]
 }

@@ -148,6 +148,8 @@ export class Feed {
       sandboxesMax: context.settings.sandboxesMax,
       container: site.container,
       roots: rootsOf(context),
+      stores: context.stores,
+      ...(site.hdfsHosts && { hdfsHosts: site.hdfsHosts }),
       place: (file) => site.place(file),
       answer: async (jobs) => {
         const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)

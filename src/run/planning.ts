@@ -29,10 +29,9 @@ export async function lookAtFiles(
     signal?: AbortSignal
   },
 ): Promise<Sighting> {
-  const { tables, clock, settings, site } = context
+  const { tables, clock, settings, site, stores } = context
   const sighting = await sightFiles(tables, {
-    clock,
-    roots: rootsOf(context),
+    ...{ clock, stores, roots: rootsOf(context) },
     ...(site.elsewhere && { elsewhere: site.elsewhere }),
     ...(wish.digests && { digest: settings.digest }),
     ...(wish.onProgress && { onProgress: wish.onProgress }),

@@ -9,6 +9,7 @@ import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
 import type { RunContext } from '../../src/run/run.ts'
+import { openStores } from '../../src/stores.ts'
 
 export interface MadeJob {
   readonly id: string
@@ -59,6 +60,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),
     site,
     openSite: async () => site,
+    stores: openStores({}),
     runner: ['false'],
   }
 }

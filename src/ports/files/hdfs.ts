@@ -226,14 +226,30 @@ function toEntry(name: string, { type, length, modificationTime, fileId = 0 }: H
   return { name, kind: KINDS[type], sizeBytes: length, mtime: modificationTime * 1000, id: fileId }
 }
 
+export interface Fetching {
+  /** The file as it was looked at just now; absent: it is looked at. */
+  readonly status?: HdfsStatus
+  /** Hears of each answer that bytes come with. */
+  readonly onReply?: (reply: IncomingMessage) => void
+  /** Sees the bytes, in order, each once. */
+  readonly onChunk?: (chunk: Buffer) => void
+}
+
 /** Goes on where a cut connection left it, as long as the file is the same. */
-async function fetchFile(client: WebHdfs, path: string, local: string): Promise<boolean> {
-  const status = await client.status(path)
+export async function fetchFile(
+  client: WebHdfs,
+  path: string,
+  local: string,
+  { status: seen, onReply, onChunk }: Fetching = {},
+): Promise<boolean> {
+  const status = seen ?? (await client.status(path))
   if (!status) return false
   const sink = openSink(local)
   let offset = 0
   const take = async (reply: IncomingMessage) => {
+    onReply?.(reply)
     for await (const chunk of reply as AsyncIterable<Buffer>) {
+      onChunk?.(chunk)
       await sink.write(chunk)
       offset += chunk.length
     }

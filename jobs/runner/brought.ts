@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Entrances } from '../../src/model/entrance.ts'
+import { FloeError } from '../../src/model/errors.ts'
+import type { ManifestInput } from '../../src/model/manifest.ts'
+import { fetchFile } from '../../src/ports/files/hdfs.ts'
+import { WebHdfs } from '../../src/ports/files/webhdfs.ts'
+import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
+import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
+import { inputDifference } from './inputs.ts'
+import { isDiskError } from './prepare.ts'
+import { failed, type Judged } from './verdict.ts'
+
+export const isRemote = (path: string): boolean => /^s?webhdfs:\/\//.test(path)
+
+/** Files at once. */
+const AT_ONCE = 6
+/** So many files in a row that do not come for no reason of their own: it is the way there, and other jobs would wait for nothing. */
+const VAIN_MAX = 3
+/** Faults of a file; the rest is of the way to it. */
+const OF_THE_FILE = ['absent', 'denied', 'busy', 'name']
+
+/** An input as it is on this node, or why its jobs cannot run. */
+export type Brought = { readonly path: string } | { readonly judged: Judged }
+
+/**
+ * Inputs that lie in HDFS, each brought once a task from the data nodes to a folder on this node; some at a time. What differs from the plan, is
+ * not there, may not be read or has no end yet is class `input`; what did not come is `staging`.
+ */
+export class BroughtInputs {
+  readonly #folder: string
+  readonly #array: string
+  readonly #known = new Map<string, Brought | 'coming'>()
+  readonly #waiting: ManifestInput[] = []
+  readonly #clients = new Map<string, WebHdfs>()
+  readonly #told: { onBrought: () => void; onFailed: (error: unknown) => void }
+  #entrances: Entrances | undefined
+  #coming = 0
+  #count = 0
+  #vain = 0
+  #isClosed = false
+
+  constructor(
+    place: { readonly array: string; readonly folder: string },
+    told: { onBrought: () => void; onFailed: (error: unknown) => void },
+  ) {
+    this.#array = place.array
+    this.#folder = place.folder
+    this.#told = told
+  }
+
+  /** What is known of it; it is on its way from the first question on. */
+  find(input: ManifestInput): Brought | 'coming' {
+    const known = this.#known.get(input.path)
+    if (known !== undefined) return known
+    this.#known.set(input.path, 'coming')
+    this.#waiting.push(input)
+    this.#begin()
+    return 'coming'
+  }
+
+  /** No more is begun. */
+  close(): void {
+    this.#isClosed = true
+    this.#waiting.length = 0
+  }
+
+  #begin(): void {
+    while (this.#coming < AT_ONCE && this.#waiting.length > 0) {
+      this.#coming++
+      void this.#bring(this.#waiting.shift()!)
+    }
+  }
+
+  async #bring(input: ManifestInput): Promise<void> {
+    try {
+      const path = await this.#fetch(input)
+      this.#vain = 0
+      this.#known.set(input.path, { path })
+    } catch (error) {
+      if (isDiskError(error) || !this.#isOfOne(error)) this.#told.onFailed(error)
+      this.#known.set(input.path, { judged: judgedOf(input, error) })
+    }
+    this.#coming--
+    this.#begin()
+    if (!this.#isClosed) this.#told.onBrought()
+  }
+
+  #isOfOne(error: unknown): boolean {
+    if (error instanceof Difference || OF_THE_FILE.includes(faultIn(error) ?? '')) this.#vain = 0
+    else this.#vain++
+    return this.#vain < VAIN_MAX
+  }
+
+  async #fetch(input: ManifestInput): Promise<string> {
+    const { path } = parseHdfsUrl(input.path)
+    const client = this.#client(input.path)
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    // Programs may look at the end of a name behind a link, and images are shown folders by names without these.
+    const name = [...path.slice(path.lastIndexOf('/') + 1)].slice(-40).join('').replace(/[:,]/g, '_')
+    const local = join(this.#folder, `${this.#count++}-${name}`)
+    if (!input.path.endsWith('/')) {
+      await this.#fetchFile(client, input, { path, local })
+      return local
+    }
+    await this.#fetchFolder(client, path, local)
+    return `${local}/`
+  }
+
+  async #fetchFile(client: WebHdfs, input: ManifestInput, { path, local }: { path: string; local: string }) {
+    const status = await client.status(path)
+    if (status === undefined || status.type === 'DIRECTORY')
+      throw new Difference(`input ${input.name} is not there: ${input.path}`)
+    const difference = inputDifference(input, { sizeBytes: status.length, mtimeUs: status.modificationTime * 1000 })
+    if (difference !== undefined) throw new Difference(difference)
+    const hash = input.digest === undefined ? undefined : createHash('sha256')
+    const isThere = await fetchFile(client, path, local, {
+      status,
+      onReply: () => this.#goOn(),
+      onChunk: (chunk) => hash?.update(chunk),
+    })
+    if (!isThere) throw new Difference(`input ${input.name} is not there: ${input.path}`)
+    const digest = hash && `sha256:${hash.digest('hex')}`
+    if (digest === input.digest) return
+    rmSync(local, { force: true })
+    throw new Difference(`input ${input.name} has the digest ${digest}, its job says ${input.digest}`)
+  }
+
+  async #fetchFolder(client: WebHdfs, path: string, local: string): Promise<void> {
+    mkdirSync(local, { mode: 0o700 })
+    const entries = await client.list(path)
+    if (entries === undefined || entries.some(({ pathSuffix }) => pathSuffix === ''))
+      throw new Difference(`the folder ${client.urlOf(path)} is not there`)
+    for (const { pathSuffix: name, type } of entries) {
+      this.#goOn()
+      const below = { path: `${path}/${name}`, local: join(local, name) }
+      if (type === 'DIRECTORY') await this.#fetchFolder(client, below.path, below.local)
+      else if (!(await fetchFile(client, below.path, below.local, { onReply: () => this.#goOn() })))
+        throw new Difference(`${client.urlOf(below.path)} was removed meanwhile`)
+    }
+  }
+
+  #goOn(): void {
+    if (this.#isClosed) throw new FloeError('INTERRUPTED', 'the task ends')
+  }
+
+  #client(url: string): WebHdfs {
+    const address = parseHdfsUrl(url)
+    const key = `${address.scheme}://${address.authority}`
+    const known = this.#clients.get(key)
+    if (known) return known
+    this.#entrances ??= JSON.parse(readFileSync(join(this.#array, 'hdfs'), 'utf8')) as Entrances
+    const client = new WebHdfs(address, this.#entrances[address.authority])
+    this.#clients.set(key, client)
+    return client
+  }
+}
+
+/** It is not what was planned. */
+class Difference extends Error {}
+
+function judgedOf({ name }: ManifestInput, error: unknown): Judged {
+  if (error instanceof Difference) return failed('input', error.message)
+  const { message } = error as Error
+  const isOwn = OF_THE_FILE.includes(faultIn(error) ?? '')
+  return failed(isOwn || codeOf(error) === 'FILE_BUSY' ? 'input' : 'staging', `input ${name}: ${message}`)
+}
+
+const codeOf = (error: unknown) => (error instanceof FloeError ? error.code : undefined)
