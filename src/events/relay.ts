@@ -151,6 +151,14 @@ interface Parcel {
   readonly damaged: number
 }
 
+/** Its records may hold what no relay has told. */
+export function hasNews(directory: string): boolean {
+  const marks = readMarks(directory)
+  return recordFiles(directory).some((name) => sizeOf(join(directory, 'records', name)) > (marks[name]?.bytes ?? 0))
+}
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+
 /** Attempts of a task in their order. */
 const recordFiles = (directory: string): string[] =>
   namesIn(join(directory, 'records'))
@@ -159,7 +167,7 @@ const recordFiles = (directory: string): string[] =>
 
 /** Long lines are read whole, whatever the usual size. */
 function readFrom(path: string, start: number): Buffer {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  const size = sizeOf(path)
   if (size <= start) return Buffer.alloc(0)
   const fd = openSync(path, 'r')
   try {

@@ -7,6 +7,7 @@ import { bringOutputs } from './bring.ts'
 import { bytesOf, chooseToFree, type Freeable } from './choose-to-free.ts'
 import type { RunContext } from './context.ts'
 import { type Lease, takeLease } from './lease.ts'
+import { tellRest } from './telling.ts'
 import { tryFolder } from './try.ts'
 import { isTrying } from './trying.ts'
 import { keptText } from './what-keeps.ts'
@@ -52,7 +53,7 @@ interface CleanWishes {
 /**
  * Frees what no live work needs, here and at each site of the campaign: directories of ended arrays, contents of caches, old parts of
  * tables. Never touches outputs, nothing that an array which is not over reads, of whatever campaign, nor what `floe try` runs from, and no
- * array that holds the only copy of an output of `publish: table`. A site that does not answer is left as it is, unless it was named.
+ * array that holds the only copy of an output of `publish: table`, or events that Kafka has not got. A site that does not answer is left as it is, unless it was named.
  */
 export async function cleanCampaign(context: RunContext, wishes: CleanWishes = {}): Promise<CleanReport> {
   const lease = takeLease(context.paths.root, context.clock, 'clean')
@@ -128,6 +129,7 @@ async function cleanSite(
   { wishes, arrays, guard }: { wishes: CleanWishes; arrays: Arrays; guard: () => Promise<void> },
 ): Promise<SiteCleaned> {
   const unmerged = await unmergedArrays(context, site.paths.arrays)
+  const untold = await tellRest({ ...context, site }, site.name === 'local' ? arrays.over : [])
   await guard()
   await site.release(arrays.over)
   const usage = await site.usage()
@@ -135,7 +137,7 @@ async function cleanSite(
   const cached = usage.cached.map((content) => ({ ...content, isNeeded: isInUse || content.neededBy.length > 0 }))
   // One that no table knows was being made by a process that died: the lease keeps a living one away.
   const own = [...usage.arrays].map(([id, { bytes, usedAtSec }]) => {
-    return { name: id, bytes, usedAtSec, isNeeded: arrays.live.has(id) || unmerged.has(id) }
+    return { name: id, bytes, usedAtSec, isNeeded: [arrays.live, unmerged, untold.arrays].some((ids) => ids.has(id)) }
   })
   const others = [...usage.others].map(([name, bytes]) => ({ name, bytes, usedAtSec: 0, isNeeded: true }))
   const choice = chooseToFree({
@@ -156,7 +158,7 @@ async function cleanSite(
     kept: keptText(site.paths, {
       cached: cached.filter(({ name, isNeeded }) => isNeeded || back.has(name)),
       arrays: own.filter(({ isNeeded }) => isNeeded),
-      ...{ others: usage.others, overBytes: choice.overBytes },
+      ...{ others: usage.others, overBytes: choice.overBytes, untold },
     }),
   }
 }

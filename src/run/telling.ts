@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { Relay, type RelayedArray } from '../events/events.ts'
+import { hasNews, Relay, type RelayedArray } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import type { Bus } from '../ports/bus/bus.ts'
 import { quoteText } from '../ports/tables/tables.ts'
@@ -31,7 +31,7 @@ export class Telling {
     this.#context = context
     this.#bus = bus
     this.#relay = new Relay(bus, context.site.name)
-    this.#arrays = new Map(ended.map((id) => [id, this.#toRelayed(id)]))
+    this.#arrays = new Map(ended.map((id) => [id, relayed(context, id)]))
   }
 
   /** Undefined where no bus is configured. A run that was killed may have left ended arrays untold. */
@@ -57,7 +57,7 @@ export class Telling {
   /** Begins a round when one is due. */
   look(live: Iterable<LiveArray>): void {
     const ids = [...live].map(({ id }) => id)
-    for (const id of ids) this.#arrays.set(id, this.#toRelayed(id))
+    for (const id of ids) this.#arrays.set(id, relayed(this.#context, id))
     const { clock } = this.#context
     if (this.#round || clock.ticks() < this.#nextAt) return
     this.#round = this.#tell(new Set(ids)).finally(() => {
@@ -99,9 +99,22 @@ export class Telling {
       this.#againMs = Math.min(AGAIN_MAX_MS, this.#againMs * 2)
     }
   }
+}
 
-  #toRelayed(id: string): RelayedArray {
-    const { campaignId, paths } = this.#context
-    return { campaign: campaignId, id, directory: join(sitePaths(paths.scratch, campaignId).arrays, id) }
-  }
+function relayed({ campaignId, paths }: RunContext, id: string): RelayedArray {
+  return { campaign: campaignId, id, directory: join(sitePaths(paths.scratch, campaignId).arrays, id) }
+}
+
+/** Ended arrays of this machine whose events a bus that is away has not got, and what it said; their records are all that tells them. */
+export interface Untold {
+  readonly arrays: ReadonlySet<string>
+  readonly why: string | null
+}
+
+/** Tells what ended arrays of this machine have left to tell. */
+export async function tellRest(context: RunContext, ended: readonly string[]): Promise<Untold> {
+  const waiting = () => ended.filter((id) => hasNews(relayed(context, id).directory))
+  const bus = waiting().length > 0 ? await context.openBus() : undefined
+  const why = bus ? await new Telling(context, bus, waiting()).finish() : null
+  return { arrays: new Set(why === null ? [] : waiting()), why }
 }

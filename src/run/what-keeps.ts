@@ -3,6 +3,7 @@ import type { CachedContent, SiteUsage } from '../dispatch/dispatch.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { formatBytes, formatCounted } from '../model/format.ts'
 import { bytesOf, type Freeable } from './choose-to-free.ts'
+import type { Untold } from './telling.ts'
 
 /* What `clean` says of what it leaves at a site: pure. */
 
@@ -13,6 +14,7 @@ export interface Kept {
   readonly arrays: readonly Freeable[]
   readonly others: SiteUsage['others']
   readonly overBytes: number
+  readonly untold: Untold
 }
 
 interface Holding {
@@ -22,8 +24,21 @@ interface Holding {
 
 const NAMED_MAX = 3
 
+/** Null: nothing stays that could go. */
+export function keptText(paths: SitePaths, kept: Kept): string | null {
+  const { arrays, why } = kept.untold
+  const untold =
+    arrays.size === 0
+      ? []
+      : [
+          `${formatCounted(arrays.size, 'ended array')} kept until ${arrays.size === 1 ? 'its' : 'their'} status events are told: ${why}`,
+        ]
+  const needed = neededText(paths, kept)
+  return [...untold, ...(needed === null ? [] : [needed])].join('. ') || null
+}
+
 /** With the campaigns that keep it, the largest first, so that a person can end them or delete what is left of them; null: nothing stays. */
-export function keptText({ campaign }: SitePaths, kept: Kept): string | null {
+function neededText({ campaign }: SitePaths, kept: Kept): string | null {
   const [own, campaigns] = [posix.basename(campaign), posix.dirname(campaign)]
   const isOver = kept.overBytes > 0
   if (!isOver && kept.cached.length === 0) return null

@@ -154,7 +154,7 @@ describe('a name node that plays its part', () => {
       response.end(JSON.stringify(found[1]))
     })
     const address = await listen(server)
-    expect(await client(address, { idleMs: 200 }).status('/a')).toMatchObject({ length: 3 })
+    expect(await client(address, { idleMs: 200, patienceMs: 60_000 }).status('/a')).toMatchObject({ length: 3 })
     silent = 1000
     const started = client(address, { idleMs: 100, patienceMs: 300 }).status('/a')
     await expect(started).rejects.toMatchObject({
@@ -192,14 +192,14 @@ describe('a name node that plays its part', () => {
 
   it('that speaks TLS, or does not, is told from one that is away', async () => {
     const plain = await nameNode(() => found)
-    const secure = new WebHdfs(parseHdfsUrl(`swebhdfs://${plain}/`), { patienceMs: 200 })
+    const secure = new WebHdfs(parseHdfsUrl(`swebhdfs://${plain}/`), { patienceMs: 1000 })
     await expect(secure.status('/a')).rejects.toMatchObject({
       code: 'HDFS_UNREACHABLE',
       hint: expect.stringContaining('webhdfs://'),
     })
     // What a TLS server says to plain HTTP: an alert.
     const tls = await listen(createSocketServer((socket) => socket.end(Buffer.from('15030300020250', 'hex'))))
-    await expect(client(tls, { patienceMs: 200 }).status('/a')).rejects.toMatchObject({
+    await expect(client(tls, { patienceMs: 1000 }).status('/a')).rejects.toMatchObject({
       code: 'HDFS_UNREACHABLE',
       hint: expect.stringContaining('swebhdfs://'),
     })

@@ -11,7 +11,13 @@ const content = (bytes: number, ...readers: string[]) => ({
   ...{ name: 'c', bytes, usedAtSec: 1, neededBy: by(...readers) },
 })
 const own = { name: 'a000009', bytes: 1e6, usedAtSec: 1, isNeeded: true }
-const nothing = { cached: [], arrays: [], others: new Map<string, number>(), overBytes: 0 }
+const nothing = {
+  cached: [],
+  arrays: [],
+  others: new Map<string, number>(),
+  overBytes: 0,
+  untold: { arrays: new Set<string>(), why: null },
+}
 
 test('nothing is said where nothing stays, or other campaigns have room', () => {
   expect(keptText(paths, nothing)).toBe(null)
@@ -26,7 +32,7 @@ test('what this campaign keeps needs no names', () => {
 
 test('who keeps more than the quota is named, the largest first, with arrays', () => {
   const cached = [content(4e9, 'gone a000001', 'gone a000002', 'mine a000001'), content(1e9, 'gone a000001')]
-  const text = keptText(paths, { cached, arrays: [own], others: new Map([['big', 7e9]]), overBytes: 2e9 })
+  const text = keptText(paths, { ...nothing, cached, arrays: [own], others: new Map([['big', 7e9]]), overBytes: 2e9 })
   expect(text).toMatch(
     /^2\.00 GB more than was to be kept: work under way needs it, .*: big 7\.00 GB, gone 5\.00 GB \(a000001, a000002\), this one 4\.00 GB \(a000001\)\. /,
   )
@@ -40,4 +46,11 @@ test('of many the first are named', () => {
   expect(text).toContain('gone 1')
   expect(text).toContain('(a000001, a000002, a000003, 2 more), v')
   expect(text).toContain(', 2 more. ')
+})
+
+test('arrays with events that nobody got are kept, and why', () => {
+  const untold = { arrays: new Set(['a000001', 'a000002']), why: 'Could not send to topic t: refused' }
+  expect(keptText(paths, { ...nothing, untold })).toBe(
+    '2 ended arrays kept until their status events are told: Could not send to topic t: refused',
+  )
 })

@@ -128,13 +128,13 @@ describe('bad programs', () => {
         }),
         fakeJob('next', script('echo next')),
       ],
-      { walltime_sec: 0.5 },
+      { walltime_sec: 3 },
     )
     for (const name of ['sleep', 'stubborn', 'tidy'])
       expect(job(ran, name), name).toMatchObject({
         verdict: 'failed',
         class: 'walltime',
-        rule: 'ran longer than its 0.5 s',
+        rule: 'ran longer than its 3 s',
       })
     expect(job(ran, 'sleep').signal).toBe('TERM')
     expect(job(ran, 'stubborn').signal).toBe('KILL')
@@ -151,7 +151,7 @@ describe('bad programs', () => {
       [
         fakeJob('one', script(eat(400))),
         fakeJob('two', script(`${eat(130)} & ${eat(130)} & wait`)),
-        fakeJob('small', script('sleep 0.4')),
+        fakeJob('small', script('sleep 2')),
       ],
       { memory_bytes: 250e6 },
     )
@@ -205,7 +205,8 @@ describe('bad programs', () => {
       fakeJob('waiting', script(`touch '${runner.scratch}/started'`)),
     ])
     const { child, exit } = await runner.start(directory, { env: { FLOE_GRACE_SEC: '0.2' } })
-    while (!runner.read(directory).lines.some(({ event }) => event === 'job started')) await wait(30)
+    while (!runner.read(directory).lines.some((line) => line.event === 'job started' && line.job === 'running'))
+      await wait(30)
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
     const ran = runner.read(directory)
@@ -224,7 +225,7 @@ describe('bad programs', () => {
     const told = (): number => (existsSync(pid) ? Number(readFileSync(pid, 'utf8')) : 0)
     while (!runner.read(directory).lines.some(({ event }) => event === 'job started') || !told()) await wait(30)
     process.kill(told(), `SIG${signal}`)
-    await wait(200)
+    await wait(50)
     child.kill('SIGTERM')
     expect(await exit).toBe(0)
     const ran = runner.read(directory)

@@ -83,10 +83,12 @@ describe.skipIf(cannotMount !== undefined)(mounting('a full disk'), () => {
   })
 
   it('filled by a job beside others: those that meet it are lost, nothing is started until there is room', async () => {
+    const [filled, met] = ['filled', 'met'].map((name) => join(runner.scratch, name)) as [string, string]
+    const until = (file: string) => `until [ -e '${file}' ]; do sleep 0.05; done`
     const task = await runner.run(
       [
-        fakeJob('fills', noting('fills', `${FLOOD} >big; sleep 0.7; exit 1`)),
-        fakeJob('meets', noting('meets', `sleep 0.3; ${BIG} >big`)),
+        fakeJob('fills', noting('fills', `${FLOOD} >big; >'${filled}'; ${until(met)}; sleep 0.3; exit 1`)),
+        fakeJob('meets', noting('meets', `${until(filled)}; ${BIG} >big; e=$?; >'${met}'; exit $e`)),
         ...['x', 'y', 'z'].map((job) => fakeJob(job, { ...noting(job, `${BIG} >big`), ...output(`${job}/big`) })),
       ].map((job) => ({ ...job, outputs: [] })),
       { sandboxes: disk.path },

@@ -72,8 +72,7 @@ describe('runner killed with KILL at random times', () => {
     while (processesWith(token).length < 3) await wait(30)
     child.kill('SIGKILL')
     await exit
-    for (let tries = 0; tries < 100 && processesWith(token).length > 0; tries++) await wait(50)
-    expect(processesWith(token)).toEqual([])
+    while (processesWith(token).length > 0) await wait(50)
     expect(runner.read(directory).ended.size).toBe(0)
   })
 })
