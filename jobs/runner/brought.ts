@@ -1,18 +1,16 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Entrances } from '../../src/model/entrance.ts'
 import { FloeError } from '../../src/model/errors.ts'
 import type { ManifestInput } from '../../src/model/manifest.ts'
 import { fetchFile } from '../../src/ports/files/hdfs.ts'
-import { WebHdfs } from '../../src/ports/files/webhdfs.ts'
+import type { WebHdfs } from '../../src/ports/files/webhdfs.ts'
 import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
+import { HdfsClients } from './entrances.ts'
 import { inputDifference } from './inputs.ts'
 import { isDiskError } from './prepare.ts'
 import { failed, type Judged } from './verdict.ts'
-
-export const isRemote = (path: string): boolean => /^s?webhdfs:\/\//.test(path)
 
 /** Files at once. */
 const AT_ONCE = 6
@@ -30,12 +28,10 @@ export type Brought = { readonly path: string } | { readonly judged: Judged }
  */
 export class BroughtInputs {
   readonly #folder: string
-  readonly #array: string
   readonly #known = new Map<string, Brought | 'coming'>()
   readonly #waiting: ManifestInput[] = []
-  readonly #clients = new Map<string, WebHdfs>()
+  readonly #clients: HdfsClients
   readonly #told: { onBrought: () => void; onFailed: (error: unknown) => void }
-  #entrances: Entrances | undefined
   #coming = 0
   #count = 0
   #vain = 0
@@ -45,7 +41,7 @@ export class BroughtInputs {
     place: { readonly array: string; readonly folder: string },
     told: { onBrought: () => void; onFailed: (error: unknown) => void },
   ) {
-    this.#array = place.array
+    this.#clients = new HdfsClients(place.array)
     this.#folder = place.folder
     this.#told = told
   }
@@ -95,7 +91,7 @@ export class BroughtInputs {
 
   async #fetch(input: ManifestInput): Promise<string> {
     const { path } = parseHdfsUrl(input.path)
-    const client = this.#client(input.path)
+    const client = this.#clients.at(input.path)
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     // Programs may look at the end of a name behind a link, and images are shown folders by names without these.
     const name = [...path.slice(path.lastIndexOf('/') + 1)].slice(-40).join('').replace(/[:,]/g, '_')
@@ -143,17 +139,6 @@ export class BroughtInputs {
 
   #goOn(): void {
     if (this.#isClosed) throw new FloeError('INTERRUPTED', 'the task ends')
-  }
-
-  #client(url: string): WebHdfs {
-    const address = parseHdfsUrl(url)
-    const key = `${address.scheme}://${address.authority}`
-    const known = this.#clients.get(key)
-    if (known) return known
-    this.#entrances ??= JSON.parse(readFileSync(join(this.#array, 'hdfs'), 'utf8')) as Entrances
-    const client = new WebHdfs(address, this.#entrances[address.authority])
-    this.#clients.set(key, client)
-    return client
   }
 }
 

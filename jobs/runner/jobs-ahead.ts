@@ -1,5 +1,6 @@
 import type { ManifestInput, ManifestJob } from '../../src/model/manifest.ts'
-import { type BroughtInputs, isRemote } from './brought.ts'
+import type { BroughtInputs } from './brought.ts'
+import { isRemote } from './entrances.ts'
 import type { Judged } from './verdict.ts'
 
 /** Jobs that wait for their inputs at a time. */

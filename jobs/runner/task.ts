@@ -41,6 +41,8 @@ interface Ended {
   readonly isHearsay?: boolean
 }
 
+/** Jobs whose outputs are on their way; more of them would only fill the disk. */
+const FINISHING_MAX = 100
 /** A slot whose shell dies this often cannot work. */
 const STARTS_MAX = 1000
 /** Time for traps that `setup` may have set on the end of the shell. */
@@ -240,7 +242,7 @@ export class Task implements SlotListener {
 
   /** Tells a slot its next jobs, some at a time. */
   #feed(slot: Slot): void {
-    if (this.#stop !== undefined || !slot.isReady) return
+    if (this.#stop !== undefined || !slot.isReady || this.#finishing > FINISHING_MAX) return
     if (slot.queue.length > slot.depth / 2) return
     if (slot.out.isLong || slot.err.isLong) {
       if (slot.queue.length > 0) return

@@ -360,7 +360,7 @@ export class OpenedCampaign implements Campaign {
         reuse: config.reuse,
         digest: config.digest,
         sandboxesMax: config.sandboxesMax,
-        roots: config.roots,
+        ...{ roots: config.roots, outputsUrl: config.outputsUrl },
       },
       openOther: async (root) =>
         openTables({ ...(await this.#ground()), root, cache: campaignPaths(this.#home).cache }),

@@ -1,5 +1,5 @@
 /*
- * File `hdfs` in an array's directory, readable by its owner alone: JSON, for each HDFS that inputs of the array lie in, by `host:port` as their
+ * File `hdfs` in an array's directory, readable by its owner alone: JSON, for each HDFS that inputs or outputs of the array lie in, by `host:port` as their
  * addresses name it, how to get in. It holds tokens, so they are in no manifest and on no command line.
  */
 export type Entrances = Readonly<Record<string, Entrance>>

@@ -24,7 +24,7 @@ export interface ManifestTask {
   /** Programs run in this image. */
   readonly container?: ManifestContainer
   readonly publish: 'files' | 'pack' | 'table'
-  /** Absolute directory that output paths are relative to. */
+  /** Absolute directory that output paths are relative to, or a folder in HDFS by its address. */
   readonly outputs: string
   /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
   readonly cache?: string

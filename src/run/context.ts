@@ -22,6 +22,8 @@ export interface RunSettings {
   readonly digest: DigestPolicy
   /** How many sandboxes of failed jobs are kept. */
   readonly sandboxesMax: number
+  /** A folder in HDFS that tasks publish outputs in; null: they lie at the site. */
+  readonly outputsUrl: string | null
   /** Of floe.yaml; those of the site come before them. */
   readonly roots: Readonly<Record<string, string>>
 }

@@ -144,7 +144,7 @@ export class Feed {
       cache: sitePaths(context.paths.scratch, context.campaignId).cache,
       siteCache: site.paths.cache,
       campaign: context.campaignId,
-      outputs: site.outputs,
+      outputs: context.settings.outputsUrl ?? site.outputs,
       sandboxesMax: context.settings.sandboxesMax,
       container: site.container,
       roots: rootsOf(context),

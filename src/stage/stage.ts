@@ -307,12 +307,12 @@ function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
   return { jobs: names.length, first: names[0]!.job_id }
 }
 
-/** How tasks get to the inputs that they bring from HDFS themselves. */
+/** How tasks get to what they read and write in HDFS themselves. */
 async function writeEntrances(
-  { directory, stores, hdfsHosts }: StageOptions,
+  { directory, stores, hdfsHosts, outputs }: StageOptions,
   lines: Iterable<readonly ManifestJob[]>,
 ): Promise<void> {
-  const urls = new Map<string, string>()
+  const urls = new Map<string, string>(isHdfs(outputs) ? [[outputs, outputs]] : [])
   for (const jobs of lines) {
     for (const { inputs } of jobs) {
       for (const { path } of inputs) if (isHdfs(path)) urls.set(path.split('/', 3).join('/'), path)

@@ -205,4 +205,49 @@ describeSite('inputs in HDFS', () => {
     }
     expect(readFileSync(place.path('c/outputs/copy.bin')).equals(bytes)).toBe(true)
   })
+
+  it('and outputs there: whole, replaced, merged, fetched', async () => {
+    const root = '/data/out here'
+    const { place, env } = await campaign(`slots: 2\noutputs: ${site.url}${root}\n`)
+    await put({ '/data/in/a.csv': 'x,y\n1,2\n', '/data/in/b.csv': 'x,y\n3,4\n' })
+    const job = (id: string, output: string[], command: string, more: object = {}) => ({
+      ...{ id, executable: 'sh', arguments: ['-c', command] },
+      ...{ data: { input: [`${site.url}/data/in/a.csv`, `${site.url}/data/in/b.csv`], output }, ...more },
+    })
+    place.jobs('jobs.ndjson', [
+      job('copy', ['t/a b%20+.csv'], 'mkdir -p t; cp a.csv "t/a b%20+.csv"'),
+      job('large', ['large.bin'], 'head -c 20000000 /dev/urandom > large.bin'),
+      job('folder', ['maps/'], 'mkdir -p maps/sub; cp a.csv maps; cp b.csv "maps/sub/b c"'),
+      job('glob', ['many/*.csv'], 'for n in 1 2 3; do cp b.csv many/$n.csv; done'),
+      job('colon', ['at 12:00'], 'touch "at 12:00"'),
+    ])
+    const floe = (...args: string[]) => place.run(['-C', place.path('c'), ...args], { env })
+    const result = async (sql: string) => rows(await floe('query', sql, '--json'))
+    expect(await floe('add', place.path('jobs.ndjson'))).toMatchObject({ status: 0 })
+    expect(await floe('run', '--json')).toMatchObject({ status: 3, stderr: '' })
+    const tried = await result('select job_id, class, rule from attempts where class is not null')
+    expect(tried).toMatchObject([{ job_id: 'colon', class: 'app', rule: expect.stringContaining('12:00') }])
+
+    const read = async (name: string) => (await alice().read(`${root}/${name}`))?.toString()
+    expect(await read('t/a b%20+.csv')).toBe('x,y\n1,2\n')
+    expect(await read('maps/sub/b c')).toBe('x,y\n3,4\n')
+    expect(await alice().names(root)).toEqual(['large.bin', 'many', 'maps', 't'])
+    expect(await alice().names(`${root}/many`)).toEqual(['1.csv', '2.csv', '3.csv'])
+    const urls = await result("select url from results where job_id = 'glob' order by url")
+    expect(urls).toEqual([1, 2, 3].map((n) => ({ url: `${site.url}${root}/many/${n}.csv` })))
+    expect(existsSync(place.path('c/outputs/t'))).toBe(false)
+    expect(await result('select count(*)::int as n from merged')).toEqual([{ n: 4 }])
+
+    expect(JSON.parse((await floe('fetch', '--all', '--json')).stdout)).toMatchObject({ fetched: 6, missing: 0 })
+    expect(place.read('c/outputs/maps/sub/b c')).toBe('x,y\n3,4\n')
+    expect(statSync(place.path('c/outputs/large.bin')).size).toBe(20 * MB)
+    expect(await floe('retry', 'copy')).toMatchObject({ status: 0 })
+    await put({ '/data/in/a.csv': 'x,y\n5,6\n' })
+    await floe('run', '--rerun')
+    expect(await read('t/a b%20+.csv')).toBe('x,y\n5,6\n')
+
+    place.jobs('packed.ndjson', [job('packed', ['p.csv'], 'cp a.csv p.csv', { publish: 'pack' })])
+    await floe('add', place.path('packed.ndjson'))
+    expect(await floe('run')).toMatchObject({ status: 2, stderr: expect.stringContaining('publish: pack') })
+  })
 })

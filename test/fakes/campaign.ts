@@ -55,6 +55,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       digest: config.digest,
       sandboxesMax: config.sandboxesMax,
       roots: config.roots,
+      outputsUrl: config.outputsUrl,
     },
     openBus: async () => undefined,
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -147,6 +147,35 @@ async function replace(store: Store, path: string, body: Body): Promise<void> {
     await tidy(store.client, aside.path)
     throw cause
   })
+}
+
+/** A file of this machine's disk, which stays, in place of what is there; as `write`, with the folders above it. */
+export async function publishOver(client: WebHdfs, local: string, path: string): Promise<void> {
+  const store: Store = { client, file: '600', folder: '700' }
+  await makeFolders(store, dirname(path))
+  await replace(store, path, await onDisk(local))
+}
+
+/** The same of a folder: it is written aside, and takes the place of an older one, for an instant of none. */
+export async function publishFolder(client: WebHdfs, local: string, path: string): Promise<void> {
+  const store: Store = { client, file: '600', folder: '700' }
+  const aside = asideOf(path, randomUUID())
+  const copy = async (from: string, to: string): Promise<void> => {
+    await makeFolders(store, to)
+    for (const entry of await readdir(from, { withFileTypes: true })) {
+      const [below, there] = [join(from, entry.name), join(to, entry.name)]
+      if ((await stat(below)).isDirectory()) await copy(below, there)
+      else await client.write(there, await onDisk(below), store.file)
+    }
+  }
+  try {
+    await copy(local, aside)
+    await client.remove(path)
+    await renameOver(client, { path: aside, id: (await client.status(aside))?.fileId }, path)
+  } catch (cause) {
+    await tidy(client, aside)
+    throw cause
+  }
 }
 
 async function renameOver(client: WebHdfs, from: Aside, to: string): Promise<void> {
