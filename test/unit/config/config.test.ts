@@ -51,6 +51,7 @@ describe('floe.yaml', () => {
         "memoryBytes": 1500000000,
         "name": "winds",
         "outputs": "/c/winds/outputs",
+        "outputsUrl": null,
         "retries": {
           "app": {
             "exhausted": "give up",
@@ -167,6 +168,17 @@ memory: 4GB
     })
     expect(config.retries.memory).toEqual({ tries: 5, memoryFactor: 2, walltimeFactor: 1, exhausted: 'give up' })
     expect(config.retries.app.exhausted).toBe('hold')
+  })
+
+  test('has outputs in a directory or in HDFS', () => {
+    const of = (outputs: string) => compile(`outputs: ${outputs}`)
+    expect(of('out')).toMatchObject({ outputs: '/c/winds/out', outputsUrl: null })
+    expect(of('webhdfs://nn:9870/o/winds/')).toMatchObject({
+      outputs: '/c/winds/outputs',
+      outputsUrl: 'webhdfs://nn:9870/o/winds',
+    })
+    for (const wrong of ['https://example.org/o', 'webhdfs://nn', 'webhdfs://nn/'])
+      expect(refusal(`outputs: ${wrong}`)).toContain('outputs must be a directory, or an address in HDFS')
   })
 
   test('is frozen', () => {
