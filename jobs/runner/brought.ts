@@ -75,7 +75,8 @@ export class BroughtInputs {
       this.#vain = 0
       this.#known.set(input.path, { path })
     } catch (error) {
-      if (isDiskError(error) || !this.#isOfOne(error)) this.#told.onFailed(error)
+      if (isDiskError(error)) this.#told.onFailed(error)
+      else if (!this.#isOfOne(error)) this.#told.onFailed(new Error(wordsOf(error), { cause: error }))
       this.#known.set(input.path, { judged: judgedOf(input, error) })
     }
     this.#coming--
@@ -147,9 +148,12 @@ class Difference extends Error {}
 
 function judgedOf({ name }: ManifestInput, error: unknown): Judged {
   if (error instanceof Difference) return failed('input', error.message)
-  const { message } = error as Error
   const isOwn = OF_THE_FILE.includes(faultIn(error) ?? '')
-  return failed(isOwn || codeOf(error) === 'FILE_BUSY' ? 'input' : 'staging', `input ${name}: ${message}`)
+  return failed(isOwn || codeOf(error) === 'FILE_BUSY' ? 'input' : 'staging', `input ${name}: ${wordsOf(error)}`)
 }
+
+/** What to do is said as well where it is not what all errors of this kind say: a host that this node cannot resolve. */
+const wordsOf = (error: unknown): string =>
+  faultIn(error) === 'lost' ? `${(error as Error).message}; ${(error as FloeError).hint}` : (error as Error).message
 
 const codeOf = (error: unknown) => (error instanceof FloeError ? error.code : undefined)

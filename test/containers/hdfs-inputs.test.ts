@@ -46,6 +46,12 @@ describeSite('inputs in HDFS', () => {
       .filter(Boolean)
       .map((line) => JSON.parse(line) as Record<string, unknown>)
 
+  /** Modes of the files by which arrays in a scratch directory get in. */
+  const entrancesIn = (scratch: string): number[] =>
+    readdirSync(scratch, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\/arrays\/a\d+\/hdfs$/.test(name))
+      .map((name) => statSync(join(scratch, name)).mode & 0o777)
+
   /** What data nodes read for others, bytes. */
   async function served(): Promise<number> {
     const read = site.dataNodes.map(async ({ name }) => {
@@ -176,16 +182,16 @@ describeSite('inputs in HDFS', () => {
     fails('closed', 'Permission denied')
     fails('open', 'still writing')
     fails('lied', `its job says sha256:${ofText}`)
-    const arrays = place.path(`c/scratch`)
-    const entrances = readdirSync(arrays, { recursive: true, encoding: 'utf8' }).filter((name) =>
-      /\/arrays\/a\d+\/hdfs$/.test(name),
-    )
-    expect(entrances.length).toBeGreaterThan(0)
-    for (const name of entrances) expect(statSync(join(arrays, name)).mode & 0o777).toBe(0o600)
+    const modes = entrancesIn(place.path('c/scratch'))
+    expect(modes.length).toBeGreaterThan(0)
+    expect(new Set(modes)).toEqual(new Set([0o600]))
   })
 
   it('come from other nodes when one dies', async () => {
     const { place, env } = await campaign('slots: 1\n')
+    const sites = place.read('config/floe/sites.yaml')
+    const there = `sites:\n  there: {connector: local, scratch: ${place.path('there')}, interval: 1s, slots: 1}\n`
+    place.file('config/floe/sites.yaml', `${sites}${there}`).file('there/none', '')
     const bytes = randomBytes(30 * MB)
     await put({ '/data/dies/a.bin': bytes })
     place.jobs('jobs.ndjson', [
@@ -198,12 +204,16 @@ describeSite('inputs in HDFS', () => {
     expect(await floe('add', place.path('jobs.ndjson'))).toMatchObject({ status: 0 })
     await site.dataNodes[0]!.kill()
     try {
-      expect(await floe('run')).toMatchObject({ status: 0 })
+      expect(await floe('run', '--site', 'there')).toMatchObject({ status: 0 })
     } finally {
       await site.dataNodes[0]!.start()
       await site.ready()
     }
+    expect(await floe('fetch', '--all')).toMatchObject({ status: 0 })
     expect(readFileSync(place.path('c/outputs/copy.bin')).equals(bytes)).toBe(true)
+    // Who got in is known there by a file that others cannot read.
+    expect(entrancesIn(place.path('there'))).toEqual([0o600])
+    expect(await floe('try', 'a')).toMatchObject({ status: 0 })
   })
 
   it('and outputs there: whole, replaced, merged, fetched', async () => {
