@@ -158,6 +158,11 @@ async function relocate(directory: string, action: 'forked' | 'adopted'): Promis
 
 /** The implementations that this main chooses. */
 function means({ ask }: OpenOptions): Means {
+  let stores: Promise<Means['stores']> | undefined
+  const remote = () => {
+    stores ??= import('./stores.ts').then(({ openStores }) => openStores(process.env))
+    return stores
+  }
   return {
     clock: systemClock,
     user: `${userName()}@${hostname()}`,
@@ -167,6 +172,10 @@ function means({ ask }: OpenOptions): Means {
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
     openBus: async () => (await import('./status-events.ts')).openBus(process.env),
+    stores: {
+      at: async (url) => (await remote()).at(url),
+      entrances: async (urls, hosts) => (await remote()).entrances(urls, hosts),
+    },
     runner: [process.execPath, program('runner')],
   }
 }

@@ -34,6 +34,7 @@ export interface Means {
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly openBus: RunContext['openBus']
+  readonly stores: RunContext['stores']
   readonly runner: readonly string[]
 }
 
@@ -333,7 +334,7 @@ export class OpenedCampaign implements Campaign {
 
   async #context(siteName = 'local'): Promise<RunContext> {
     const config = await this.#configured()
-    const { clock, user, runner, openTables, openBus } = this.#means
+    const { clock, user, runner, openTables, openBus, stores } = this.#means
     const cache = this.#paths.cache
     return {
       paths: pathsWith(this.#place, config.outputs),
@@ -351,13 +352,12 @@ export class OpenedCampaign implements Campaign {
         reuse: config.reuse,
         digest: config.digest,
         sandboxesMax: config.sandboxesMax,
-        roots: config.roots,
+        ...{ roots: config.roots, outputsUrl: config.outputsUrl },
       },
       openOther: (root) => openTables({ root: onDisk(root), cache, clock }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
-      openBus,
-      runner,
+      ...{ openBus, stores, runner },
     }
   }
 

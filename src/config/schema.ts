@@ -123,11 +123,13 @@ export const configSchema = z
     outputs: z
       .string()
       .min(1)
-      .regex(/^(?!.*:\/\/)/s, 'must be a directory: outputs at an address are not supported as yet')
+      .refine((path) => !path.includes('://') || /^s?webhdfs:\/\/[^/]+\/./.test(path), {
+        message: 'must be a directory, or an address in HDFS: webhdfs://namenode:9870/outputs/winds',
+      })
       .default('outputs')
       .meta(
         text(
-          'Directory that outputs are published in, relative to the campaign; of a campaign in HDFS to what this machine keeps of it.',
+          'Directory that outputs are published in, relative to the campaign, or to what this machine keeps of one in HDFS; or a folder in HDFS, `webhdfs://…`, that tasks write them to.',
         ),
       ),
     group: z.boolean().default(false).meta(text('Whether the unix group of the directory may read and write as well.')),

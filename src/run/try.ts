@@ -88,6 +88,7 @@ async function tryUnder(context: RunContext, jobId: string, { write, signal }: T
     sandboxesMax: settings.sandboxesMax,
     rehearsal: true,
     roots: settings.roots,
+    stores: context.stores,
     tasks: [
       {
         task: 0,
