@@ -5,6 +5,7 @@ import type { CampaignStore, Means } from './campaign/campaign.ts'
 import { type HdfsSetting, hdfsSetting, sitesFile } from './config/config.ts'
 import type { Entrance } from './model/entrance.ts'
 import { FloeError } from './model/errors.ts'
+import { sweepAsides } from './ports/files/aside.ts'
 import type { Files } from './ports/files/files.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
 import { WebHdfs } from './ports/files/webhdfs.ts'
@@ -20,11 +21,14 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   const { cacheBytes } = hdfsSetting(sitesFile(environment), authority)
   const url = `${scheme}://${authority}${path === '/' ? '' : path}`
   const client = new WebHdfs(address, entranceTo(authority, environment))
-  const home = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'floe')
-  const cacheFor = (id: string) => join(home, 'campaigns', id)
+  const below = (home: string | undefined, usual: string) => (id: string) =>
+    join(home || join(homedir(), usual), 'floe', 'campaigns', id)
+  const cacheFor = below(environment.XDG_CACHE_HOME, '.cache')
+  const stateFor = below(environment.XDG_STATE_HOME, '.local/state')
   return {
-    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor },
+    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
+    sweep: (nowMs) => sweepAsides(hdfsFiles(client), path, nowMs),
     openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },

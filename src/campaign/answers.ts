@@ -94,6 +94,8 @@ export interface RunReport extends StateCounts {
     readonly cancelled: number
     readonly lost: number
     readonly reused: number
+    /** Of the failed and lost: held for a person, by `policy:`. */
+    readonly held: number
   }
   /** Outputs of this run that lie at its site as files; `fetch` brings them. */
   readonly away: number
@@ -116,6 +118,14 @@ export interface RunReport extends StateCounts {
   readonly untold: string | null
   readonly elapsed_sec: number
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
+  /** When too many failed: the commonest reason, how many jobs it was, one of them and the last lines that it wrote. */
+  readonly reason: {
+    readonly class: string
+    readonly rule: string
+    readonly jobs: number
+    readonly example: string
+    readonly log: readonly string[]
+  } | null
   /** With a simulated site: the campaign in which it was rehearsed. Nothing was run, and all numbers are of that one. */
   readonly rehearsal: string | null
 }
@@ -181,6 +191,8 @@ export interface FetchReport {
   /** Outputs that came, and their bytes. */
   readonly fetched: number
   readonly bytes: number
+  /** The directory of this machine that they are in. */
+  readonly directory: string
   /** Outputs that were here already. */
   readonly skipped: number
   /** Outputs that their site has no more, or not as they were published. */

@@ -1,6 +1,7 @@
 import type { Json } from '../model/json.ts'
 import { type JobState, VERDICTS, type Verdict } from '../model/verdict.ts'
 import type {
+  EvidenceLine,
   JobEvidence,
   Progress,
   AtWork as RoomAtWork,
@@ -92,11 +93,11 @@ export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusRep
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, missing, merged, elsewhere, untold, elapsedSec } = report
-  const { succeeded, failed, cancelled, lost, reused, away } = tally
+  const { counts, tally, stopped, reason, missing, merged, elsewhere, untold, elapsedSec } = report
+  const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
-    decided: { succeeded, failed, cancelled, lost, reused },
+    decided: { succeeded, failed, cancelled, lost, reused, held },
     away,
     missing,
     merged_rows: merged?.rows ?? null,
@@ -109,12 +110,13 @@ export function toRunReport(report: RoomReport): RunReport {
     untold,
     elapsed_sec: elapsedSec,
     stopped,
+    reason,
     rehearsal: null,
   }
 }
 
 /** What tables and records say; what sites are asked for comes on top. */
-export function toJobReport(evidence: JobEvidence): Omit<JobReport, keyof SiteWords> {
+export function toJobReport(evidence: JobEvidence, lines: readonly EvidenceLine[]): Omit<JobReport, keyof SiteWords> {
   const rows = (table: 'files' | 'attempts' | 'results' | 'requests') => jsonRows(columnsOf(table))
   const attempts = evidence.attempts.map(rows('attempts')).map((attempt, at) => {
     const outputs: Json = evidence.made[at]?.map((output) => ({ ...output })) ?? null
@@ -127,9 +129,20 @@ export function toJobReport(evidence: JobEvidence): Omit<JobReport, keyof SiteWo
     results: evidence.results.map(rows('results')),
     requests: evidence.requests.map(rows('requests')),
     batch: evidence.batch && jsonRows(columnsOf('batches'))(evidence.batch),
-    live: evidence.live,
+    live: evidence.live && withoutHeard(evidence.live),
+    evidence: lines.map(toEvidence),
   }
 }
+
+/** It is in the list of evidence. */
+function withoutHeard({ heardAtUs: _heard, ...live }: NonNullable<JobEvidence['live']>): JobReport['live'] {
+  return live
+}
+
+const toEvidence = ({ atUs, ...line }: EvidenceLine): JobReport['evidence'][number] => ({
+  ...line,
+  at: atUs === null ? null : new Date(atUs / 1000).toISOString(),
+})
 
 /** Counts of the tables with the verdicts that only record files have yet: those jobs count as queued or running there. */
 export function withDecided<C extends StateCounts>(counts: C, decided: Readonly<Record<Verdict, number>>): C {

@@ -51,6 +51,10 @@ export interface RunOptions extends PlanOptions {
   readonly once?: boolean
   /** What to do about results whose inputs or program changed; absent: refuse and say how many. */
   readonly stale?: 'rerun' | 'keep'
+  /** Attempts of a job at most, losses by the site aside; absent: as `policy:` says for each class. */
+  readonly maxTries?: number
+  /** Failed jobs at which the run stops by itself; absent: by the share `stop_when_failed`. */
+  readonly maxFailures?: number
   readonly onProgress?: (progress: RunProgress) => void
 }
 
@@ -101,6 +105,7 @@ export interface JobReport {
   /** What accounting says of the tasks of attempts that did not succeed. */
   readonly accounting: readonly {
     readonly try: number
+    readonly revision: number
     readonly word: string
     readonly exit: number | null
     readonly signal: number | null
@@ -109,6 +114,17 @@ export interface JobReport {
   }[]
   /** Sites that could not be asked, and why. */
   readonly silent: readonly { readonly site: string; readonly why: string }[]
+  /** Each fact on each try: the newest try first, in each the most trusted fact first. */
+  readonly evidence: readonly {
+    readonly try: number
+    readonly revision: number
+    readonly source: 'record' | 'accounting' | 'queue' | 'heartbeat' | 'absence' | 'reuse'
+    readonly says: string
+    /** When it happened by the clock of whoever says it, or when it was asked; ISO 8601, UTC. */
+    readonly at: string | null
+    /** The try has its verdict of this. */
+    readonly decided: boolean
+  }[]
 }
 
 export interface JobsOptions extends Selection {

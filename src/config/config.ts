@@ -4,9 +4,11 @@ import { FloeError } from '../model/errors.ts'
 import type { Resources } from '../model/resources.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import { parseConfig } from './parse.ts'
+import { POLICY_DEFAULTS, type PolicyRule, RULED, toRule } from './policy.ts'
 import type { ParsedConfig } from './schema.ts'
 
 export type { KafkaSetting } from './kafka.ts'
+export { isCounted, type PolicyAction, type PolicyRule } from './policy.ts'
 export {
   type HdfsSetting,
   hdfsSetting,
@@ -18,14 +20,6 @@ export {
   sitesFile,
 } from './sites.ts'
 export { configMarkdown, configTemplate, jsonSchema, sitesJsonSchema } from './texts.ts'
-
-/** What is done after a failure of one class. */
-export interface RetrySetting {
-  readonly tries: number
-  readonly memoryFactor: number
-  readonly walltimeFactor: number
-  readonly exhausted: 'give up' | 'hold'
-}
 
 /** What holds for every job that does not say otherwise. */
 export interface JobDefaults {
@@ -48,7 +42,7 @@ export interface Config {
   readonly jobs: JobDefaults
   /** `jobs` null: chosen by the number of jobs and slots. */
   readonly batch: { readonly jobs: number | null; readonly seconds: number; readonly bytes: number | null }
-  readonly retries: Readonly<Record<FailureClass, RetrySetting>>
+  readonly policy: Readonly<Record<FailureClass, PolicyRule>>
   readonly stopWhenFailed: number
   readonly reuse: readonly string[]
   readonly digest: 'auto' | 'hashed' | 'size_mtime'
@@ -106,7 +100,7 @@ function toConfig(parsed: ParsedConfig, directory: string): Config {
     slots: parsed.slots,
     jobs: { ...parsed.jobs, resources: { cpus, memoryBytes: memory, walltimeSec: walltime, gpus, nodes: 1 } },
     batch: parsed.batch,
-    retries: { ...toRetries(parsed.retries), cancelled: ONCE },
+    policy: toPolicy(parsed.policy),
     stopWhenFailed: parsed.stop_when_failed,
     reuse: parsed.reuse.map(below),
     digest: parsed.digest,
@@ -128,14 +122,8 @@ function pathBelow(directory: string, path: string): string {
 
 const isAddress = (path: string): boolean => path.includes('://')
 
-const ONCE: RetrySetting = { tries: 1, memoryFactor: 1, walltimeFactor: 1, exhausted: 'give up' }
-
-function toRetries(retries: ParsedConfig['retries']): Record<keyof ParsedConfig['retries'], RetrySetting> {
-  const settings = Object.entries(retries).map(([name, { tries, memory_factor, walltime_factor, exhausted }]) => [
-    name,
-    { tries, memoryFactor: memory_factor, walltimeFactor: walltime_factor, exhausted },
-  ])
-  return Object.fromEntries(settings)
+function toPolicy(given: ParsedConfig['policy']): Record<FailureClass, PolicyRule> {
+  return { ...POLICY_DEFAULTS, ...Object.fromEntries(RULED.map((name) => [name, toRule(name, given[name])])) }
 }
 
 function freeze<T extends object>(value: T): T {

@@ -153,7 +153,9 @@ function says(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return `must be one of ${issue.values.map(String).join(', ')}`
     case 'too_small':
-      return issue.origin === 'string' ? 'must not be empty' : `must be ${issue.minimum} or more`
+      return issue.origin === 'string'
+        ? 'must not be empty'
+        : `must be ${issue.inclusive ? `${issue.minimum} or more` : `more than ${issue.minimum}`}`
     case 'too_big':
       return `must be ${issue.maximum} or less`
     case 'invalid_key':

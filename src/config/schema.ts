@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { parseBytes, parseSeconds } from '../model/resources.ts'
-import { FAILURE_CLASSES, type FailureClass } from '../model/verdict.ts'
+import { policySchema, toRule } from './policy.ts'
 
 /*
  * floe.yaml, version 1. Everything is optional. This schema is the one place for the options: validation, data/schemas/floe.schema.json,
@@ -72,65 +72,6 @@ const batch = z
   })
   .prefault({})
 
-interface RetryDefaults {
-  readonly tries: number
-  readonly memory_factor?: number
-  readonly walltime_factor?: number
-}
-
-/** What a person cancelled is never tried again by itself. */
-type RetriedClass = Exclude<FailureClass, 'cancelled'>
-const RETRIED = FAILURE_CLASSES.filter((name) => name !== 'cancelled')
-
-const RETRY_DEFAULTS: Readonly<Record<RetriedClass, RetryDefaults>> = {
-  app: { tries: 1 },
-  check: { tries: 1 },
-  memory: { tries: 3, memory_factor: 2 },
-  walltime: { tries: 2, walltime_factor: 2 },
-  node: { tries: 5 },
-  staging: { tries: 3 },
-  input: { tries: 1 },
-  launch: { tries: 1 },
-  preempted: { tries: 10 },
-  purged: { tries: 5 },
-  lost: { tries: 3 },
-}
-
-const CLASS_TEXTS: Readonly<Record<RetriedClass, string>> = {
-  app: 'Exit other than 0, or an output that is not there.',
-  check: 'Exit 0, then `check` failed.',
-  memory: 'Over its memory.',
-  walltime: 'Over its walltime.',
-  node: 'The node died or was taken away, or a disk was full.',
-  staging: 'An input could not be linked or copied to the node.',
-  input: 'An input was absent or differed from what was planned.',
-  launch: 'The program could not be started.',
-  preempted: 'The scheduler took the node for other work.',
-  purged: 'Scratch was cleaned under the task.',
-  lost: 'No evidence at all before the deadline.',
-}
-
-const retryRule = ({ tries, memory_factor = 1, walltime_factor = 1 }: RetryDefaults) =>
-  z
-    .strictObject({
-      tries: count(1).default(tries).meta(text('Attempts that may end so before the job is given up.', 'tries')),
-      memory_factor: z.number().min(1).default(memory_factor).meta(text('Memory of the next try, times this.')),
-      walltime_factor: z.number().min(1).default(walltime_factor).meta(text('Walltime of the next try, times this.')),
-      exhausted: z
-        .enum(['give up', 'hold'])
-        .default('give up')
-        .meta(text('After the last try the job is failed, or held for a person.')),
-    })
-    .prefault({})
-
-const retries = z
-  .strictObject(
-    Object.fromEntries(
-      RETRIED.map((name) => [name, retryRule(RETRY_DEFAULTS[name]).meta(text(CLASS_TEXTS[name]))]),
-    ) as unknown as Record<RetriedClass, ReturnType<typeof retryRule>>,
-  )
-  .prefault({})
-
 export const configSchema = z
   .strictObject({
     name: z
@@ -150,13 +91,18 @@ export const configSchema = z
       .meta(text('Cores of this machine that jobs may use. Without it: all.', 'cores')),
     jobs: jobs.meta(text('What holds for every job that does not say otherwise.')),
     batch: batch.meta(text('How jobs are grouped.')),
-    retries: retries.meta(text('What is done after a failure, by its class.')),
+    policy: policySchema.meta(text('What follows a failure, by its class.')),
     stop_when_failed: z
       .number()
       .min(0)
       .max(1)
       .default(0.25)
-      .meta(text('Share of the jobs tried so far that may fail before a run stops by itself.', 'share, 0 to 1')),
+      .meta(
+        text(
+          'Share of the jobs that ended, once 20 have, that may fail before a run stops by itself.',
+          'share, 0 to 1',
+        ),
+      ),
     reuse: z
       .array(z.string().min(1))
       .default([])
@@ -183,7 +129,7 @@ export const configSchema = z
       .default('outputs')
       .meta(
         text(
-          'Directory that outputs are published in, relative to the campaign; or a folder in HDFS, `webhdfs://…`, that tasks write them to.',
+          'Directory that outputs are published in, relative to the campaign, of one in HDFS to what this machine keeps of it; or a folder in HDFS, `webhdfs://…`, that tasks write them to.',
         ),
       ),
     group: z.boolean().default(false).meta(text('Whether the unix group of the directory may read and write as well.')),
@@ -194,6 +140,18 @@ export const configSchema = z
       .nullable()
       .default(null)
       .meta(text('Threads that floe itself uses. Without it: all cores.', 'threads')),
+  })
+  .superRefine(({ jobs: { resources: asked }, policy }, context) => {
+    for (const name of ['memory', 'walltime'] as const) {
+      const { cap } = toRule(name, policy[name])
+      const wanted = asked[name]
+      if (cap !== null && wanted !== null && policy[name].action !== 'split' && cap < wanted)
+        context.addIssue({
+          code: 'custom',
+          path: ['policy', name, 'cap'],
+          message: `is less than \`jobs.resources.${name}\` asks for at first`,
+        })
+    }
   })
   .meta({ title: 'floe.yaml', description: 'What a person sets for a campaign of floe. Everything is optional.' })
 

@@ -50,13 +50,14 @@ export function configMarkdown(): string {
     ...HEAD,
     ...rowsOf({ properties: options() }, ''),
     '',
-    'A class under `retries` takes four keys:',
+    'A class under `policy` takes these keys. What contradicts is refused: `tries:` with `action: give up`, `action: retry` for a class that is not tried again',
+    'by default without saying how often, a `cap` below what jobs ask for at first. `node`, `staging`, `preempted`, `purged` and `lost` are losses by the',
+    'site: they use up no try of a job, and are counted for their own class alone.',
     '',
-    '| key | default | what |',
-    '|---|---|---|',
-    ...Object.entries(options().retries!.properties!.app!.properties!).map(
-      ([name, option]) =>
-        `| \`${name}\` | ${name === 'tries' ? 'as above' : value(option.default)} | ${option.description} |`,
+    '| key | what |',
+    '|---|---|',
+    ...Object.entries(options().policy!.properties!.app!.properties!).map(
+      ([name, option]) => `| \`${name}\` | ${option.description} |`,
     ),
     '',
     '## sites.yaml',
@@ -87,7 +88,7 @@ const HEAD = ['| option | default | unit | what |', '|---|---|---|---|']
 function rowsOf({ properties = {}, required = [] }: Option, prefix: string): string[] {
   return Object.entries(properties).flatMap(([name, option]) => {
     const key = `${prefix}${name}`
-    if (prefix === 'retries.') return [`| \`${key}\` | ${value(changes(option))} | | ${option.description ?? ''} |`]
+    if (prefix === 'policy.') return [`| \`${key}\` | ${value(option.default)} | | ${option.description ?? ''} |`]
     const inner = option.properties ? option : option.anyOf?.find((one) => one.properties)
     const usual = required.includes(name) && option.default === undefined ? 'needed' : value(option.default)
     const head = `| ${option.properties ? `**\`${key}\`**` : `\`${key}\``}`
@@ -98,14 +99,6 @@ function rowsOf({ properties = {}, required = [] }: Option, prefix: string): str
     return [row, ...(inner ? rowsOf(inner, `${key}.`) : [])]
   })
 }
-
-/** Defaults of a retry rule that differ from one try, the same again. */
-const changes = ({ properties = {} }: Option): object =>
-  Object.fromEntries(
-    Object.entries(properties)
-      .filter(([name, option]) => name === 'tries' || (name.endsWith('_factor') && option.default !== 1))
-      .map(([name, option]) => [name, option.default]),
-  )
 
 const value = (given: unknown): string =>
   given === null || given === undefined || isEmpty(given)
@@ -131,10 +124,11 @@ name: ${JSON.stringify(name)}
 #   publish: files                     # files, pack or table
 # slots: 4                             # cores of this machine that jobs may use; default: all
 # roots: {era5: /data/era5}            # then a job may say era5:1982/01.nc
-# retries:
-#   memory: {tries: 3, memory_factor: 2}
-#   walltime: {tries: 2, walltime_factor: 2}
-#   app: {tries: 1}
+# policy:                              # what follows a failure, by its class
+#   memory: {action: memory, tries: 3, factor: 2, cap: 64GB}
+#   walltime: {action: walltime, tries: 2, factor: 2}
+#   input: {action: hold}
+#   app: {action: give up}
 # stop_when_failed: 0.25               # share of failed jobs that stops a run
 # reuse: [../earlier]                  # campaigns whose results answer equal jobs
 `

@@ -160,16 +160,17 @@ function planClass(
 ): void {
   const { from, to, resourceClass } = range
   const part = subgraph(graph, from, to)
+  const { jobs_max: jobsMax = Number.POSITIVE_INFINITY } = JSON.parse(resourceClass) as { jobs_max?: number }
+  const jobsPerBatch = Math.min(options.jobsPerBatch, jobsMax)
   const mean = part.jobWeight === undefined ? 1 : part.jobWeight.reduce((sum, weight) => sum + weight, 0) / part.jobs
   const capacity =
-    part.jobWeight === undefined
-      ? options.jobsPerBatch
-      : Math.max(mean, Math.min(options.batchSeconds, options.jobsPerBatch * mean))
+    part.jobWeight === undefined ? jobsPerBatch : Math.max(mean, Math.min(options.batchSeconds, jobsPerBatch * mean))
   const planned = affinityOrder(part, { capacity, imbalance: IMBALANCE })
   // The blocks are of about equal work: a limit of their mean would cut those that are a little over it.
   const limits = {
     secondsMax: capacity * (1 + IMBALANCE),
     ...(options.bytesMax !== null && { diskBytesMax: options.bytesMax }),
+    ...(jobsMax < Number.POSITIVE_INFINITY && { jobsMax }),
   }
   const { batches } = cutBatches({ graph: part, order: planned.order, cuts: planned.cuts }, limits)
   for (let i = 0; i < part.jobs; i++) order[from + i] = from + planned.order[i]!

@@ -19,6 +19,7 @@ export interface QueueWord {
 /** What accounting says of the task of an attempt. */
 export interface AccountingWord {
   readonly try: number
+  readonly revision: number
   readonly word: string
   readonly exit: number | null
   readonly signal: number | null
@@ -85,10 +86,13 @@ async function accountingWords(site: Site, attempts: readonly Row[]): Promise<Ac
   const endings = (await endingsOf(await site.connector(), ids)) ?? []
   return attempts.flatMap((attempt) => {
     const ending = endings.find(({ id, index }) => id === attempt.native_id && index === attempt.task)
-    return ending ? [wordOf(Number(attempt.try), ending)] : []
+    return ending ? [wordOf(attempt, ending)] : []
   })
 }
 
-const wordOf = (nth: number, { word, exit, signal, node, memoryMaxBytes }: TaskEnding): AccountingWord => ({
-  ...{ try: nth, word, exit, signal, node, memory_max_bytes: memoryMaxBytes },
+const wordOf = (
+  { try: nth, revision }: Row,
+  { word, exit, signal, node, memoryMaxBytes }: TaskEnding,
+): AccountingWord => ({
+  ...{ try: Number(nth), revision: Number(revision), word, exit, signal, node, memory_max_bytes: memoryMaxBytes },
 })

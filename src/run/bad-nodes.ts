@@ -19,7 +19,7 @@ export type Consequence = 'again' | 'theirs' | 'stop'
 
 /** Tasks of one cause that a node ends before it is left out, and for how long. */
 const TASKS_MAX = 2
-const LEFT_OUT_MS = 3_600_000
+export const LEFT_OUT_MS = 3_600_000
 /** Generations of arrays of which no task could work, and nodes that show the same in two of them, before it is not the nodes. */
 const GENERATIONS_MAX = 3
 const NODES_MAX = 3
@@ -144,14 +144,14 @@ export class BadNodes {
 
   /**
    * Nodes that tasks with this `setup` are to be kept from. `surely`: only where it is known that others work; else one node is left out as
-   * a trial, since an array that no node may take would wait for ever.
+   * a trial, since an array that no node may take would wait for ever. `also`: the node that its jobs failed on, where others work.
    */
-  avoided(setup: string | null, { surely }: { surely: boolean }): string[] {
+  avoided(setup: string | null, { surely, also }: { surely: boolean; also?: string | undefined }): string[] {
     if (this.#cannotAvoid || this.#options.isOneNode) return []
     const left = this.#of(setup).flatMap((trouble) =>
       this.#bad(trouble).filter(([, bad]) => bad.isSure || (!surely && isAlone(trouble))),
     )
-    return [...new Set(left.map(([node]) => node))].sort()
+    return [...new Set([...left.map(([node]) => node), ...(also === undefined ? [] : [also])])].sort()
   }
 
   /** The scheduler has no other node than those. */

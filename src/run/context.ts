@@ -4,7 +4,8 @@ import type { Bus } from '../ports/bus/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { DigestPolicy, RemoteStores } from '../stage/stage.ts'
-import type { RetryPolicy } from './policy.ts'
+import type { Leases } from './lease.ts'
+import type { Policy } from './policy.ts'
 
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
 export interface RunSettings {
@@ -14,9 +15,13 @@ export interface RunSettings {
   readonly batchSeconds: number
   /** Most bytes of distinct inputs of a batch. */
   readonly batchBytesMax: number | null
-  readonly retries: RetryPolicy
+  readonly policy: Policy
+  /** Attempts of a job in all classes that use up tries; absent: as the policy says for each class. */
+  readonly maxTries?: number | undefined
   /** Share of the decided jobs that may fail before the run stops, 0 to 1. */
   readonly stopWhenFailed: number
+  /** Failed jobs at which the run stops, instead of that share. */
+  readonly maxFailures?: number | undefined
   /** Other campaigns whose results answer equal jobs. */
   readonly reuse: readonly string[]
   readonly digest: DigestPolicy
@@ -30,7 +35,9 @@ export interface RunSettings {
 
 /** What every door of this room works with; the mains make it. */
 export interface RunContext {
+  /** On this machine, wherever the campaign lies. */
   readonly paths: CampaignPaths
+  readonly leases: Leases
   /** UUID of campaign.json. */
   readonly campaignId: string
   readonly tables: Tables

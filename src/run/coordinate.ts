@@ -15,6 +15,7 @@ import { NodeWatch } from './node-watch.ts'
 import { Planner } from './planner.ts'
 import { lookAtFiles, type PlanWishes } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
+import { commonestReason, type Reason } from './reason.ts'
 import { RequestWatch } from './requests.ts'
 import { takeUp } from './take-up.ts'
 import { type Progress, Teller } from './teller.ts'
@@ -33,6 +34,8 @@ export interface Outcome {
   readonly stopped: 'interrupted' | 'once' | 'too many failures' | null
   readonly missing: number
   readonly merged: Merged | null
+  /** Why most of the jobs failed, when it stopped for that. */
+  readonly reason: Reason | null
   /** Work of other sites, which this run left alone. */
   readonly elsewhere: readonly Elsewhere[]
   /** Why status events wait to be told; null: none does. */
@@ -86,6 +89,7 @@ class Coordinator {
   readonly #planner: Planner
   readonly #teller: Teller
   #publishedAt = 0
+  #beganAtMs = 0
   #elsewhere: readonly Elsewhere[] = []
   #harvestedElsewhere: Awaited<ReturnType<typeof harvestedOf>> = {}
   #heededAt = Number.NEGATIVE_INFINITY
@@ -135,6 +139,7 @@ class Coordinator {
   async run(): Promise<Omit<Outcome, 'untold'>> {
     const { clock } = this.#context
     this.#publishedAt = clock.ticks()
+    this.#beganAtMs = clock.now()
     await this.#takeUp()
     for (;;) {
       if (this.#stopping === null) await this.#feedSite()
@@ -162,11 +167,13 @@ class Coordinator {
     keepLooks(this.#context.paths.cache, clock, this.#looking)
     if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
+    const reason = this.#stopping === 'too many failures' ? await commonestReason(this.#context, this.#beganAtMs) : null
     return {
       tally: this.#publisher.tally,
       stopped: this.#stopping,
       missing: this.#planner.missing,
       merged,
+      reason,
       elsewhere: this.#elsewhere,
     }
   }
@@ -174,7 +181,7 @@ class Coordinator {
   #finished(): boolean {
     if (this.#arrays.size > this.#idle) return false
     if (this.#stopping !== null || this.#trouble) return true
-    return this.#feed.cut === 0 && !this.#planner.isDue && !this.#unseen
+    return this.#feed.cut === 0 && !this.#planner.isDue && this.#planner.later === null && !this.#unseen
   }
 
   /** Arrays that this run does not offer to the site any more: the next one takes them up. */
@@ -265,9 +272,12 @@ class Coordinator {
   /** Too many failures: nothing new is staged, and tasks that have not begun are taken back; their jobs stay pending. */
   async #judge(): Promise<void> {
     const { tally } = this.#publisher
-    const isTooMuch = () =>
-      tally.failed + tally.succeeded >= SHARE_FROM &&
-      tally.failed / (tally.failed + tally.succeeded) > this.#context.settings.stopWhenFailed
+    const { stopWhenFailed, maxFailures } = this.#context.settings
+    const isTooMuch = () => {
+      if (maxFailures !== undefined) return tally.failed >= maxFailures
+      const ended = tally.failed + tally.succeeded
+      return ended >= SHARE_FROM && tally.failed / ended > stopWhenFailed
+    }
     const verdicts = tally.failed + tally.succeeded + tally.retried
     if (this.#stopping !== null || verdicts < this.#judged * 2 || !isTooMuch()) return
     // Published failures alone tell which are tried again; verdicts double between two looks, so that these cost few commits.
@@ -321,6 +331,6 @@ class Coordinator {
   get #waiting(): string | null {
     const { patience } = this.#feed
     const site = this.#trouble?.message ?? patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
-    return site ?? this.#telling?.waiting ?? null
+    return site ?? this.#telling?.waiting ?? this.#planner.later
   }
 }

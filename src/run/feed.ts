@@ -176,7 +176,8 @@ export class Feed {
       }
       array.isSent = true
       const connector = await site.connector()
-      array.avoids = this.#nodes.avoided(array.terms.setup, { surely: connector.avoid === undefined })
+      const { setup, avoid: also } = array.terms
+      array.avoids = this.#nodes.avoided(setup, { surely: connector.avoid === undefined, also })
       array.generation = this.#nodes.generation
       const spec = {
         name: `floe-${campaignId.slice(0, 8)}-${array.id}`,

@@ -38,6 +38,8 @@ export interface FetchReport {
   /** Outputs that came, and their bytes. */
   readonly fetched: number
   readonly bytes: number
+  /** The directory of this machine that they are in. */
+  readonly directory: string
   /** Outputs that were here already. */
   readonly skipped: number
   /** Outputs that their site has no more, or not as they were published; the first few by name. */
@@ -127,7 +129,7 @@ class Fetching {
   }
 
   get report(): FetchReport {
-    return { ...this.#counts, missing_outputs: this.#missing }
+    return { ...this.#counts, directory: this.#context.paths.outputs, missing_outputs: this.#missing }
   }
 
   async bring(group: readonly Wanted[]): Promise<void> {

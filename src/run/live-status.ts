@@ -7,7 +7,7 @@ import type { Json } from '../model/json.ts'
 import type { Verdict } from '../model/verdict.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { LiveArray } from './live-array.ts'
-import { decideNext, failuresBefore, type RetryPolicy } from './policy.ts'
+import { decideNext, failuresBefore, type Policy } from './policy.ts'
 
 /*
  * Facts of a commit of batches: {"live": [array ids that are staged]}. Facts of a commit of attempts: {"harvested": {array id: {"offsets":
@@ -80,11 +80,11 @@ export async function liveStatus(
 export async function liveJobs(
   tables: Pick<Tables, 'sql' | 'view'>,
   { runningJobs, ended }: LiveStatus,
-  policy: () => Promise<RetryPolicy | null>,
+  policy: () => Promise<Policy | null>,
 ): Promise<Live> {
   const failed = ended.flatMap(({ ended: line }) => (line.class === null ? [] : [line]))
-  const retries = failed.length === 0 ? null : await policy()
-  const before = retries === null ? () => 0 : await failuresBefore(tables, failed)
+  const rules = failed.length === 0 ? null : await policy()
+  const before = rules === null ? () => ({ same: 0, counted: 0 }) : await failuresBefore(tables, failed)
   const running = runningJobs.map((name) => {
     const at = name.indexOf(' ')
     return { job_key: jobKey(name.slice(at + 1)), revision: Number(name.slice(0, at)) }
@@ -95,7 +95,7 @@ export async function liveJobs(
     try: line.try,
     verdict: line.verdict,
     class: line.class,
-    next: retries === null ? 'give up' : decideNext(retries, line.class, before(line)),
+    next: rules === null ? 'give up' : decideNext(rules, line.class, { before: before(line) }),
     array_id: arrayId,
     task,
   }))

@@ -1,18 +1,16 @@
 import { keepFrom, lenient, type TaskEnding } from '../dispatch/dispatch.ts'
 import type { FloeError } from '../model/errors.ts'
 import { undecidedJobs } from './arrays.ts'
-import { BadNodes, type Barred } from './bad-nodes.ts'
+import { BadNodes, type Barred, LEFT_OUT_MS } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
+import { couldNotWrite } from './evidence.ts'
 import type { LiveArray } from './live-array.ts'
 import type { Publisher } from './publisher.ts'
 
-/** Exits of a task whose node does not see the array's directory, or cannot write there; see the job script. */
+/** Exit of a task whose node does not see the array's directory; see the job script. */
 const NO_DIRECTORY = 72
-const NO_OWNER = 73
 
-/** The task left because it could not write to the scratch: its job script, or its runner. */
-export const couldNotWrite = ({ exit }: TaskEnding): boolean => exit === NO_OWNER
-/** So it left before there was a runner, or when that had written nothing: no record is on the way. */
+/** It could not work, and left before there was a runner, or when that had written nothing: no record is on the way. */
 export const isWithoutRecord = (ending: TaskEnding): boolean => ending.exit === NO_DIRECTORY || couldNotWrite(ending)
 
 /** By the words of the runner, which end a task with them. */
@@ -42,6 +40,7 @@ export class NodeWatch {
   readonly #publisher: Publisher
   /** What was said of arrays since they were submitted, and when that was last looked through. */
   readonly #told = new Map<string, string>()
+  readonly #seen = new WeakMap<LiveArray, number>()
   /** A task could not write to the scratch: it is to be seen whether any could now. */
   #scratchIsSuspect = false
   #toldAt = Number.NEGATIVE_INFINITY
@@ -86,7 +85,7 @@ export class NodeWatch {
     const barred: Barred =
       exit === NO_DIRECTORY
         ? { ...place, cause: 'directory', why: `does not see ${arrays}` }
-        : exit === NO_OWNER
+        : couldNotWrite(ending)
           ? { ...place, cause: 'scratch', why: `cannot write to ${arrays} (${word}, exit ${exit})` }
           : { ...place, cause: 'start', why: `ends tasks before they begin (${word}${exit ? `, exit ${exit}` : ''})` }
     this.#heed(array, { task, attempt: 1, barred, evidence: 'accounting' })
@@ -125,7 +124,10 @@ export class NodeWatch {
     for (const array of arrays) {
       const { id, nativeId, avoids, terms } = array
       // As at its submission: a trial goes on until another node has worked, or the hour is over.
-      const nodes = this.nodes.avoided(terms.setup, { surely: false })
+      const since = this.#seen.get(array) ?? clock.ticks()
+      this.#seen.set(array, since)
+      const also = clock.ticks() - since < LEFT_OUT_MS ? terms.avoid : undefined
+      const nodes = this.nodes.avoided(terms.setup, { surely: false, also })
       if (nativeId === undefined || (this.#told.get(id) ?? avoids.join()) === nodes.join()) continue
       if (array.unstartedTasks.length === 0) continue
       const { options = [] } = await site.shape(terms)

@@ -1,5 +1,6 @@
 import { countStates } from '../catalog/catalog.ts'
 import { FloeError } from '../model/errors.ts'
+import { formatCounted, formatSeconds } from '../model/format.ts'
 import type { Cancels } from './cancels.ts'
 import type { RunContext } from './context.ts'
 import type { Feed } from './feed.ts'
@@ -25,8 +26,9 @@ export class Planner {
   /** Jobs that wait for a file, and all that this run is to decide, as of the last plan. */
   missing = 0
   total = 0
-  /** Jobs may wait for a plan: at the start, and after verdicts that ask for another try. */
-  isDue = true
+  /** Jobs that the policy puts off: how many, and when the first is due by the monotonic clock. */
+  #later: { readonly jobs: number; readonly at: number } | undefined
+  #isDue = true
   /** Arrays that ended since the last plan. */
   ended = 0
   readonly #context: RunContext
@@ -39,6 +41,23 @@ export class Planner {
     this.#parts = parts
   }
 
+  /** Jobs may wait for a plan: at the start, after verdicts that ask for another try, and when one that was put off is due. */
+  get isDue(): boolean {
+    return this.#isDue || (this.#later !== undefined && this.#context.clock.ticks() >= this.#later.at)
+  }
+
+  set isDue(isDue: boolean) {
+    this.#isDue = isDue
+  }
+
+  /** In words; null: none is put off. */
+  get later(): string | null {
+    if (!this.#later) return null
+    const { jobs, at } = this.#later
+    const seconds = Math.max(1, Math.ceil((at - this.#context.clock.ticks()) / 1000))
+    return `${formatCounted(jobs, 'job')} ${jobs === 1 ? 'is' : 'are'} tried again in ${formatSeconds(seconds)}`
+  }
+
   async plan(): Promise<void> {
     if (!(await this.#parts.feed.patience.tries(() => this.#plan()))) this.isDue = true
   }
@@ -48,11 +67,14 @@ export class Planner {
     if (feed.openTasks >= (await feed.limits()).planBelow) return
     await publish()
     this.isDue = false
+    this.#later = undefined
     this.missing = 0
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
     const counts = await countStates(this.#context.tables)
     if (counts.pending === 0) return
-    const { jobs, missing } = await chooseRunnable(this.#context)
+    const { clock } = this.#context
+    const { jobs, missing, later, laterAtMs } = await chooseRunnable(this.#context)
+    if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
     await cancels.heed()
     await cancels.passOn()
@@ -62,7 +84,7 @@ export class Planner {
     const { batches } = await planRunnable(this.#context, { ...wishes, jobs, guard })
     feed.cut = batches
     // What was planned before, and comes back to be planned again, is counted once.
-    this.total = publisher.done + jobs + Math.max(0, counts.queued + counts.running - elsewhere())
+    this.total = publisher.done + jobs + later + Math.max(0, counts.queued + counts.running - elsewhere())
   }
 
   #demandFruit(): void {

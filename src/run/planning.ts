@@ -4,6 +4,7 @@ import { FloeError } from '../model/errors.ts'
 import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { fitRunnable } from './fit-runnable.ts'
+import { avoidedBy, isGrown, jobsMaxOf, memoryOf, waitOf, walltimeOf } from './next-try.ts'
 
 /** Of its walltime a task uses so much for jobs, so that seconds which were foretold too short still fit. */
 const TASK_SHARE = 0.8
@@ -94,44 +95,63 @@ async function askAgain({ tables, clock, user }: RunContext, guard?: () => Promi
   })
 }
 
+/** What waits for a plan. */
+export interface Runnable {
+  readonly jobs: number
+  /** Jobs that lack an input. */
+  readonly missing: number
+  /** Jobs whose next try the policy puts off, and when the first of them is due, milliseconds since 1970. */
+  readonly later: number
+  readonly laterAtMs: number | null
+}
+
 /**
- * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live.
- * A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
- * After a failure for memory or walltime the next try asks for more, by the policy.
+ * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live, not
+ * put off. A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
+ * What the next try of a failed job asks for is by the policy.
  */
-export async function chooseRunnable(context: RunContext): Promise<{ jobs: number; missing: number }> {
-  const { tables, settings, site } = context
+export async function chooseRunnable(context: RunContext): Promise<Runnable> {
+  const { tables, site, clock } = context
+  const { policy } = context.settings
   const { sql } = tables
   await openViews(tables)
-  const grown = (column: 'memory' | 'walltime', asked: string) => {
-    const factor = settings.retries[column][`${column}Factor`]
-    return `case when l.class = '${column}' then l.${asked} * ${factor} else coalesce(l.${asked}, j.resources.${asked}) end`
-  }
+  const [siteName, nowMs] = [site.name.replaceAll("'", "''"), clock.now()]
   await sql.run(`create or replace temp table runnable as
-    with last as (
+    with failed as (
       select job_key, revision, arg_max(class, try) as class, arg_max(memory_bytes, try) as memory_bytes,
-        arg_max(walltime_sec, try) as walltime_sec
+        arg_max(walltime_sec, try) as walltime_sec, arg_max(memory_max_bytes, try) as memory_max_bytes, arg_max(node, try) as node,
+        arg_max(site, try) as site, arg_max(published_at, try) as published_at, arg_max(batch_id, try) as batch_id, count(*) as tries
       from attempts where not superseded and verdict <> 'succeeded' group by all),
+    last as (select f.*, b.jobs from failed f left join batches b using (batch_id)),
+    good_nodes as (select distinct node from attempts where verdict = 'succeeded' and evidence = 'record' and site = '${siteName}'),
     usual as (
       select j.executable, avg(a.wall_sec) as seconds
       from attempts a join jobs j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
     batched as (
       select p.job_key from plan_positions p join batches b
         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-      where b.state in ('cut', 'staged', 'submitted'))
-    select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing,
-      coalesce(l.class in ('memory', 'walltime'), false) as grown,
-      to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': ${grown('memory', 'memory_bytes')},
-        'walltime_sec': ${grown('walltime', 'walltime_sec')}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
-        'container': j.container, 'publish': coalesce(j.publish, 'files')})::VARCHAR as resource_class
-    from jobs j left join last l using (job_key, revision) left join usual u using (executable)
-      anti join batched x on x.job_key = j.job_key
-    where j.state = 'pending' and (j.site is null or j.site = '${site.name.replaceAll("'", "''")}')`)
-  const [count] = await sql.rows<{ jobs: number; missing: number }>(
-    'select count(*) filter (not missing)::integer as jobs, count(*) filter (missing)::integer as missing from runnable',
+      where b.state in ('cut', 'staged', 'submitted')),
+    wanted as (
+      select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing, ${isGrown(policy)} as grown,
+        ${waitOf(policy)} as wait_until, ${jobsMaxOf(policy)} as jobs_max, ${avoidedBy(policy, { site: siteName, nowMs })} as avoid,
+        to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': ${memoryOf(policy)},
+          'walltime_sec': ${walltimeOf(policy)}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
+          'container': j.container, 'publish': coalesce(j.publish, 'files')}) as terms
+      from jobs j left join last l using (job_key, revision) left join usual u using (executable)
+        anti join batched x on x.job_key = j.job_key
+      where j.state = 'pending' and (j.site is null or j.site = '${siteName}'))
+    select * exclude (terms, jobs_max, avoid), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
+      (case when jobs_max is null and avoid is null then terms
+        else json_merge_patch(terms, to_json({'jobs_max': jobs_max, 'avoid': avoid})) end)::VARCHAR as resource_class
+    from wanted`)
+  const [count] = await sql.rows<{ jobs: number; missing: number; later: number; at: number | null }>(
+    `select count(*) filter (not missing and not later)::integer as jobs, count(*) filter (missing)::integer as missing,
+       count(*) filter (later and not missing)::integer as later,
+       epoch_ms(min(wait_until) filter (later and not missing))::double as at from runnable`,
   )
-  await sql.run('delete from runnable where missing')
-  return count!
+  await sql.run('delete from runnable where missing or later')
+  const { at, ...counts } = count!
+  return { ...counts, laterAtMs: at }
 }
 
 /** What jobs wait for that is not there. */

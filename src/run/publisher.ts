@@ -7,13 +7,14 @@ import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
 import { type Answer, attemptRow, publish, resultRows } from '../results/results.ts'
 import type { RunContext } from './context.ts'
+import type { Source } from './evidence.ts'
 import type { LiveArray, LiveBatch } from './live-array.ts'
-import { decideNext, failuresBefore } from './policy.ts'
+import { type Before, decideNext, failuresBefore } from './policy.ts'
 
 interface Waiting {
   readonly ended: JobEnded
   readonly superseded: boolean
-  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence' | 'reuse'
+  readonly evidence: Source | 'reuse'
   readonly array: LiveArray | null
   readonly task: number | null
   readonly attempt: number | null
@@ -33,6 +34,8 @@ export interface Tally {
   cancelled: number
   lost: number
   reused: number
+  /** Of the failed and lost: held for a person, by the policy. */
+  held: number
   /** Outputs that lie at their site as files. */
   away: number
   readonly byClass: Map<FailureClass, number>
@@ -46,7 +49,7 @@ export interface TaskJobs {
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
-  readonly evidence: 'record' | 'accounting' | 'queue' | 'absence'
+  readonly evidence: Source
   readonly hasBegun?: boolean
   readonly node?: string | null
 }
@@ -56,7 +59,7 @@ const BEGUN = { hasBegun: true, node: null }
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
   readonly tally: Tally = {
-    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, away: 0 },
+    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0 },
     byClass: new Map(),
   }
   #waiting: Waiting[] = []
@@ -206,10 +209,25 @@ export class Publisher {
   }
 
   /** A job that is tried again is not decided yet. */
-  #next({ ended, superseded, hasBegun }: Waiting, before: (ended: JobEnded) => number): ReturnType<typeof decideNext> {
+  #next(
+    { ended, superseded, hasBegun, array, task }: Waiting,
+    before: (ended: JobEnded) => Before,
+  ): ReturnType<typeof decideNext> {
     if (superseded) return 'done'
     if (!hasBegun) return 'retry'
-    const next = decideNext(this.#context.settings.retries, ended.class, before(ended))
+    const { policy, maxTries } = this.#context.settings
+    const next = decideNext(policy, ended.class, {
+      before: before(ended),
+      maxTries: maxTries ?? null,
+      ...(array && {
+        had: {
+          memoryBytes: array.terms.memory_bytes,
+          walltimeSec: array.terms.walltime_sec,
+          jobs: array.batches.find((batch) => batch.task === task)?.jobs ?? 1,
+        },
+      }),
+    })
+    if (next === 'hold') this.tally.held++
     if (next === 'retry') {
       this.tally[ended.verdict]--
       this.tally.retried++

@@ -35,6 +35,8 @@ export interface LiveEvidence {
   readonly node: string | null
   readonly started: JobStarted | null
   readonly ended: JobEnded | null
+  /** When its task wrote last, by the clock of the node, microseconds since 1970; null: nothing yet. */
+  readonly heardAtUs: number | null
 }
 
 /** Throws NOTHING_SELECTED when the campaign has no such job. */
@@ -103,6 +105,7 @@ async function liveEvidence(
     node: lines.flatMap(({ line }) => (line.event === 'task started' ? [line.node] : [])).at(-1) ?? null,
     started: started ?? null,
     ended,
+    heardAtUs: lines.reduce<number | null>((last, { line }) => Math.max(last ?? 0, line.at), null),
   }
 }
 

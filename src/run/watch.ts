@@ -9,48 +9,12 @@ import {
 } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
 import { encodeRecord } from '../model/record.ts'
-import type { FailureClass, Verdict } from '../model/verdict.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
+import { type Fact, judge } from './evidence.ts'
 import type { LiveArray } from './live-array.ts'
-import { couldNotWrite, isWithoutRecord, type NodeWatch } from './node-watch.ts'
-import type { InferredVerdict, Publisher } from './publisher.ts'
-
-/** What accounting says of a task that ended without sealing its record, as the verdict of the jobs that it ran. */
-const BY_CAUSE: Readonly<Record<TaskEnding['cause'], { verdict: Verdict; class: FailureClass; rule: string }>> = {
-  memory: { verdict: 'failed', class: 'memory', rule: 'the scheduler ended its task for its memory' },
-  walltime: { verdict: 'failed', class: 'walltime', rule: 'the scheduler ended its task at its walltime' },
-  node: { verdict: 'lost', class: 'node', rule: 'its node failed' },
-  preempted: { verdict: 'lost', class: 'preempted', rule: 'the scheduler took the node for other work' },
-  cancelled: { verdict: 'cancelled', class: 'cancelled', rule: 'its task was cancelled at the scheduler' },
-  launch: { verdict: 'lost', class: 'lost', rule: 'the scheduler could not start its task' },
-  failed: { verdict: 'lost', class: 'lost', rule: 'its task ended without sealing its record; the job had started' },
-  succeeded: { verdict: 'lost', class: 'lost', rule: 'its task ended without sealing its record; the job had started' },
-}
-
-const FULL: (typeof BY_CAUSE)[TaskEnding['cause']] = {
-  verdict: 'lost',
-  class: 'node',
-  rule: 'its task could not write to the scratch any more',
-}
-const VANISHED: InferredVerdict = {
-  verdict: 'lost',
-  class: 'lost',
-  rule: 'its task vanished without sealing its record; the job had started',
-  evidence: 'absence',
-}
-const RECALLED: InferredVerdict = {
-  verdict: 'cancelled',
-  class: 'cancelled',
-  rule: 'cancelled on request, before its task began',
-  evidence: 'queue',
-}
-const PURGED: InferredVerdict = {
-  verdict: 'lost',
-  class: 'purged',
-  rule: 'the directory of its array is gone from scratch; the job had started',
-  evidence: 'absence',
-}
+import { isWithoutRecord, type NodeWatch } from './node-watch.ts'
+import type { Publisher } from './publisher.ts'
 
 /** Answers to a question for states that say nothing of the tasks. */
 const UNCLEAR: ReadonlySet<string> = new Set(['SUBMIT_UNREADABLE', 'SUBMIT_REFUSED', 'STATE_UNKNOWN'])
@@ -252,7 +216,7 @@ export class Watch {
       const own = new Map(endings.filter(({ id }) => id === array.nativeId).map((ending) => [ending.index, ending]))
       this.#believe(array, own)
       for (const [task, ending] of own) this.#nodes.heedEnding(array, task, ending)
-      this.#giveUp(array, (task) => explained(own.get(task)))
+      this.#giveUp(array, (task) => endOf(own.get(task)))
     }
   }
 
@@ -271,15 +235,21 @@ export class Watch {
   /** The array's directory is gone: jobs that it had started are lost with it. */
   giveUpPurged(array: LiveArray): void {
     for (const task of array.openTasks) array.markGone(task)
-    this.#giveUp(array, () => PURGED)
+    this.#giveUp(array, () => ({ source: 'absence', why: 'purged' }))
   }
 
-  #giveUp(array: LiveArray, verdictOf: (task: number) => InferredVerdict): void {
-    for (const lost of lostJobs(array)) this.#publisher.addInferred(array, lost, verdictOf(lost.task))
+  /** Jobs that its tasks which are gone had started, by what is known of each task; those that it took back, by that. */
+  #giveUp(array: LiveArray, factOf: (task: number) => Fact): void {
+    for (const lost of lostJobs(array)) this.#publisher.addInferred(array, lost, judge([factOf(lost.task)])!)
     array.forgetLost()
-    for (const task of array.takeRecalled()) this.#publisher.addInferred(array, undecidedJobs(array, task, 1), RECALLED)
+    const recalled = judge([{ source: 'queue', state: 'recalled' }])!
+    for (const task of array.takeRecalled()) this.#publisher.addInferred(array, undecidedJobs(array, task, 1), recalled)
   }
 }
+
+/** What is known of a task that is gone. */
+const endOf = (ending: TaskEnding | undefined): Fact =>
+  ending ? { source: 'accounting', ending } : { source: 'absence', why: 'vanished' }
 
 /** Open tasks that the scheduler has not had for a while; those of which that is believed. */
 interface Missing {
@@ -306,12 +276,4 @@ function waitingIn(reports: readonly TaskReport[], connector: Connector): string
     said.find(({ clears }) => clears === 'never') ?? said.find(({ clears }) => clears === 'needs you') ?? said[0]
   if (!worst) return null
   return worst.clears === 'will clear' ? worst.sentence : `${worst.sentence} (${worst.clears})`
-}
-
-function explained(ending: TaskEnding | undefined): InferredVerdict {
-  if (!ending) return VANISHED
-  const { rule, ...judged } = couldNotWrite(ending) ? FULL : BY_CAUSE[ending.cause]
-  const exit = ending.exit === null || ending.exit === 0 ? '' : `, exit ${ending.exit}`
-  const signal = ending.signal === null || ending.signal === 0 ? '' : `, signal ${ending.signal}`
-  return { ...judged, rule: `${rule} (${ending.word}${exit}${signal})`, evidence: 'accounting' }
 }

@@ -75,6 +75,10 @@ export interface ResourceClass {
   readonly setup: string | null
   readonly container: string | null
   readonly publish: 'files' | 'pack' | 'table'
+  /** Most jobs of a batch, after a failure that is met with smaller ones. */
+  readonly jobs_max?: number
+  /** The node that the jobs failed on, which they are to be kept from. */
+  readonly avoid?: string
 }
 
 /**

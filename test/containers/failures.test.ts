@@ -100,7 +100,7 @@ describeSite('failures on Slurm', { timeout: 300_000 }, () => {
         { id: 'sleeps', script: 'sleep 600', resources: { walltime: '2s' } },
         ...many('small', 3, 'sleep 0.1'),
       ],
-      { settings: 'retries: {memory: {tries: 1}, walltime: {tries: 1}}\nstop_when_failed: 1\n' },
+      { settings: 'policy: {memory: {tries: 1}, walltime: {tries: 1}}\nstop_when_failed: 1\n' },
     )
     const { stdout, stderr } = await campaign.follow().told
     expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 3, failed: 2 })

@@ -8,7 +8,7 @@ import { type CampaignPaths, campaignPaths, sitePaths } from '../../src/model/ca
 import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
-import type { RunContext } from '../../src/run/run.ts'
+import { diskLeases, type RunContext } from '../../src/run/run.ts'
 import { openStores } from '../../src/stores.ts'
 
 export interface MadeJob {
@@ -41,6 +41,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
   const site = siteOf(paths, async () => connector)
   return {
     paths,
+    leases: diskLeases(root, systemClock),
     campaignId: CAMPAIGN,
     tables,
     clock: systemClock,
@@ -49,7 +50,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
       batchBytesMax: config.batch.bytes,
-      retries: config.retries,
+      policy: config.policy,
       stopWhenFailed: config.stopWhenFailed,
       reuse: config.reuse,
       digest: config.digest,
@@ -124,6 +125,7 @@ export const attempts = async ({ tables }: RunContext) => {
     next: string
     superseded: boolean
     evidence: string
+    memory_bytes: number | null
   }>(
     'select job_id, try, verdict, class, next, superseded, evidence, memory_bytes::double as memory_bytes from attempts order by job_id, try',
   )

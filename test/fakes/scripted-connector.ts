@@ -18,7 +18,10 @@ export interface ScriptedConnector extends Connector {
 const AT = 1_700_000_000_000_000
 
 /** A connector that runs no program: each array is over when it is submitted, its record files written as `fate` says. */
-export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({})): ScriptedConnector {
+export function scriptedConnector(
+  fate: (job: ManifestJob) => Fate = () => ({}),
+  nodeOf: (place: { task: number }) => string = () => 'n1',
+): ScriptedConnector {
   const ended = new Map<string, number>()
   const runs = new Map<string, number>()
   const submitted: string[] = []
@@ -65,7 +68,7 @@ export function scriptedConnector(fate: (job: ManifestJob) => Fate = () => ({}))
       task,
       attempt: 1,
       batch: header.batch,
-      node: 'n1',
+      node: nodeOf({ task }),
       native_id: null,
       pid: 1,
       slots: 1,

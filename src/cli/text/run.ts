@@ -1,6 +1,7 @@
 import type { RunProgress, RunReport } from '../../floe.ts'
 import { formatCount, formatCounted, formatRate, formatSeconds, formatShare } from '../../model/format.ts'
 import { list, renderCounts } from './status.ts'
+import { visible } from './table.ts'
 import { near, shellWord } from './words.ts'
 
 const BAR = 28
@@ -71,6 +72,7 @@ export function renderRun(report: RunReport): string {
     summary(report, total),
     counts(report),
     missing(report),
+    held(report),
     elsewhere(report),
     away(report),
     merged(report),
@@ -95,11 +97,21 @@ const rehearsed = (directory: string): string =>
 function summary(report: RunReport, total: number): string {
   const { decided, stopped, elapsed_sec } = report
   if (stopped === 'too many failures') {
-    return `Stopped: ${formatCount(decided.failed)} of ${formatCounted(total, 'job')} failed, more than \`stop_when_failed\` in floe.yaml allows.\n`
+    return `Stopped: ${formatCount(decided.failed)} of ${formatCounted(total, 'job')} failed, more than \`stop_when_failed\` in floe.yaml, or --max-failures, allows.\n${reason(report)}`
   }
   if (total === 0 && stopped === null) return report.pending > 0 ? 'Nothing can be run now.\n' : 'Nothing to do.\n'
   const reused = decided.reused > 0 ? `, ${formatCount(decided.reused)} answered from earlier results` : ''
   return `${formatCounted(total, 'job')} decided in ${formatSeconds(elapsed_sec)}${reused}.\n`
+}
+
+function reason({ reason: commonest }: RunReport): string {
+  if (commonest === null) return ''
+  const { class: failure, rule, jobs, example, log } = commonest
+  return [
+    `  Most of them, ${formatCount(jobs)}: ${failure}, such as ${visible(example)}: ${visible(rule)}\n`,
+    ...log.map((line) => `    | ${visible(line)}\n`),
+    `  floe logs ${shellWord(example)} shows all that it wrote; when the cause is mended: floe retry --state failed, floe run\n`,
+  ].join('')
 }
 
 const counts = (report: RunReport): string => (report.jobs === 0 ? '' : renderCounts(report, report.classes))
@@ -108,6 +120,12 @@ const missing = ({ missing }: RunReport): string =>
   missing === 0
     ? ''
     : `  ${missing === 1 ? '1 job lacks an input' : `${formatCount(missing)} jobs lack an input`}: floe jobs --where missing\n`
+
+/** By the policy, not by a person. */
+const held = ({ decided }: RunReport): string =>
+  decided.held === 0
+    ? ''
+    : `  ${decided.held === 1 ? '1 job is held' : `${formatCount(decided.held)} jobs are held`} after a failure: floe jobs --state held lists them, floe retry --state held tries again\n`
 
 const elsewhere = ({ elsewhere }: RunReport): string =>
   elsewhere

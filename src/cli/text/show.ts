@@ -14,6 +14,7 @@ export function renderShow(report: JobReport, from = process.cwd()): string {
   return [
     `${visible(name)}   ${headline(report)}\n`,
     ...facts(report).map(([label, value]) => line(label, value)),
+    liveEvidence(report),
     ...attempts.map((attempt) => attemptText(attempt, { report, from })),
     ...report.silent.map(({ site, why }) => line('silent', `${site} could not be asked: ${why}`)),
     hasLogs ? line('logs', `floe logs ${name.startsWith('-') ? '-- ' : ''}${shellWord(name)}`) : '',
@@ -55,7 +56,6 @@ function facts(report: JobReport): [string, string][] {
     ['batch', batch === null ? '' : batchText(batch)],
     ['from', text(job.source)],
     ['now', liveText(live)],
-    ['queue', queueText(report.queue)],
   ]
   return told.filter(([, value]) => value !== '')
 }
@@ -104,32 +104,38 @@ function liveText(live: JobReport['live']): string {
   return `${live.ended.verdict} in ${where}, not in the tables yet: ${live.ended.rule}`
 }
 
-function queueText(queue: JobReport['queue']): string {
-  if (queue === null) return ''
-  const task = nativeTask(queue.native_id, queue.task)
-  if (queue.state === null) return `${task} is not listed`
-  if (queue.meaning === null) return `${task} ${queue.state}${queue.reason === null ? '' : `, ${queue.reason}`}`
-  return `${task} ${queue.state}, ${queue.reason}: ${queue.meaning} (${queue.clears})`
-}
-
 /** As schedulers write it: PBS in the brackets of the array, the others behind it. */
 const nativeTask = (id: string, task: unknown): string =>
   id.includes('[]') ? id.replace('[]', `[${text(task)}]`) : `${id}_${text(task)}`
 
-/** Said beside a verdict that rests on something else. */
-function accountingText(attempt: JsonRow, { accounting }: JobReport): string {
-  const said = attempt.evidence === 'accounting' ? undefined : accounting.find((word) => word.try === attempt.try)
-  if (!said) return ''
-  const { word, exit, signal, memory_max_bytes: memory } = said
-  return [
-    word,
-    exit === null ? '' : `exit ${exit}`,
-    signal === null ? '' : `signal ${signal}`,
-    memory === null ? '' : `${formatBytes(memory)} of memory`,
-  ]
-    .filter(Boolean)
-    .join(', ')
+type Line = JobReport['evidence'][number]
+
+/** What is known of a try, the most trusted first, with its time where the head of the try does not say it. */
+const evidenceTexts = (lines: readonly Line[], verdict: string): [string, string][] =>
+  lines.map(({ source, says, at, decided }) => {
+    const when = at === null || source === 'record' || source === 'reuse' ? '' : `  (${local(at)})`
+    return [source, `${says}${decided ? `  ← decided: ${verdict}` : ''}${when}`]
+  })
+
+/** What is known of a try that no table has yet. */
+function liveEvidence({ live, attempts, evidence }: JobReport): string {
+  if (live === null) return ''
+  const known = new Set(attempts.map(({ revision, try: nth }) => `${text(revision)} ${text(nth)}`))
+  const lines = evidence.filter(({ revision, try: nth }) => !known.has(`${revision} ${nth}`))
+  const verdict = live.ended === null ? '' : verdictText({ ...live.ended } as unknown as JsonRow)
+  const told = evidenceTexts(lines, verdict)
+  return told.map(([label, value]) => line(label, value, '    ')).join('')
 }
+
+/** Tables keep verdicts that came after another one of the same try: each is shown with its own. */
+function isOf(fact: Line, attempt: JsonRow): boolean {
+  if (fact.try !== attempt.try || fact.revision !== attempt.revision) return false
+  if (attempt.superseded) return !fact.decided && fact.says === attempt.rule
+  return fact.decided || fact.source === 'accounting'
+}
+
+const verdictText = (attempt: JsonRow): string =>
+  `${text(attempt.verdict)}${attempt.class ? `, class ${text(attempt.class)}` : ''}`
 
 type Made = { readonly path: string; readonly size_bytes: number | null; readonly published: boolean }
 const madeBy = ({ outputs }: JsonRow): readonly Made[] => (outputs ?? []) as unknown as readonly Made[]
@@ -165,11 +171,12 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
     attempt.cpu_sec == null ? '' : `${formatSeconds(Number(attempt.cpu_sec))} of CPU`,
     attempt.memory_max_bytes == null ? '' : `${formatBytes(Number(attempt.memory_max_bytes))} of memory`,
   ]
-  const verdict = `${text(attempt.verdict)}${attempt.class ? `, class ${text(attempt.class)}` : ''}`
   const next = attempt.next && attempt.next !== 'done' ? `; then ${text(attempt.next)}` : ''
   const told: [string, string][] = [
-    [text(attempt.evidence), `${text(attempt.rule)}  ← decided: ${verdict}${next}`],
-    ['accounting', accountingText(attempt, report)],
+    ...evidenceTexts(
+      report.evidence.filter((fact) => isOf(fact, attempt)),
+      `${verdictText(attempt)}${next}`,
+    ),
     ['took', took.filter(Boolean).join(', ')],
     ['outputs', madeText(attempt, report)],
     ['from', text(attempt.reused_from)],

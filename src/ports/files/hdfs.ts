@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { FloeError } from '../../model/errors.ts'
-import { asideOf } from './aside.ts'
+import { asideOf, ownUnique } from './aside.ts'
 import { systemError } from './faults.ts'
 import type { FileEntry, Files, Room } from './files.ts'
 import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
@@ -93,7 +92,7 @@ interface Aside {
 }
 
 async function writeAside({ client, file }: Store, path: string, body: Body): Promise<Aside> {
-  const aside = asideOf(path, randomUUID())
+  const aside = asideOf(path, ownUnique())
   try {
     await client.write(aside, body, file)
     // The permission that is given with a write loses what HDFS's own umask takes.
@@ -159,7 +158,7 @@ export async function publishOver(client: WebHdfs, local: string, path: string):
 /** The same of a folder: it is written aside, and takes the place of an older one, for an instant of none. */
 export async function publishFolder(client: WebHdfs, local: string, path: string): Promise<void> {
   const store: Store = { client, file: '600', folder: '700' }
-  const aside = asideOf(path, randomUUID())
+  const aside = asideOf(path, ownUnique())
   const copy = async (from: string, to: string): Promise<void> => {
     await makeFolders(store, to)
     for (const entry of await readdir(from, { withFileTypes: true })) {
@@ -220,7 +219,7 @@ async function makeFolder(store: Store, path: string): Promise<boolean> {
   const { client } = store
   if (await client.status(path)) return false
   // Making a folder that is there is no error in HDFS, whoever made it: renaming to it is one.
-  const aside = asideOf(path, randomUUID())
+  const aside = asideOf(path, ownUnique())
   if (!(await client.status(dirname(path))))
     throw new FloeError('HDFS_REFUSED', `cannot make the folder ${client.urlOf(path)}: there is no folder above it`)
   await makeOne(store, aside)

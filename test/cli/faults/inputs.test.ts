@@ -61,7 +61,7 @@ describe('inputs that are not there', () => {
     expect(ends.vanished).toMatch(/^input: input in\/vanishing\.csv is not there/)
     expect(ends.changed).toMatch(/^input: input in\/changing\.csv has 6 bytes, 4 when it was planned$/)
     expect(scene.ran()).toEqual({ first: 1 })
-    expect(await scene.json('status')).toMatchObject({ succeeded: 1, failed: 2, pending: 1 })
+    expect(await scene.json('status')).toMatchObject({ succeeded: 1, held: 2, pending: 1 })
   })
 
   test('with the files in place, run does what was missing, retry the others', async () => {

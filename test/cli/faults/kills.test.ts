@@ -121,7 +121,7 @@ test('killed at random moments, taken up again: each verdict once, nothing half-
 }, async () => {
   const seed = (Date.now() % 1e9) | 1
   const random = randomFrom(seed)
-  scene = await Scene.make({ yaml: 'slots: 2\nstop_when_failed: 1\nretries: {lost: {tries: 99}, node: {tries: 99}}\n' })
+  scene = await Scene.make({ yaml: 'slots: 2\nstop_when_failed: 1\npolicy: {lost: {tries: 99}, node: {tries: 99}}\n' })
   const executable = scene.program('half.sh', PROGRAM)
   await scene.add(NAMES.map((id) => ({ id, executable, output: [`o/${id}.csv`], arguments: ['{output:1}', id] })))
   const onlooker = new Onlooker()

@@ -22,7 +22,7 @@ const DESCENDANTS = 'echo $$ >>"$LEFT"; exec sleep 1000'
 
 beforeAll(async () => {
   scene = await Scene.make({
-    yaml: 'slots: 2\nstop_when_failed: 1\nsandboxes: 20\nretries: {walltime: {tries: 1}, memory: {tries: 1}}\n',
+    yaml: 'slots: 2\nstop_when_failed: 1\nsandboxes: 20\npolicy: {walltime: {tries: 1}, memory: {tries: 1}}\n',
   })
   const left = join(scene.root, 'left')
   mkdirSync(join(scene.root, 'secret'))

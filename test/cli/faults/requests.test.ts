@@ -208,7 +208,7 @@ describe('verdicts that are in no table yet', () => {
   })
 
   test('a failure that the policy tries again can be cancelled, and one that it holds released', async () => {
-    scene = await campaignOf(['x', 'y', 'z'], 'retries: {app: {tries: 2}, check: {exhausted: hold}}\n')
+    scene = await campaignOf(['x', 'y', 'z'], 'policy: {app: {tries: 2}, check: {exhausted: hold}}\n')
     await scene.add([{ ...waiting(scene, 'y'), check: 'false' }], 'y.ndjson')
     const run = scene.start(['run', '--jobs-per-batch', '1'])
     go('y')

@@ -9,8 +9,15 @@ import { renderTry } from '../../../src/cli/text/try.ts'
 import type { JobReport, PlanReport, StatusReport } from '../../../src/floe.ts'
 import { FloeError } from '../../../src/model/errors.ts'
 
+const fact = (more: object) => ({
+  ...{ try: 1, revision: 1, source: 'record' as const, says: 'signal KILL, 2.01 GB of 2.00 GB' },
+  ...{ at: '2026-11-21T19:05:40.000Z', decided: true },
+  ...more,
+})
+
 const attempt = (more: object) => ({
   try: 1,
+  revision: 1,
   verdict: 'failed',
   class: 'memory',
   rule: 'signal KILL, 2.01 GB of 2.00 GB',
@@ -34,6 +41,7 @@ const attempt = (more: object) => ({
 const shown = (more: Partial<JobReport>): JobReport => ({
   job: {
     job_id: 'job773010',
+    revision: 1,
     state: 'pending',
     class: 'memory',
     tries: 2,
@@ -67,8 +75,17 @@ const shown = (more: Partial<JobReport>): JobReport => ({
     ...{ site: 'frost', native_id: '8812345', task: 17, state: 'queued', reason: 'Resources' },
     ...{ meaning: 'it is next, when enough is free', clears: 'will clear' },
   },
-  accounting: [{ try: 2, word: 'OUT_OF_MEMORY', exit: null, signal: null, node: 'c114', memory_max_bytes: 4e9 }],
+  accounting: [
+    { try: 2, revision: 1, word: 'OUT_OF_MEMORY', exit: null, signal: null, node: 'c114', memory_max_bytes: 4e9 },
+  ],
   silent: [],
+  evidence: [
+    fact({ try: 3, source: 'queue', says: '8812345_17 running', at: '2026-11-21T19:20:00.000Z', decided: false }),
+    fact({ try: 3, source: 'heartbeat', says: 'its task wrote to the record', decided: false }),
+    fact({ try: 2, says: 'signal KILL, 4.02 GB of 4.00 GB' }),
+    fact({ try: 2, source: 'accounting', says: 'OUT_OF_MEMORY', decided: false }),
+    fact({}),
+  ],
   ...more,
 })
 
@@ -83,10 +100,11 @@ describe('show', () => {
         batch      12, 500 jobs on frost, submitted, task 17 of array a000002
         from       jobs.yaml:48213
         now        running in task 17 of array a000002 at frost on c114
-        queue      8812345_17 queued, Resources: it is next, when enough is free (will clear)
+          queue      8812345_17 running  (2026-11-21 19:20:00)
+          heartbeat  its task wrote to the record  (2026-11-21 19:05:40)
         try 2      frost 8812345_17 on c114   2026-11-21 19:02:11–19:05:40
           record     signal KILL, 4.02 GB of 4.00 GB  ← decided: failed, class memory; then retry
-          accounting OUT_OF_MEMORY, 4.00 GB of memory
+          accounting OUT_OF_MEMORY  (2026-11-21 19:05:40)
           took       3 min 28 s, 3 min 10 s of CPU, 4.02 GB of memory
         try 1      frost 8810002_17 on c090   2026-11-21 19:02:11–19:05:40
           record     signal KILL, 2.01 GB of 2.00 GB  ← decided: failed, class memory; then retry
@@ -116,7 +134,8 @@ describe('show', () => {
               memory_max_bytes: null,
             }),
           ],
-          results: [{ output: 'mean/1.csv', size_bytes: 3210, pack: '3.1.tar' }],
+          evidence: [fact({ source: 'reuse', says: 'equal request' })],
+          results: [{ output: 'mean/1.csv', revision: 1, size_bytes: 3210, pack: '3.1.tar' }],
           requests: [],
           batch: null,
           live: null,
@@ -130,7 +149,6 @@ describe('show', () => {
         program    /p/prg.sh  sha256:91c091c091c0…
         outputs    mean/1.csv (3.21 kB) in 3.1.tar
         from       jobs.yaml:48213
-        queue      8812345_17 queued, Resources: it is next, when enough is free (will clear)
         try 1      frost 8810002_17 on c090   2026-11-21 19:02:11–19:05:40
           reuse      equal request  ← decided: succeeded
           from       /c/earlier job1

@@ -52,78 +52,102 @@ describe('floe.yaml', () => {
         "name": "winds",
         "outputs": "/c/winds/outputs",
         "outputsUrl": null,
-        "retries": {
+        "policy": {
           "app": {
+            "action": "give up",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 1,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "cancelled": {
+            "action": "give up",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 1,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "check": {
+            "action": "give up",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 1,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "input": {
-            "exhausted": "give up",
-            "memoryFactor": 1,
+            "action": "hold",
+            "cap": null,
+            "exhausted": "hold",
+            "factor": 1,
             "tries": 1,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "launch": {
+            "action": "give up",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 1,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "lost": {
+            "action": "retry",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 3,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "memory": {
+            "action": "memory",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 2,
+            "factor": 2,
             "tries": 3,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "node": {
+            "action": "elsewhere",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 5,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "preempted": {
+            "action": "retry",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 10,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "purged": {
+            "action": "retry",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 5,
-            "walltimeFactor": 1,
+            "waitSec": 0,
           },
           "staging": {
+            "action": "retry",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 1,
             "tries": 3,
-            "walltimeFactor": 1,
+            "waitSec": 10,
           },
           "walltime": {
+            "action": "walltime",
+            "cap": null,
             "exhausted": "give up",
-            "memoryFactor": 1,
+            "factor": 2,
             "tries": 2,
-            "walltimeFactor": 2,
+            "waitSec": 0,
           },
         },
         "reuse": [],
@@ -146,7 +170,7 @@ jobs:
   resources: {cpus: 2, memory: 1.5GiB, walltime: 1h30m}
   environment: {LANG: C, YEAR: 1982}
 batch: {jobs: 200}
-retries: {memory: {tries: 5}, app: {exhausted: hold}}
+policy: {memory: {tries: 5, cap: 64GB}, app: {tries: 2}, walltime: {action: split}, staging: {wait: 1m}}
 reuse: [../earlier, /data/other]
 roots: {era5: /data/era5, here: input}
 outputs: /big/out
@@ -166,8 +190,11 @@ memory: 4GB
       outputs: '/big/out',
       memoryBytes: 4e9,
     })
-    expect(config.retries.memory).toEqual({ tries: 5, memoryFactor: 2, walltimeFactor: 1, exhausted: 'give up' })
-    expect(config.retries.app.exhausted).toBe('hold')
+    const { memory, app, walltime, staging } = config.policy
+    expect(memory).toEqual({ action: 'memory', tries: 5, factor: 2, cap: 64e9, waitSec: 0, exhausted: 'give up' })
+    expect(app).toMatchObject({ action: 'retry', tries: 2, factor: 1 })
+    expect(walltime).toMatchObject({ action: 'split', tries: 2, factor: 1 })
+    expect(staging).toMatchObject({ action: 'retry', tries: 3, waitSec: 60 })
   })
 
   test('has outputs in a directory or in HDFS', () => {
@@ -221,6 +248,26 @@ describe('a wrong floe.yaml', () => {
     ['- a\n- b'],
     ['memory: lots'],
   ])('%s', (text) => {
+    expect(refusal(text)).toMatchSnapshot()
+  })
+  test.each([
+    ['policy: {app: {action: retry}}'],
+    ['policy: {app: {action: give up, tries: 3}}'],
+    ['policy: {memory: {action: memory, tries: 1}}'],
+    ['policy: {memory: {tries: .inf}}'],
+    ['policy: {memory: {tries: 0}}'],
+    ['policy: {memory: {action: split}}'],
+    ['policy: {memory: {factor: 1}}'],
+    ['policy: {memory: {cap: 12h}}'],
+    ['policy: {walltime: {action: memory, cap: 2d}}'],
+    ['policy: {walltime: {action: split, factor: 3}}'],
+    ['policy: {node: {cap: 4GB}}'],
+    ['policy: {staging: {wait: soon}}'],
+    ['policy: {app: {action: hold, exhausted: give up}}'],
+    ['policy: {cancelled: {tries: 2}}'],
+    ['policy: {memory: {action: more}}'],
+    ['jobs:\n  resources: {memory: 8GB}\npolicy:\n  memory:\n    cap: 4GB'],
+  ])('a policy that contradicts: %s', (text) => {
     expect(refusal(text)).toMatchSnapshot()
   })
   test.each([['a: [1'], ['\tname: x'], ['name: a\nname: b'], ['a: *nowhere'], ['a: b: c']])('YAML: %s', (text) => {

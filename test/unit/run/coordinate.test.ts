@@ -56,6 +56,98 @@ describe('a campaign', () => {
     await context.tables.close()
   })
 
+  test('what was measured counts, and the cap; jobs that failed alike share an array', async () => {
+    const fate = ({ job, try: nth }: { job: string; try: number }): Fate =>
+      job < 'job0004' && nth < 3
+        ? { class: 'memory', memory_max_bytes: nth === 1 ? 2900 + Number(job.slice(-1)) : 7000 }
+        : {}
+    const connector = scriptedConnector(fate)
+    const jobs = grid(8).map((job) => ({ ...job, memoryBytes: 1000 }))
+    const yaml = 'stop_when_failed: 1\npolicy: {memory: {tries: 4, cap: 10KB}}'
+    const context = await madeCampaign(jobs, connector, yaml)
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 8 })
+    const asked = (await attempts(context)).filter(({ job_id }) => job_id < 'job0004')
+    expect(asked.map(({ memory_bytes }) => memory_bytes)).toEqual([0, 1, 2, 3].flatMap(() => [1000, 4000, 8000]))
+    expect(connector.submitted).toHaveLength(3)
+    await context.tables.close()
+  })
+
+  test('no try asks for more than the cap, and none follows one that had it', async () => {
+    const fate = ({ job }: { job: string }): Fate => (job === 'job0001' ? { class: 'memory' } : {})
+    const jobs = grid(4).map((job) => ({ ...job, memoryBytes: 1000 }))
+    const yaml = 'stop_when_failed: 1\npolicy: {memory: {tries: 9, cap: 3KB, exhausted: hold}}'
+    const context = await madeCampaign(jobs, scriptedConnector(fate), yaml)
+    const report = await runCampaign(context)
+    expect(report).toMatchObject({ counts: { succeeded: 3, held: 1 }, tally: { held: 1 } })
+    expect((await attempts(context)).filter(({ job_id }) => job_id === 'job0001')).toMatchObject([
+      { memory_bytes: 1000, next: 'retry' },
+      { memory_bytes: 2000, next: 'retry' },
+      { memory_bytes: 3000, next: 'hold' },
+    ])
+    await context.tables.close()
+  })
+
+  test('a batch is split until its jobs are alone', async () => {
+    const fate = ({ job }: { job: string }): Fate => (job < 'job0006' ? { class: 'walltime' } : {})
+    const yaml = 'batch: {jobs: 12}\nstop_when_failed: 1\npolicy: {walltime: {action: split, tries: 9}}'
+    const context = await madeCampaign(grid(12), scriptedConnector(fate), yaml)
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 6, failed: 6 })
+    await context.tables.view('batches')
+    const sizes = await context.tables.sql.rows<{ most: number }>(
+      'select max(jobs)::integer as most from batches group by plan_id order by plan_id',
+    )
+    expect(sizes.map(({ most }) => most)).toEqual([12, 6, 3, 2, 1])
+    await context.tables.close()
+  })
+
+  test('after a failure that is to go elsewhere the node is left out, where another one works', async () => {
+    const fate = ({ job, try: nth }: { job: string; try: number }): Fate =>
+      job === 'job0001' && nth < 3 ? { class: 'app' } : {}
+    const connector = scriptedConnector(fate, ({ task }) => `n${task}`)
+    const avoided: (readonly string[] | undefined)[] = []
+    const submit: typeof connector.submit = (array, ...rest) => {
+      avoided.push(array.avoid)
+      return connector.submit(array, ...rest)
+    }
+    const yaml = 'batch: {jobs: 1}\nstop_when_failed: 1\npolicy: {app: {action: elsewhere, tries: 3}}'
+    const made = await madeCampaign(grid(3), connector, yaml)
+    const here = connectedBy(made, async () => ({ ...connector, submit }))
+    const context = { ...here, site: Object.create(here.site, { isOneNode: { value: false } }) as typeof here.site }
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 3 })
+    const nodes = await context.tables.sql.rows<{ node: string }>(
+      "select node from attempts where job_id = 'job0001' and class is not null order by try",
+    )
+    expect(avoided).toEqual([undefined, ...nodes.map(({ node }) => [node])])
+    await context.tables.close()
+  })
+
+  test('what is to wait is tried again later, and the run waits for it', async () => {
+    const fate = ({ job, try: nth }: { job: string; try: number }): Fate =>
+      job === 'job0001' && nth < 3 ? { class: 'staging', verdict: 'lost' } : {}
+    const yaml = 'policy: {staging: {wait: 0.2}}'
+    const context = await madeCampaign(grid(3), scriptedConnector(fate), yaml)
+    expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 3 })
+    await context.tables.view('attempts')
+    const [row] = await context.tables.sql.rows<{ first: number; second: number }>(
+      `select epoch_ms(min(published_at) filter (try = 2)) - epoch_ms(min(published_at) filter (try = 1)) as first,
+         epoch_ms(min(published_at) filter (try = 3)) - epoch_ms(min(published_at) filter (try = 2)) as second
+       from attempts where job_id = 'job0001'`,
+    )
+    expect(Number(row!.first)).toBeGreaterThanOrEqual(200)
+    expect(Number(row!.second)).toBeGreaterThanOrEqual(400)
+    await context.tables.close()
+  })
+
+  test('--max-failures stops at so many, and --max-tries bounds the tries of all classes', async () => {
+    const fate = ({ try: nth }: { try: number }): Fate => ({ class: nth === 1 ? 'memory' : 'check' })
+    const yaml = 'batch: {jobs: 1}\npolicy: {check: {tries: 5}}'
+    const context = await madeCampaign(grid(10), scriptedConnector(fate), yaml)
+    const report = await runCampaign(context, { maxTries: 2, maxFailures: 3 })
+    expect(report).toMatchObject({ stopped: 'too many failures', reason: { class: 'check', rule: 'scripted check' } })
+    expect(Math.max(...(await attempts(context)).map(({ try: nth }) => nth))).toBe(2)
+    await context.tables.close()
+  })
+
   test('a task that vanishes loses only the job it was at; the rest is planned again', async () => {
     let vanished = false
     const connector = scriptedConnector(({ job }) => {
@@ -132,7 +224,7 @@ describe('a campaign', () => {
 
   test('failures that are tried again stop nothing', async () => {
     const fate = ({ try: nth }: { try: number }): Fate => (nth === 1 ? { class: 'app' } : {})
-    const context = await madeCampaign(grid(60), scriptedConnector(fate), 'retries: {app: {tries: 2}}')
+    const context = await madeCampaign(grid(60), scriptedConnector(fate), 'policy: {app: {tries: 2}}')
     const report = await runCampaign(context)
     expect(report).toMatchObject({ stopped: null, counts: { succeeded: 60 } })
     await context.tables.close()
