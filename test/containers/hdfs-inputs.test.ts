@@ -122,6 +122,17 @@ describeSite('inputs in HDFS', () => {
     expect(place.read('c/outputs/odd4.out')).toBe('changed\n')
   })
 
+  it.each(['.csv', ' +%20é.csv'])('lie in folders of any size: %s', async (end) => {
+    const root = `/data/many${end.length}`
+    const names = Array.from({ length: 2300 }, (_, at) => `${at}${end}`).sort()
+    const rest = names.values()
+    const lane = async () => {
+      for (const name of rest) await site.ask('PUT', `${root}/${encodeURIComponent(name)}`, 'op=MKDIRS')
+    }
+    await Promise.all(Array.from({ length: 16 }, lane))
+    expect(await alice().names(root)).toEqual(names)
+  })
+
   it('that are missing are said before anything runs', async () => {
     const { place, env } = await campaign()
     await put({ '/data/some/here.csv': 'x\n' })

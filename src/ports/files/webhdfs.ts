@@ -43,6 +43,10 @@ export interface HdfsQuota {
   readonly fileAndDirectoryCount: number
 }
 
+interface Listing {
+  readonly FileStatuses: { readonly FileStatus: readonly HdfsStatus[] }
+}
+
 interface Operation {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
   readonly path: string
@@ -102,9 +106,28 @@ export class WebHdfs {
     return answer?.FileStatus
   }
 
-  /** Of a file: itself, without a name. */
+  /** Of a file: itself, without a name. A page at a time, as large as HDFS makes them: the text of a folder of millions would be too long for one. */
   async list(path: string): Promise<readonly HdfsStatus[] | undefined> {
-    type Listing = { FileStatuses: { FileStatus: HdfsStatus[] } }
+    type Page = { DirectoryListing: { partialListing: Listing; remainingEntries: number } }
+    const found: HdfsStatus[] = []
+    let left: number | undefined
+    for (;;) {
+      const startAfter = found.at(-1)?.pathSuffix
+      const params = () => (startAfter === undefined ? {} : { startAfter })
+      const answer = await this.#json<Page>({ ...get(path, 'LISTSTATUS_BATCH'), verb: 'list', params })
+      if (answer === undefined) return undefined
+      const { partialListing, remainingEntries } = answer.DirectoryListing
+      const page = partialListing.FileStatuses.FileStatus
+      // HDFS 3.4.2 goes on at another place after some names, as one with `+` and `%`; or the folder changes meanwhile.
+      if (left !== undefined && (page.length === 0 || page.length + remainingEntries !== left))
+        return this.#listWhole(path)
+      for (const status of page) found.push(status)
+      left = remainingEntries
+      if (left === 0) return found
+    }
+  }
+
+  async #listWhole(path: string): Promise<readonly HdfsStatus[] | undefined> {
     const answer = await this.#json<Listing>({ ...get(path, 'LISTSTATUS'), verb: 'list' })
     return answer?.FileStatuses.FileStatus
   }
