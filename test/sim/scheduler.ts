@@ -157,9 +157,9 @@ export class Scheduler {
     const { at } = lines.at(-1)!
     task.script = lines
     for (const fault of [...Object.keys(KILLS), 'vanished', 'record cut short'] as Fault[])
-      if (!task.ends && world.strikes(fault))
+      if (!task.ends && world.strikes(fault, 'running'))
         task.ends = { at: world.seconds + (at - world.seconds) * world.chance(), fault }
-    if (!task.ends && world.strikes('record late')) {
+    if (!task.ends && world.strikes('record late', 'ended')) {
       // Its lines come to be seen after the task has ended.
       world.note('record late', 'ended')
       const late = at + (world.chance() < 0.5 ? 5 : 90)
@@ -210,20 +210,20 @@ export class Scheduler {
       ['submit: no room', 'wait'],
       ['submit unheard', 'unreachable'],
     ] as const)
-      if (world.strikes(fault)) {
+      if (world.strikes(fault, 'staged')) {
         world.note(fault, 'staged')
         throw new ConnectorError(kind, `simulated: ${fault}`, 'none')
       }
     const over = this.#arrays.filter(({ tasks }) => tasks.every(({ state }) => state === 'forgotten'))
     const free = over.find(({ id }) => this.#arrays.filter((array) => array.id === id).length === 1)
-    const isReused = free !== undefined && world.strikes('id reused')
+    const isReused = free !== undefined && world.strikes('id reused', 'staged')
     if (isReused) world.note('id reused', 'staged')
     const id = isReused ? free.id : String(this.#numbers++)
     const tasks = Array.from({ length: spec.count }, (_, index): Task => {
       const startsAt = world.seconds + 60 * world.chance()
       const node = NODES[Math.floor(world.chance() * NODES.length)]!
       const task: Task = { index, startsAt, state: 'queued', script: [], node, cause: 'succeeded', endedAt: 0 }
-      if (world.strikes('vanished'))
+      if (world.strikes('vanished', 'queued'))
         task.ends = { at: world.seconds + (startsAt - world.seconds) * world.chance(), fault: 'vanished' }
       return task
     })
@@ -234,7 +234,7 @@ export class Scheduler {
         index,
         readManifest(spec.directory, index).jobs.map(({ job }) => job),
       )
-    if (world.strikes('reply lost')) {
+    if (world.strikes('reply lost', 'staged')) {
       world.note('reply lost', 'staged')
       throw new ConnectorError('unreachable', 'simulated: reply lost', 'none')
     }

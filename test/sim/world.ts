@@ -19,6 +19,8 @@ export class Killed extends Error {}
 export interface Trial {
   readonly seed: number
   readonly jobs: number
+  /** A fault that happens once, the first time that it can meet a task in this state. */
+  readonly wish?: { readonly fault: Fault; readonly state: State } | undefined
   /** Faults of the menu, until virtual time has gone on for a while. */
   readonly faults: boolean
   /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
@@ -73,6 +75,7 @@ export class World {
   #life = 0
   #steps: number[] = []
   #isDead = false
+  #isGranted = false
 
   constructor(trial: Trial) {
     this.#trial = trial
@@ -100,7 +103,13 @@ export class World {
     return this.#dice()
   }
 
-  strikes(fault: Fault): boolean {
+  /** `state`: of the task that it would meet; absent: it concerns all that goes on. */
+  strikes(fault: Fault, state?: State): boolean {
+    const { wish } = this.#trial
+    if (!this.#isGranted && wish?.fault === fault && (state ? state === wish.state : this.#present.has(wish.state))) {
+      this.#isGranted = true
+      return true
+    }
     return this.#trial.faults && this.seconds < FAULTS_SEC && this.chance() < MENU[fault].share
   }
 
@@ -110,9 +119,14 @@ export class World {
 
   /** A fault that concerns all that goes on. */
   noteAll(fault: Fault): void {
+    for (const state of this.#present)
+      if ((MENU[fault].meets as readonly State[]).includes(state)) this.note(fault, state)
+  }
+
+  get #present(): ReadonlySet<State> {
     const states = new Set<State>(this.scheduler.states())
     if (this.#hasStaged()) states.add('staged')
-    for (const state of states) if ((MENU[fault].meets as readonly State[]).includes(state)) this.note(fault, state)
+    return states
   }
 
   later(at: number, act: () => void): void {
