@@ -17,6 +17,8 @@ export interface EventNews {
   /** All that came so far. */
   readonly board: Board
   readonly skipped: Readonly<Skipped>
+  /** Why nothing comes, in words; null: something may. */
+  readonly waiting: string | null
 }
 
 export interface FollowWish {
@@ -31,7 +33,7 @@ export interface FollowWish {
 export async function* followEvents(bus: Bus, { campaign, ...wish }: FollowWish): AsyncGenerator<EventNews> {
   const board = new Board()
   const skipped: Skipped = { newer: 0, foreign: 0 }
-  for await (const { messages, done } of bus.read(wish)) {
+  for await (const { messages, waiting, done } of bus.read(wish)) {
     const events: { event: StatusEvent; text: string }[] = []
     for (const { key, value } of messages) {
       if (campaign !== undefined && !key.startsWith(`${campaign}/`)) continue
@@ -39,7 +41,7 @@ export async function* followEvents(bus: Bus, { campaign, ...wish }: FollowWish)
       if (typeof event === 'string') skipped[event]++
       else if (board.heed(event)) events.push({ event, text: value!.toString('utf8') })
     }
-    yield { events, board, skipped }
+    yield { events, board, skipped, waiting }
     await done()
   }
 }

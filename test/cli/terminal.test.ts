@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { ended, openPlace, type Place } from './place.ts'
@@ -22,7 +23,17 @@ async function withWaiting(place: Place): Promise<Place> {
 
 const running = async (place: Place) => await place.json<{ queued: number; running: number }>('-C', 'c', 'status')
 
-async function until(what: () => Promise<boolean>): Promise<void> {
+/** Seconds of CPU that a process has used. */
+function cpuSec(pid: number): number {
+  const [user = 0, system = 0] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .split(') ')[1]!
+    .split(' ')
+    .slice(11, 13)
+    .map(Number)
+  return (user + system) / 100
+}
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await what())) await sleep(50)
 }
 
@@ -65,7 +76,8 @@ test('Ctrl-C in other verbs ends them at once', async () => {
     'select count(*) from range(100000000) a, range(100000) b where a.range + b.range = 7',
   ])
   const told = ended(query)
-  await sleep(1500)
+  // More than it needs to begin: it works on the query.
+  await until(() => cpuSec(query.pid!) > 3)
   query.kill('SIGINT')
   const { stderr, status } = await told
   expect(status).toBe(130)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StatusEvent } from '../../src/model/event.ts'
@@ -117,13 +117,21 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
 
   it('away while a campaign runs: nothing waits for it, and afterwards every event arrives', async () => {
     const teller = await openTeller('floe.away')
-    await teller.jobs(40, 'sleep 0.2')
-    const child = teller.start('-C', teller.place.path('c'), 'run', '--json')
-    const told = ended(child)
-    await until(() => recordFiles(teller.place.path('c/scratch')).some((file) => statSync(file).size > 2000), {
-      what: 'jobs ended',
-    })
+    const go = teller.place.path('go')
+    await teller.jobs(40, `[ "$FLOE_JOB" = j0 ] || until [ -e '${go}' ]; do sleep 0.1; done`)
+    const watching = teller.start('-C', teller.place.path('c'), 'watch', '--json', '--from', 'earliest')
+    let [seen, words] = ['', '']
+    watching.stdout!.on('data', (text) => (seen += text))
+    watching.stderr!.on('data', (text) => (words += text))
+    const watched = ended(watching)
+    const told = ended(teller.start('-C', teller.place.path('c'), 'run', '--json'))
+    await until(() => seen.includes('\n'), { what: 'an event is told', waitMs: 60_000 })
     await site.broker.kill()
+    await until(() => /^topic floe\.away at \S+ does not answer: .*; it is tried again/m.test(words), {
+      what: 'it says that Kafka is away',
+      waitMs: 60_000,
+    })
+    teller.place.file('go', '')
     const report = JSON.parse((await told).stdout || '{}')
     expect(report).toMatchObject({ succeeded: 40 })
     expect(report.untold).toMatch(/Could not send to topic floe\.away at 127\.0\.0\.1:\d+: /)
@@ -138,6 +146,9 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     const relay = teller.start('-C', teller.place.path('c'), 'relay', '--site', 'local')
     const lines = teller.recordLines()
     expectWhole(await teller.events(lines), lines)
+    await until(() => words.includes('connected again'), { what: 'it says that Kafka is back', waitMs: 60_000 })
+    watching.kill('SIGINT')
+    await watched
     relay.kill('SIGINT')
     expect((await ended(relay)).status).toBe(130)
     const again = await teller.run('relay', '--site', 'local', '--once', '--json')

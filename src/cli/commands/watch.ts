@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 import { openGauge } from '../gauge.ts'
-import { renderBoard, renderBoardLine, renderSkipped } from '../text/watch.ts'
+import { renderBoard, renderBoardLine, renderSkipped, renderWaiting } from '../text/watch.ts'
 
 interface WatchArgs {
   from: 'committed' | 'earliest' | 'latest'
@@ -35,13 +35,17 @@ export const watch: Command<WatchArgs> = {
       ...(named !== undefined && { campaign: named }),
     }
     let skipped = { newer: 0, foreign: 0 }
+    let said: string | null = null
     try {
       for await (const news of watchEvents(wish)) {
         skipped = news.skipped
+        const { waiting } = news
+        if (waiting !== said && !(terminal.isScreen && !terminal.json)) terminal.note(renderWaiting(waiting))
+        said = waiting
         if (terminal.json) await terminal.out(news.events.map(({ text }) => `${text}\n`).join(''))
         else
           gauge.show(
-            () => renderBoard(news.board, { columns: terminal.columns, skipped }),
+            () => renderBoard(news.board, { columns: terminal.columns, skipped, waiting }),
             () => renderBoardLine(news.board),
           )
       }

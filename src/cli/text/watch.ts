@@ -11,10 +11,11 @@ interface Skipped {
 /** Lines of a board of events. */
 export function renderBoard(
   board: EventBoard,
-  { columns, skipped }: { columns: number; skipped: Skipped },
+  { columns, skipped, waiting }: { columns: number; skipped: Skipped; waiting: string | null },
 ): readonly string[] {
   const { rows, failures } = board
-  if (rows.length === 0) return ['waiting for events']
+  const trouble = waiting === null ? [] : [renderWaiting(waiting).trimEnd()]
+  if (rows.length === 0) return ['waiting for events', ...trouble].map((line) => line.slice(0, columns - 1))
   const titles = ['campaign', 'site', 'tasks', 'running', ...VERDICTS, 'last event (UTC)']
   const table = renderTable(
     titles.map((title, at) => ({
@@ -34,6 +35,7 @@ export function renderBoard(
     ...table.trimEnd().split('\n'),
     ...(failed.length > 0 ? ['newest without success:', ...failed] : []),
     ...(passed === '' ? [] : [passed.trimEnd()]),
+    ...trouble,
   ].map((line) => line.slice(0, columns - 1))
 }
 
@@ -55,6 +57,10 @@ export function renderSkipped({ newer, foreign }: Skipped): string {
   ].filter(Boolean)
   return told.length === 0 ? '' : `passed over: ${told.join(', ')}\n`
 }
+
+/** Null: nothing is waited for any more. */
+export const renderWaiting = (waiting: string | null): string =>
+  waiting === null ? 'connected again\n' : `${waiting}; it is tried again until it does\n`
 
 export function renderRelayLine({ site, topic, sent, waiting }: RelayReport): string {
   return `${site}: ${formatCounted(sent, 'event')} to ${topic}${waiting === null ? '' : `; ${waiting}`}\n`

@@ -10,9 +10,11 @@ export interface Received {
   readonly value: Buffer | null
 }
 
-/** Messages that came together. Those that are not `done` come again to the group after it was away. */
+/** Messages that came together; none when only `waiting` has changed. Those that are not `done` come again to the group after it was away. */
 export interface Delivery {
   readonly messages: readonly Received[]
+  /** Why nothing can come now, in words; null: something may. */
+  readonly waiting: string | null
   done(): Promise<void>
 }
 

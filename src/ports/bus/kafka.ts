@@ -25,6 +25,8 @@ export interface KafkaOptions {
 /** Longest wait for the answer to a message. */
 const SEND_MS = 30_000
 const READ_WAIT_MS = 250
+/** How often the client says which brokers are connected. */
+const STATS_MS = 2000
 /** Messages of a delivery at most. */
 const DELIVERY_MAX = 2000
 /** librdkafka's logical offsets. */
@@ -74,14 +76,21 @@ class KafkaBus implements Bus {
     } catch (error) {
       throw this.#told('read', error)
     }
+    let [isUp, waiting] = [true, null as string | null]
+    consumer.on('event.stats', ({ message }) => {
+      isUp = isAnyUp(message)
+    })
     try {
       while (!signal.aborted) {
         const messages = await this.#consume(consumer)
-        if (messages.length === 0) continue
+        const why = isUp ? null : `${this.where} does not answer: ${this.#troubles.last ?? 'no broker is connected'}`
+        if (messages.length === 0 && (why === null) === (waiting === null)) continue
+        waiting = why
         const ends = endsOf(messages)
         yield {
           messages: messages.map(({ key, value }) => ({ key: String(key ?? ''), value })),
-          done: async () => void consumer.commitSync(ends),
+          waiting,
+          done: async () => this.#commit(consumer, ends),
         }
       }
     } finally {
@@ -180,6 +189,7 @@ class KafkaBus implements Bus {
         'group.id': group,
         'enable.auto.commit': false,
         'allow.auto.create.topics': false,
+        'statistics.interval.ms': STATS_MS,
         rebalance_cb: (error: RdkafkaError, partitions: readonly TopicPartition[]) => {
           if (error.code !== CODES.ERRORS.ERR__ASSIGN_PARTITIONS) consumer.unassign()
           else consumer.assign(start === undefined ? partitions : partitions.map((one) => ({ ...one, offset: start })))
@@ -193,6 +203,16 @@ class KafkaBus implements Bus {
     consumer.setDefaultConsumeTimeout(READ_WAIT_MS)
     consumer.subscribe([this.#options.topic])
     return consumer
+  }
+
+  #commit(consumer: RdkafkaConsumer, ends: readonly TopicPartition[]): void {
+    if (ends.length === 0) return
+    try {
+      consumer.commitSync(ends)
+    } catch (error) {
+      // What was read comes again then, to whoever reads on.
+      if (!isPassing(error as RdkafkaError)) throw this.#told('read', error)
+    }
   }
 
   #consume(consumer: RdkafkaConsumer): Promise<RdkafkaMessage[]> {
@@ -237,6 +257,13 @@ class Troubles {
 const PASSING = new Set([-195, -193, -192, -187, -185, -180, -168, -167, 5, 6, 7, 13, 14, 15, 16, 19, 20, 27])
 
 const isPassing = ({ code }: { readonly code: number }): boolean => PASSING.has(code)
+
+/** https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md */
+function isAnyUp(statistics: string): boolean {
+  const { brokers } = JSON.parse(statistics) as { brokers: Record<string, { state: string; nodeid: number }> }
+  // The group's coordinator is listed besides, by another name.
+  return Object.values(brokers).some(({ state }) => state === 'UP')
+}
 
 /** Offsets behind the last message of each partition. */
 function endsOf(messages: readonly RdkafkaMessage[]): TopicPartition[] {

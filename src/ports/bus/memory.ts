@@ -30,7 +30,7 @@ export function memoryBus(log: MemoryLog): Bus {
         }
         const end = at + messages.length
         at = end
-        yield { messages, done: async () => void log.committed.set(group, end) }
+        yield { messages, waiting: null, done: async () => void log.committed.set(group, end) }
       }
     },
     async close() {},

@@ -62,6 +62,8 @@ export interface RdkafkaProducer extends Client {
 }
 
 export interface RdkafkaConsumer extends Client {
+  on(event: 'event.log', listener: (line: RdkafkaLog) => void): this
+  on(event: 'event.stats', listener: (statistics: { readonly message: string }) => void): this
   disconnect(callback: Callback): this
   subscribe(topics: readonly string[]): this
   assign(partitions: readonly TopicPartition[]): this

@@ -169,10 +169,9 @@ export class Scene {
 
   /** Waits until `look` gives something. The limit only ends a test that hangs. */
   async until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-    for (let round = 0; round < 1500; round++) {
+    for (const limit = performance.now() + 200_000; performance.now() < limit; await sleep(20)) {
       const found = await look()
       if (found !== undefined && found !== false) return found
-      await sleep(20)
     }
     throw new Error(`waited in vain: ${what}`)
   }

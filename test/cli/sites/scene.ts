@@ -139,7 +139,7 @@ export async function until<T>(
   what: string,
   look: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  for (let round = 0; round < 2400; round++) {
+  for (const limit = performance.now() + 200_000; performance.now() < limit; ) {
     const found = await look()
     if (found !== undefined && found !== false) return found
     await new Promise((resolve) => setTimeout(resolve, 25))
