@@ -19,7 +19,7 @@ export const MENU = {
   'killed: walltime': { share: 0.07, meets: ['running'] },
   'killed: node': { share: 0.07, meets: ['running'] },
   'killed: preempted': { share: 0.07, meets: ['running'] },
-  vanished: { share: 0.05, meets: ['queued', 'running'] },
+  vanished: { share: 0.12, meets: ['queued', 'running'] },
   'record cut short': { share: 0.06, meets: ['running'] },
   'record late': { share: 0.1, meets: ['ended'] },
   'scratch purged': { share: 0.02, meets: ['queued', 'running', 'ended'] },
