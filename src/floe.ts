@@ -4,10 +4,10 @@ import { join, resolve } from 'node:path'
 import {
   CAMPAIGN_FILE,
   type Campaign,
+  type CampaignPlace,
   findCampaign,
   findCampaignIn,
   type InitReport,
-  locate,
   type Means,
   makeCampaign,
   makeCampaignIn,
@@ -16,7 +16,6 @@ import {
 } from './campaign/campaign.ts'
 import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
 import type { EventNews } from './events/events.ts'
-import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import { systemClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
@@ -68,9 +67,12 @@ export type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
 export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
+  return new OpenedCampaign(await placeAt(directory), means(options))
+}
+
+async function placeAt(directory: string | undefined): Promise<CampaignPlace> {
   const store = directory === undefined ? undefined : await storeAt(directory)
-  const place = store ? await findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
-  return new OpenedCampaign(place, means(options))
+  return store ? findCampaignIn(store) : findCampaign({ named: directory, from: process.cwd() })
 }
 
 /** Undefined for a directory of this machine. */
@@ -115,12 +117,14 @@ export async function doctor(name: string, options: DoctorOptions = {}): Promise
 
 /** Status events as they come over Kafka, each once; see `watchEvents`. */
 export async function* watchEvents(options: WatchOptions): AsyncGenerator<EventNews> {
-  yield* (await import('./status-events.ts')).watchEvents(options)
+  const place = options.campaign === undefined ? undefined : await placeAt(options.campaign)
+  yield* (await import('./status-events.ts')).watchEvents(options, place)
 }
 
 /** Carries events of a site to Kafka; see `relayEvents`. */
 export async function relayEvents(site: string, options: RelayOptions): Promise<RelayReport> {
-  return (await import('./status-events.ts')).relayEvents(site, systemClock, options)
+  const place = options.campaign === undefined ? undefined : await placeAt(options.campaign)
+  return (await import('./status-events.ts')).relayEvents(site, options, { clock: systemClock, place })
 }
 
 /** Makes a campaign; see `floe init`. Throws CAMPAIGN_EXISTS. */
@@ -142,35 +146,23 @@ export const forkCampaign = (directory: string): Promise<InitReport> => relocate
 export const adoptCampaign = (directory: string): Promise<InitReport> => relocate(directory, 'adopted')
 
 async function relocate(directory: string, action: 'forked' | 'adopted'): Promise<InitReport> {
-  if (isHdfsUrl(directory)) throw new FloeError('NOT_SUPPORTED', `${directory} cannot be ${action} as yet.`)
-  const place = readPlace(resolve(directory))
+  const store = await storeAt(directory)
+  const place = store ? await findCampaignIn(store) : readPlace(resolve(directory))
   if (!place)
     throw new FloeError('CAMPAIGN_MISSING', `${resolve(directory)} is no campaign: it has no ${CAMPAIGN_FILE}.`)
-  if (locate(place) === 'here') {
-    throw new FloeError('USAGE', `${place.root} was neither copied nor moved.`, {
-      hint: '`floe run` runs it as it is.',
-    })
-  }
-  const { adoptCampaign: adopt, forkCampaign: fork } = await import('./campaign/campaign.ts')
+  const { relocateCampaign } = await import('./campaign/campaign.ts')
   const { openTables } = await import('./ports/tables/tables.ts')
-  const { cache, scratch } = campaignPaths(place.root)
-  const tables = await openTables({ root: place.root, cache, clock: systemClock })
-  try {
-    const relocated = await (action === 'forked' ? fork : adopt)({
-      place,
-      tables,
-      files: diskFiles(),
-      clock: systemClock,
-      scratch,
-    })
-    return { directory: place.root, id: relocated.file.id, action, made: [] }
-  } finally {
-    await tables.close()
-  }
+  const { file } = await relocateCampaign(action, { place, files: diskFiles(), clock: systemClock, openTables })
+  return { directory: place.root, id: file.id, action, made: [] }
 }
 
 /** The implementations that this main chooses. */
 function means({ ask }: OpenOptions): Means {
+  let stores: Promise<Means['stores']> | undefined
+  const remote = () => {
+    stores ??= import('./stores.ts').then(({ openStores }) => openStores(process.env))
+    return stores
+  }
   return {
     clock: systemClock,
     user: `${userName()}@${hostname()}`,
@@ -180,6 +172,10 @@ function means({ ask }: OpenOptions): Means {
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
     openBus: async () => (await import('./status-events.ts')).openBus(process.env),
+    stores: {
+      at: async (url) => (await remote()).at(url),
+      entrances: async (urls, hosts) => (await remote()).entrances(urls, hosts),
+    },
     runner: [process.execPath, program('runner')],
   }
 }

@@ -1,8 +1,7 @@
 import { resolve } from 'node:path'
-import { findCampaign } from './campaign/campaign.ts'
+import { type CampaignPlace, pathsHere } from './campaign/campaign.ts'
 import { openKafka, openSites, siteNamed, sitesFile } from './config/config.ts'
 import { arraysIn, type EventNews, followEvents, Relay } from './events/events.ts'
-import { campaignPaths } from './model/campaign.ts'
 import { FloeError } from './model/errors.ts'
 import type { Bus, From } from './ports/bus/bus.ts'
 import { kafkaBus } from './ports/bus/kafka.ts'
@@ -37,13 +36,11 @@ export interface WatchOptions {
 }
 
 /** Status events as they come; see `followEvents`. Throws CONFIG_INVALID, BUS_UNREACHABLE, BUS_REFUSED, CAMPAIGN_MISSING. */
-export async function* watchEvents({
-  from = 'committed',
-  group,
-  campaign,
-  signal,
-}: WatchOptions): AsyncGenerator<EventNews> {
-  const id = campaign === undefined ? undefined : findCampaign({ named: campaign, from: process.cwd() }).file.id
+export async function* watchEvents(
+  { from = 'committed', group, signal }: WatchOptions,
+  place: CampaignPlace | undefined,
+): AsyncGenerator<EventNews> {
+  const id = place?.file.id
   const bus = neededBus()
   try {
     yield* followEvents(bus, {
@@ -83,10 +80,12 @@ const AGAIN_MAX_MS = 30_000
  * Carries events of a site from the record files in its scratch, which this machine must see, to Kafka, until the signal. While Kafka is away
  * it tries again; `once` then throws BUS_UNREACHABLE. Throws CONFIG_INVALID, SITE_UNKNOWN, BUS_REFUSED, CAMPAIGN_MISSING.
  */
-export async function relayEvents(site: string, clock: Clock, options: RelayOptions): Promise<RelayReport> {
-  const place =
-    options.campaign === undefined ? undefined : findCampaign({ named: options.campaign, from: process.cwd() })
-  const scratch = scratchOf(site, place?.root)
+export async function relayEvents(
+  site: string,
+  options: RelayOptions,
+  { clock, place }: { clock: Clock; place: CampaignPlace | undefined },
+): Promise<RelayReport> {
+  const scratch = scratchOf(site, place)
   const bus = neededBus()
   const relay = new Relay(bus, site)
   let report: RelayReport = { site, topic: bus.where, sent: 0, damaged: 0, waiting: null }
@@ -111,9 +110,9 @@ export async function relayEvents(site: string, clock: Clock, options: RelayOpti
   }
 }
 
-function scratchOf(site: string, root: string | undefined): string {
+function scratchOf(site: string, place: CampaignPlace | undefined): string {
   if (site === 'local') {
-    if (root !== undefined) return campaignPaths(root).scratch
+    if (place) return pathsHere(place).scratch
     throw new FloeError('USAGE', 'Events of `local` are those of one campaign, and none is named.', {
       hint: 'Name it with -C, or stand in it.',
     })

@@ -1,29 +1,34 @@
 import { readFileSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import type { CampaignStore } from './campaign/campaign.ts'
+import type { CampaignStore, Means } from './campaign/campaign.ts'
 import { type HdfsSetting, hdfsSetting, sitesFile } from './config/config.ts'
+import type { Entrance } from './model/entrance.ts'
 import { FloeError } from './model/errors.ts'
+import { sweepAsides } from './ports/files/aside.ts'
+import type { Files } from './ports/files/files.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
 import { WebHdfs } from './ports/files/webhdfs.ts'
 import { parseHdfsUrl } from './ports/files/webhdfs-url.ts'
 import { cachedNear } from './ports/tables/near-cached.ts'
 
-/* Chooses what stands behind the address of a directory that is not on this machine's disk. */
+/* Chooses what stands behind addresses that are not of this machine's disk. */
 
 /** A directory in HDFS, reached as sites.yaml says. Asks nothing of it yet. Throws USAGE and CONFIG_INVALID. */
 export function openStore(text: string, environment: NodeJS.ProcessEnv): CampaignStore {
   const address = parseHdfsUrl(text)
   const { scheme, authority, path } = address
-  const setting = hdfsSetting(sitesFile(environment), authority)
+  const { cacheBytes } = hdfsSetting(sitesFile(environment), authority)
   const url = `${scheme}://${authority}${path === '/' ? '' : path}`
-  const { hosts, nameNodes, cacheBytes } = setting
-  const client = new WebHdfs(address, { ...whoAsks(setting, environment), hosts, nameNodes })
-  const home = join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'floe')
-  const cacheFor = (id: string) => join(home, 'campaigns', id)
+  const client = new WebHdfs(address, entranceTo(authority, environment))
+  const below = (home: string | undefined, usual: string) => (id: string) =>
+    join(home || join(homedir(), usual), 'floe', 'campaigns', id)
+  const cacheFor = below(environment.XDG_CACHE_HOME, '.cache')
+  const stateFor = below(environment.XDG_STATE_HOME, '.local/state')
   return {
-    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor },
+    ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
+    sweep: (nowMs) => sweepAsides(hdfsFiles(client), path, nowMs),
     openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },
@@ -31,6 +36,32 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
         keepBytes: cacheBytes,
       }),
   }
+}
+
+/** What addresses of files in HDFS lead to; each HDFS has one client. */
+export function openStores(environment: NodeJS.ProcessEnv): Means['stores'] {
+  const known = new Map<string, Files>()
+  return {
+    async at(url) {
+      const address = parseHdfsUrl(url)
+      const { scheme, authority, path } = address
+      const name = `${scheme}://${authority}`
+      const files = known.get(name) ?? hdfsFiles(new WebHdfs(address, entranceTo(authority, environment)))
+      known.set(name, files)
+      return { files, path, authority }
+    },
+    async entrances(urls, hosts) {
+      const authorities = new Set([...urls].map((url) => parseHdfsUrl(url).authority))
+      const entrance = (authority: string) => ({ ...entranceTo(authority, environment), ...(hosts && { hosts }) })
+      return Object.fromEntries([...authorities].map((authority) => [authority, entrance(authority)]))
+    },
+  }
+}
+
+function entranceTo(authority: string, environment: NodeJS.ProcessEnv): Entrance {
+  const setting = hdfsSetting(sitesFile(environment), authority)
+  const { hosts, nameNodes } = setting
+  return { ...whoAsks(setting, environment), hosts, nameNodes }
 }
 
 function whoAsks({ token, user }: HdfsSetting, environment: NodeJS.ProcessEnv): { token: string } | { user: string } {

@@ -1,10 +1,14 @@
-import type { ManifestTask } from '../../src/model/manifest.ts'
+import { FloeError } from '../../src/model/errors.ts'
+import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
+import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
 import { CancelFiles } from './cancel.ts'
+import { HdfsClients, isRemote } from './entrances.ts'
 import { collectOutputs } from './outputs.ts'
 import { PackPublisher, TablePublisher } from './pack.ts'
 import { isDiskError } from './prepare.ts'
 import { FilePublisher, type Publisher } from './publish.ts'
+import { HdfsPublisher } from './publish-hdfs.ts'
 import { KeptSandboxes, type Sandbox, type SandboxPool, sandboxName } from './sandbox.ts'
 import type { Flight } from './slot.ts'
 import { failed, type Judged, succeeded } from './verdict.ts'
@@ -12,6 +16,17 @@ import { failed, type Judged, succeeded } from './verdict.ts'
 export const nowUs = (): number => usOf(performance.now())
 /** UTC microseconds of a monotonic time of this process. */
 export const usOf = (ticksMs: number): number => Math.round((performance.timeOrigin + ticksMs) * 1000)
+
+/** The line of a job that never ran. */
+export function refused({ job, revision, job_digest, try: tries }: ManifestJob, judged: Judged): JobEnded {
+  const at = nowUs()
+  return {
+    ...{ v: 1, at, event: 'job ended', job, revision, job_digest, try: tries, slot: 0, started_at: at },
+    ...judged,
+    ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
+    ...{ outputs: [], checked: false, sandbox: null },
+  }
+}
 
 /** What was measured of a job that ran. */
 export interface JobRun {
@@ -33,7 +48,7 @@ export interface FinishPlace {
 
 /** From a job's last exit to its record line: outputs checked and published, directory kept or removed. */
 export class Finish {
-  readonly #files: FilePublisher
+  readonly #files: Publisher
   readonly #publisher: Publisher
   readonly #kept: KeptSandboxes
   readonly #keepsAll: boolean
@@ -45,7 +60,9 @@ export class Finish {
     this.#name = `${header.task}.${attempt}`
     this.#pool = pool
     const packed = `${header.array}-${this.#name}`
-    this.#files = new FilePublisher(header.outputs, packed)
+    this.#files = isRemote(header.outputs)
+      ? new HdfsPublisher(new HdfsClients(array), header.outputs)
+      : new FilePublisher(header.outputs, packed)
     this.#kept = new KeptSandboxes(array, header.sandboxes_max)
     this.#keepsAll = header.sandboxes_all === true
     this.#cancel = new CancelFiles(array, header.task)
@@ -74,10 +91,16 @@ export class Finish {
     }
     if (!written.some((output) => output instanceof Promise))
       return this.#line(run, succeeded, written as OutputWritten[])
-    return Promise.all(written).then(
-      (outputs) => this.#line(run, succeeded, outputs),
-      (error) => this.#line(run, unpublished(error, sandbox.path), []),
-    )
+    // All of them, for the directory is let go then.
+    return Promise.allSettled(written).then((all) => {
+      const lost = all.find((one) => one.status === 'rejected')
+      if (lost) return this.#line(run, unpublished(lost.reason, sandbox.path), [])
+      return this.#line(
+        run,
+        succeeded,
+        all.map((one) => (one as PromiseFulfilledResult<OutputWritten>).value),
+      )
+    })
   }
 
   /** Puts the directory of a job away that gets no verdict. */
@@ -139,6 +162,11 @@ class Unwanted extends Error {}
 function unpublished(error: unknown, sandbox: string): Judged {
   if (error instanceof Unwanted)
     return { ...failed('cancelled', 'cancelled on request, before it was published'), exit: 0 }
+  if (error instanceof FloeError) {
+    // A name that HDFS does not take is the job's; what does not get there is nobody's, and may get there the next time.
+    const failure = faultIn(error) === 'name' ? 'app' : 'staging'
+    return { ...failed(failure, `an output could not be published: ${error.message}`), exit: 0 }
+  }
   const { code, path, message } = error as NodeJS.ErrnoException
   const isDenied = code === 'EACCES' || code === 'EPERM'
   if (isDiskError(error) || (isDenied && (!path?.startsWith(sandbox) || 'dest' in (error as object)))) throw error

@@ -14,12 +14,7 @@ export class InputLook {
     const stats = this.#look(input.path, now)
     if (stats === undefined) return `input ${input.name} is not there: ${input.path}`
     if (stats.isDirectory()) return undefined
-    if (input.size_bytes !== null && stats.size !== input.size_bytes)
-      return `input ${input.name} has ${stats.size} bytes, ${input.size_bytes} when it was planned`
-    // Milliseconds as a double hold microseconds to within 0.25.
-    if (input.mtime !== null && Math.abs(stats.mtimeMs * 1000 - input.mtime) > 2)
-      return `input ${input.name} was changed ${time(stats.mtimeMs)}, it was of ${time(input.mtime / 1000)} when it was planned`
-    return undefined
+    return inputDifference(input, { sizeBytes: stats.size, mtimeUs: stats.mtimeMs * 1000 })
   }
 
   #look(path: string, now: number): Stats | undefined {
@@ -30,6 +25,19 @@ export class InputLook {
     this.#seen.set(path, { at: now, stats })
     return stats
   }
+}
+
+/** What of a file that is there is not as planned, in words; undefined: nothing. */
+export function inputDifference(
+  { name, size_bytes, mtime }: ManifestInput,
+  there: { readonly sizeBytes: number; readonly mtimeUs: number },
+): string | undefined {
+  if (size_bytes !== null && there.sizeBytes !== size_bytes)
+    return `input ${name} has ${there.sizeBytes} bytes, ${size_bytes} when it was planned`
+  // Milliseconds as a double hold microseconds to within 0.25.
+  if (mtime !== null && Math.abs(there.mtimeUs - mtime) > 2)
+    return `input ${name} was changed ${time(there.mtimeUs / 1000)}, it was of ${time(mtime / 1000)} when it was planned`
+  return undefined
 }
 
 /** The root that a missing input lies below, when all of it is missing. What may not be read is there. */

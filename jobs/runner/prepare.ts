@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
+import { BroughtInputs } from './brought.ts'
 import { containerArguments, imageEnvironment } from './container.ts'
 import { bareRoot, InputLook } from './inputs.ts'
+import { JobsAhead } from './jobs-ahead.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
 import type { SandboxPool } from './sandbox.ts'
@@ -16,10 +19,16 @@ export interface PreparationPlace {
   readonly decided: ReadonlySet<string>
   readonly cancelled: ReadonlySet<string>
   readonly pool: SandboxPool
+  /** Directory of the array. */
+  readonly array: string
   /** Where its directories are. */
   readonly root: string
   /** A job that is not to run: its verdict. */
   readonly refuse: (job: ManifestJob, judged: Judged) => void
+  /** Jobs that had to wait may have all they need now. */
+  readonly onReady: () => void
+  /** What all jobs would meet. */
+  readonly onFailed: (error: unknown) => void
 }
 
 /** Errors of the disk that all jobs would meet: the task ends, and nothing is said of the job. */
@@ -34,16 +43,26 @@ export class Preparation {
   readonly #inputs = new InputLook()
   readonly #programs = new ProgramLook()
   readonly #again: Flight[] = []
+  readonly #brought: BroughtInputs
+  readonly #ahead: JobsAhead
   #seq = 0
   #isDry = false
 
   constructor(place: PreparationPlace) {
     this.#place = place
+    const { array, root, onReady: onBrought, onFailed } = place
+    this.#brought = new BroughtInputs({ array, folder: join(root, 'inputs') }, { onBrought, onFailed })
+    this.#ahead = new JobsAhead(() => this.#read(), this.#brought)
   }
 
   /** No job is left. */
   get isDry(): boolean {
-    return this.#isDry && this.#again.length === 0
+    return this.#isDry && this.#again.length === 0 && this.#ahead.isEmpty
+  }
+
+  /** Nothing more is brought to this node. */
+  close(): void {
+    this.#brought.close()
   }
 
   /** Prepared jobs that a shell did not start. */
@@ -51,12 +70,13 @@ export class Preparation {
     this.#again.push(...flights)
   }
 
-  /** The next job to tell to a slot; undefined: there is none. Jobs that cannot start get their verdict on the way. */
+  /** The next job to tell to a slot; undefined: there is none now. Jobs that cannot start get their verdict on the way. */
   next(slot: Slot): Flight | undefined {
     for (;;) {
       const back = this.#again.shift()
-      const job = back?.job ?? this.#read()
-      if (job === undefined) return undefined
+      const ready = back ?? this.#ahead.next()
+      if (ready === undefined) return undefined
+      const { job } = ready
       if (this.#place.cancelled.has(job.job)) {
         if (back) this.#place.pool.giveBack(back.sandbox)
         this.#place.refuse(job, failed('cancelled', 'cancelled on request'))
@@ -64,7 +84,7 @@ export class Preparation {
       }
       // Another job may have removed it: then it is made anew, like the first time.
       if (back && existsSync(back.sandbox.path)) return { ...back, seq: this.#seq++ }
-      const made = this.#make(job, slot.shell.path)
+      const made = ('judged' in ready && ready.judged) || this.#make(job, slot.shell.path)
       if (!('verdict' in made)) return made
       this.#place.refuse(job, made)
     }
@@ -76,6 +96,7 @@ export class Preparation {
       this.#place.pool.giveBack(sandbox)
       this.#place.refuse(job, judged)
     }
+    for (const job of this.#ahead.drain()) this.#place.refuse(job, judged)
     for (let job = this.#read(); job !== undefined; job = this.#read()) this.#place.refuse(job, judged)
   }
 

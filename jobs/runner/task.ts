@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
 import { visibleDevices } from './devices.ts'
-import { Finish, type JobRun, nowUs } from './finish.ts'
+import { Finish, type JobRun, refused } from './finish.ts'
 import { isDiskError, Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills } from './processes.ts'
 import { launchProblem } from './program.ts'
@@ -41,6 +41,8 @@ interface Ended {
   readonly isHearsay?: boolean
 }
 
+/** Jobs whose outputs are on their way; more of them would only fill the disk. */
+const FINISHING_MAX = 100
 /** A slot whose shell dies this often cannot work. */
 const STARTS_MAX = 1000
 /** Time for traps that `setup` may have set on the end of the shell. */
@@ -84,10 +86,14 @@ export class Task implements SlotListener {
     this.place = place
     const { array, header, jobs, decided, root, record } = place
     this.#room = new Room({ sandboxes: dirname(root), array })
-    const refuse = (job: ManifestJob, judged: Judged) => this.#refuse(job, judged)
+    const told = {
+      refuse: (job: ManifestJob, judged: Judged) => this.#record(refused(job, judged)),
+      onReady: () => this.guard(() => this.#goOn()),
+      onFailed: (error: unknown) => this.#fail(error),
+    }
     const pool = new SandboxPool(root)
     this.#pool = pool
-    this.#prepare = new Preparation({ header, jobs, decided, cancelled: this.cancelled, pool, root, refuse })
+    this.#prepare = new Preparation({ array, header, jobs, decided, cancelled: this.cancelled, pool, root, ...told })
     this.#finish = new Finish({ array, header, attempt: record.attempt, pool })
     this.#watch = new Watch(this)
   }
@@ -115,6 +121,7 @@ export class Task implements SlotListener {
   stop(reason: TaskEnding['reason'], message: string | null, graceMs = this.place.graceMs): void {
     if (this.#stop !== undefined) return
     this.#stop = { reason, message }
+    this.#prepare.close()
     for (const wake of [...this.#waiting]) wake()
     for (const slot of this.slots) this.takeBack(slot)
     if (reason === 'cancelled') {
@@ -235,7 +242,7 @@ export class Task implements SlotListener {
 
   /** Tells a slot its next jobs, some at a time. */
   #feed(slot: Slot): void {
-    if (this.#stop !== undefined || !slot.isReady) return
+    if (this.#stop !== undefined || !slot.isReady || this.#finishing > FINISHING_MAX) return
     if (slot.queue.length > slot.depth / 2) return
     if (slot.out.isLong || slot.err.isLong) {
       if (slot.queue.length > 0) return
@@ -342,17 +349,6 @@ export class Task implements SlotListener {
     this.#decided++
     if (line.verdict === 'succeeded') this.#room.isEnough()
     this.place.record.write(line)
-  }
-
-  #refuse(job: ManifestJob, judged: Judged): void {
-    const at = nowUs()
-    const { revision, job_digest, try: tries } = job
-    this.#record({
-      ...{ v: 1, at, event: 'job ended', job: job.job, revision, job_digest, try: tries, slot: 0, started_at: at },
-      ...judged,
-      ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
-      ...{ outputs: [], checked: false, sandbox: null },
-    })
   }
 
   #cancelRest(): void {

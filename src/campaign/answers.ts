@@ -191,6 +191,8 @@ export interface FetchReport {
   /** Outputs that came, and their bytes. */
   readonly fetched: number
   readonly bytes: number
+  /** The directory of this machine that they are in. */
+  readonly directory: string
   /** Outputs that were here already. */
   readonly skipped: number
   /** Outputs that their site has no more, or not as they were published. */

@@ -23,13 +23,13 @@ export {
   type CampaignPlace,
   type CampaignStore,
   localQueue,
-  locate,
   readPlace,
 } from './identity.ts'
 export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
-export { adoptCampaign, forkCampaign } from './relocate.ts'
+export { relocateCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
 export type * from './verbs.ts'
+export { pathsHere } from './whereabouts.ts'
 
 const GITIGNORE = `# Made by floe; floe.yaml is what goes into git.
 /${CAMPAIGN_FILE}
@@ -59,7 +59,7 @@ export async function makeCampaign(
 ): Promise<{ place: CampaignPlace; made: string[] }> {
   const wanted = resolve(directory)
   const there = readPlace(wanted)
-  if (there) checkPlace(there)
+  if (there) await checkPlace(there)
   for (const name of [CAMPAIGN_FILE, 'tables']) {
     if (await files.entry(join(wanted, name))) throw exists(wanted, name)
   }

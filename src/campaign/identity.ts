@@ -43,14 +43,22 @@ export interface CampaignStore {
   /** Of the directory, in `files`. */
   readonly path: string
   readonly url: string
+  /** Removes what writers that died left there; answers how many files, and their bytes. */
+  readonly sweep: (nowMs: number) => Promise<{ readonly files: number; readonly bytes: number }>
   /** The host that answers for it. */
   readonly host: string
   /** A folder of this machine, for a campaign of that id. */
   readonly cacheFor: (id: string) => string
+  /** The same for what is nowhere else: scratch and outputs of the local site. */
+  readonly stateFor: (id: string) => string
   readonly openNear: (id: string, files: Files) => Promise<Near>
 }
 
-/** campaign.json for a directory as it lies now. */
+/** campaign.json for a place as it lies now. */
+export const identityAt = async ({ root, store }: CampaignPlace, made: { id: string; clock: Clock }) =>
+  store ? identityIn(store, made) : identityOf(root, made)
+
+/** The same for a directory of this machine. */
 export function identityOf(root: string, { id, clock }: { id: string; clock: Clock }): CampaignFile {
   const { ino } = statSync(root)
   return { v: VERSION, id, made_at: new Date(clock.now()).toISOString(), host: hostname(), path: root, inode: ino }
@@ -113,11 +121,25 @@ function parseIdentity(text: string): CampaignFile | undefined {
 }
 
 /** Whether a campaign lies where it was made. `copied`: the one it was copied from is still there. */
-export function locate({ root, file }: CampaignPlace): 'here' | 'moved' | 'copied' {
+export async function locate({ root, file, store }: CampaignPlace): Promise<Whereabouts> {
+  if (store) return locateIn(store, file)
   const inode = statSync(root).ino
   if (file.path === root) return file.inode === inode ? 'here' : 'copied'
   if (file.inode === inode) return 'moved'
   return originOf(file) ? 'copied' : 'moved'
+}
+
+export type Whereabouts = 'here' | 'moved' | 'copied'
+
+/** One HDFS has several addresses, so that the path and HDFS's id of the directory tell; a gateway tells no ids. */
+async function locateIn({ files, path }: CampaignStore, { inode, id, path: url }: CampaignFile): Promise<Whereabouts> {
+  const now = (await files.entry(path))?.id ?? 0
+  const before = url.replace(/^[^/]*\/\/[^/]*/, '') || '/'
+  const isKnown = now !== 0 && inode !== 0
+  if (before === path) return isKnown && now !== inode ? 'copied' : 'here'
+  if (isKnown && now === inode) return 'moved'
+  const origin = await files.read(join(before, CAMPAIGN_FILE))
+  return origin && parseIdentity(origin.toString('utf8'))?.id === id ? 'copied' : 'moved'
 }
 
 /** The directory in which a campaign of that id still lies where campaign.json says. */
@@ -131,9 +153,9 @@ function originOf({ path, id }: CampaignFile): CampaignPlace | undefined {
 }
 
 /** Throws CAMPAIGN_COPIED when a campaign was copied or moved: two campaigns of one id would answer for each other's arrays. */
-export function checkPlace(place: CampaignPlace): void {
+export async function checkPlace(place: CampaignPlace): Promise<void> {
   const { root, file } = place
-  const where = locate(place)
+  const where = await locate(place)
   if (where === 'here') return
   const details = { directory: root, made_in: file.path, where }
   if (where === 'moved') {

@@ -1,17 +1,16 @@
 import { rmSync } from 'node:fs'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
-import type { CampaignPaths } from '../model/campaign.ts'
-import { campaignPaths } from '../model/campaign.ts'
+import { type CampaignPaths, campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
-import type { Row, Tables, TablesOptions } from '../ports/tables/tables.ts'
-import type { RunContext } from '../run/run.ts'
+import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
+import type { Leases, RunContext } from '../run/run.ts'
 import type { AddReport, FetchReport, RequestReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
-import { type Columns, JOB_COLUMNS, jsonRows } from './rows.ts'
+import { columnNamed, converted, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type {
   AddOptions,
   Campaign,
@@ -22,6 +21,7 @@ import type {
   RunOptions,
   Selection,
 } from './verbs.ts'
+import { leasesOf, onDisk, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
 
 /** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
 export interface Means {
@@ -34,6 +34,7 @@ export interface Means {
   /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
   readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
   readonly openBus: RunContext['openBus']
+  readonly stores: RunContext['stores']
   readonly runner: readonly string[]
 }
 
@@ -51,8 +52,8 @@ type Action = RequestReport['action']
 export class OpenedCampaign implements Campaign {
   readonly root: string
   readonly id: string
-  /** A directory of this machine: its own, or one for what is kept here of a campaign that lies elsewhere. */
-  readonly #home: string
+  /** On this machine. */
+  readonly #paths: CampaignPaths
   readonly #place: CampaignPlace
   readonly #means: Means
   #config: Promise<Config> | undefined
@@ -64,7 +65,7 @@ export class OpenedCampaign implements Campaign {
   constructor(place: CampaignPlace, means: Means) {
     this.root = place.root
     this.id = place.file.id
-    this.#home = place.store?.cacheFor(place.file.id) ?? place.root
+    this.#paths = pathsHere(place)
     this.#place = place
     this.#means = means
   }
@@ -78,9 +79,9 @@ export class OpenedCampaign implements Campaign {
       files: read,
       ...counts
     } = await addJobFiles(await this.#writable(), files, {
-      campaign: this.#home,
-      outputs,
-      cache: campaignPaths(this.#home).cache,
+      campaign: this.#paths.root,
+      outputs: pathsWith(this.#place, outputs).outputs,
+      cache: this.#paths.cache,
       defaults: jobs,
       clock: this.#means.clock,
       ...options,
@@ -103,6 +104,7 @@ export class OpenedCampaign implements Campaign {
     if (context.site.isSimulated && !isRehearsal)
       return this.#rehearse(context.site.name, { ...options, ...(onProgress && { onProgress }) })
     if (!context.site.isSimulated) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
+    await refuseForeign(this.#place, context)
     const { runCampaign } = await import('../run/run.ts')
     const tell = onProgress && {
       onProgress: (progress: Parameters<typeof toProgress>[0]) => onProgress(toProgress(progress)),
@@ -113,14 +115,14 @@ export class OpenedCampaign implements Campaign {
   /** What a simulated site tells must never be taken for results: it is told to a copy. */
   async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
     const { rehearsalOf } = await import('./rehearse.ts')
-    const root = rehearsalOf(this.root)
+    const root = rehearsalOf(this.#paths.cache)
     return this.#inCopy(root, async (copy) => ({ ...(await copy.run({ ...options, site })), rehearsal: root }))
   }
 
   /** The plan of the campaign is for a site that runs it. */
   async #planAside(site: string, wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
     const { planCopyOf } = await import('./rehearse.ts')
-    return this.#inCopy(planCopyOf(this.root), (copy) => copy.plan({ ...wishes, site }), { keep: false })
+    return this.#inCopy(planCopyOf(this.#paths.cache), (copy) => copy.plan({ ...wishes, site }), { keep: false })
   }
 
   async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, { keep = true } = {}): Promise<T> {
@@ -156,13 +158,14 @@ export class OpenedCampaign implements Campaign {
 
   async status(): Promise<StatusReport> {
     const { countStates } = await import('../catalog/catalog.ts')
-    const { leaseHolder, liveStatus, readAtWork } = await import('../run/run.ts')
+    const { liveStatus, readAtWork } = await import('../run/run.ts')
     const tables = await this.#readable()
+    const { cache } = this.#paths
     // First what the records say: what is published in between is then in the tables, and counts once.
-    const live = await liveStatus(tables, { ...campaignPaths(this.#home), campaignId: this.id })
+    const live = await liveStatus(tables, { ...this.#paths, campaignId: this.id })
     const counts = await countStates(tables, { running: live.running })
-    const runner = leaseHolder(this.#home, this.#means.clock) ?? null
-    const said = runner && readAtWork(campaignPaths(this.#home).cache, runner.pid)
+    const runner = (await (await this.#leases()).holder()) ?? null
+    const said = runner && readAtWork(cache, runner.pid)
     return { ...withDecided(counts, live.decided), runner, at_work: said && toAtWork(said, this.#means.clock.now()) }
   }
 
@@ -183,7 +186,7 @@ export class OpenedCampaign implements Campaign {
   /** What record files of live arrays say: tables may be a minute old while a run works. */
   async #live(tables: Tables): Promise<Live> {
     const { liveJobs, liveStatus } = await import('../run/run.ts')
-    const said = await liveStatus(tables, { ...campaignPaths(this.#home), campaignId: this.id })
+    const said = await liveStatus(tables, { ...this.#paths, campaignId: this.id })
     // Who only looks is not kept from it by a floe.yaml that is being edited.
     const policy = () =>
       this.#configured().then(
@@ -229,14 +232,15 @@ export class OpenedCampaign implements Campaign {
       })
     }
     const { request } = await import('../catalog/catalog.ts')
-    const { leaseHolder, liveSites } = await import('../run/run.ts')
+    const { liveSites } = await import('../run/run.ts')
     const { user, clock } = this.#means
     const asked = { action, selection, who: user, why: why ?? null }
     const tables = await this.#writable()
     const live = await this.#live(tables)
     const done = await request(tables, asked, { nowMs: clock.now(), uuid: clock.uuid(), live })
     const { requestId, asked: jobs, underWay, skipped } = done
-    const isUntold = underWay > 0 && (action === 'cancel' || action === 'remove') && !leaseHolder(this.#home, clock)
+    const isEnding = underWay > 0 && (action === 'cancel' || action === 'remove')
+    const isUntold = isEnding && (await (await this.#leases()).holder()) === undefined
     const untold = isUntold ? await liveSites(tables) : []
     return { action, request_id: requestId, jobs, under_way: underWay, untold, skipped }
   }
@@ -270,7 +274,9 @@ export class OpenedCampaign implements Campaign {
   async clean(wishes: Parameters<Campaign['clean']>[0] = {}): ReturnType<Campaign['clean']> {
     const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
-    return cleanCampaign(context, wishes)
+    const report = await cleanCampaign(context, wishes)
+    const left = wishes.site === undefined ? await this.#place.store?.sweep(this.#means.clock.now()) : undefined
+    return left ? { ...report, freed_bytes: report.freed_bytes + left.bytes } : report
   }
 
   async close(): Promise<void> {
@@ -286,9 +292,10 @@ export class OpenedCampaign implements Campaign {
     this.#config ??= import('../config/config.ts').then(({ openConfig, openConfigIn }) => {
       const { store } = this.#place
       if (store) return openConfigIn(store.files, { path: store.path, url: store.url })
-      return original === undefined
-        ? openConfig(this.root)
-        : { ...openConfig(original), outputs: `${this.root}/outputs` }
+      if (original === undefined) return openConfig(this.root)
+      // Of one that lies elsewhere floe.yaml came along.
+      const config = openConfig(original.includes('://') ? this.root : original)
+      return { ...config, outputs: `${this.root}/outputs` }
     })
     return this.#config
   }
@@ -296,7 +303,7 @@ export class OpenedCampaign implements Campaign {
   #writable(): Promise<Tables> {
     this.#tables ??= this.#configured().then(async ({ memoryBytes, threads, group }) =>
       this.#means.openTables({
-        ...(await this.#ground({ group })),
+        ...(await this.#ground(group)),
         memoryBytes,
         group,
         ...(threads !== null && { threads }),
@@ -311,40 +318,27 @@ export class OpenedCampaign implements Campaign {
     return this.#light
   }
 
-  async #ground({ group = false } = {}): Promise<TablesOptions> {
-    const { store } = this.#place
-    const ground = { cache: campaignPaths(this.#home).cache, clock: this.#means.clock }
-    if (!store) return { ...ground, root: this.root }
-    const files = group ? store.groupFiles : store.files
-    return { ...ground, root: store.path, store: { files, near: await store.openNear(this.id, files) } }
+  #ground(group = false): Promise<TablesOptions> {
+    return tablesOptions(this.#place, this.#means.clock, group)
   }
 
-  /** For verbs that need more of a campaign than its tables. */
-  #refuseElsewhere(): void {
-    if (this.#place.store === undefined) return
-    throw new FloeError(
-      'NOT_SUPPORTED',
-      `${this.root} does not lie on this machine's disk, and this verb needs that as yet.`,
-      {
-        hint: 'Of a campaign in HDFS there are add, remove, status, jobs, query, results, hold, release, retry and cancel.',
-      },
-    )
+  #leases(): Promise<Leases> {
+    return leasesOf(this.#place, this.#means.clock)
   }
 
   /** For verbs that work on a site; refuses a campaign that was copied or moved. */
   async #toRun(site: string | undefined): Promise<RunContext> {
-    this.#refuseElsewhere()
-    checkPlace(this.#place)
+    await checkPlace(this.#place)
     return this.#context(site ?? (await this.#configured()).site)
   }
 
   async #context(siteName = 'local'): Promise<RunContext> {
-    this.#refuseElsewhere()
     const config = await this.#configured()
-    const { clock, user, runner, openTables, openBus } = this.#means
-    const paths = { ...campaignPaths(this.#home), outputs: config.outputs }
+    const { clock, user, runner, openTables, openBus, stores } = this.#means
+    const cache = this.#paths.cache
     return {
-      paths,
+      paths: pathsWith(this.#place, config.outputs),
+      leases: await leasesOf(this.#place, clock, config.group),
       campaignId: this.id,
       tables: await this.#writable(),
       clock,
@@ -358,42 +352,21 @@ export class OpenedCampaign implements Campaign {
         reuse: config.reuse,
         digest: config.digest,
         sandboxesMax: config.sandboxesMax,
-        roots: config.roots,
+        ...{ roots: config.roots, outputsUrl: config.outputsUrl },
       },
-      openOther: async (root) =>
-        openTables({ ...(await this.#ground()), root, cache: campaignPaths(this.#home).cache }),
+      openOther: (root) => openTables({ root: onDisk(root), cache, clock }),
       site: await this.#site(siteName),
       openSite: (name) => this.#site(name),
-      openBus,
-      runner,
+      ...{ openBus, stores, runner },
     }
   }
 
   async #site(name: string): Promise<RunContext['site']> {
     const { slots, roots, outputs } = await this.#configured()
-    const paths = { ...campaignPaths(this.#home), outputs }
+    const paths = pathsWith(this.#place, outputs)
     const ground = { campaignId: this.id, paths, roots, slots: slots ?? this.#means.cores }
     const opened = this.#sites.get(name) ?? this.#means.openSite(name, ground)
     this.#sites.set(name, opened)
     return opened
   }
-}
-
-async function* converted({
-  columns,
-  rows,
-}: {
-  columns: Columns
-  rows: AsyncIterable<readonly Row[]>
-}): RowStream['rows'] {
-  const convert = jsonRows(columns)
-  for await (const chunk of rows) yield chunk.map(convert)
-}
-
-function columnNamed(name: string): (typeof JOB_COLUMNS)[number] {
-  const column = JOB_COLUMNS.find((known) => known.name === name)
-  if (column) return column
-  throw new FloeError('USAGE', `Jobs have no column ${name}.`, {
-    hint: `Columns are ${JOB_COLUMNS.map((known) => known.name).join(', ')}.`,
-  })
 }

@@ -1,17 +1,17 @@
 import { copyFileSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { campaignPaths } from '../model/campaign.ts'
+import { CONFIG_FILE } from '../config/config.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 import type { Tables } from '../ports/tables/tables.ts'
-import { takeLease } from '../run/run.ts'
+import { diskLeases } from '../run/run.ts'
 import { CAMPAIGN_FILE, type CampaignPlace, toText } from './identity.ts'
 import { forkCampaign, isLease } from './relocate.ts'
 
 /** Where the rehearsal of a campaign lies: a campaign of its own, in its cache. The next one takes its place. */
-export const rehearsalOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal')
+export const rehearsalOf = (cache: string): string => join(cache, 'rehearsal')
 /** Where a plan for a site that runs nothing is made. */
-export const planCopyOf = (root: string): string => join(campaignPaths(root).cache, 'rehearsal-plan')
+export const planCopyOf = (cache: string): string => join(cache, 'rehearsal-plan')
 
 /**
  * Makes a copy of a campaign to rehearse in: its tables as they are (parts are linked, for nobody changes one), no live arrays, a new id, and
@@ -33,15 +33,14 @@ export async function makeRehearsal({
   readonly clock: Clock
 }): Promise<CampaignPlace> {
   mkdirSync(root, { recursive: true, mode: 0o700 })
-  const lease = takeLease(root, clock)
+  const lease = await diskLeases(root, clock).take()
   try {
     for (const name of readdirSync(root).filter((name) => !isLease(name)))
       rmSync(join(root, name), { recursive: true, force: true })
-    copyTree(join(place.root, 'tables'), join(root, 'tables'))
+    await copyFrom(place, root)
     const tables = await openTables(root)
     try {
-      const { scratch } = campaignPaths(root)
-      const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock, scratch })
+      const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock })
       const file = { ...forked.file, rehearsal_of: place.root }
       await files.write(join(root, CAMPAIGN_FILE), toText(file))
       return { root, file }
@@ -49,24 +48,31 @@ export async function makeRehearsal({
       await tables.close()
     }
   } finally {
-    lease.release()
+    await lease.release()
   }
+}
+
+async function copyFrom({ root: from, store }: CampaignPlace, to: string): Promise<void> {
+  if (!store) return copyTree(join(from, 'tables'), join(to, 'tables'))
+  await fetchTree(store.files, join(store.path, 'tables'), join(to, 'tables'))
+  await store.files.fetch(join(store.path, CONFIG_FILE), join(to, CONFIG_FILE))
 }
 
 /** Logs before parts: what a commit lists was there before it. */
 function copyTree(from: string, to: string): void {
   mkdirSync(to, { recursive: true, mode: 0o700 })
   const entries = readdirSync(from, { withFileTypes: true })
-  const logsFirst = [
-    ...entries.filter(({ name }) => name === '_delta_log'),
-    ...entries.filter(({ name }) => name !== '_delta_log'),
-  ]
-  for (const entry of logsFirst) {
+  for (const entry of logFirst(entries)) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)]
     if (entry.isDirectory()) copyTree(source, target)
     else if (entry.isFile()) linkOrCopy(source, target)
   }
 }
+
+const logFirst = <T extends { readonly name: string }>(entries: readonly T[]): T[] => [
+  ...entries.filter(({ name }) => name === '_delta_log'),
+  ...entries.filter(({ name }) => name !== '_delta_log'),
+]
 
 function linkOrCopy(source: string, target: string): void {
   try {
@@ -76,5 +82,14 @@ function linkOrCopy(source: string, target: string): void {
     // What is gone was an aside of a commit under way.
     if (code === 'ENOENT') return
     copyFileSync(source, target)
+  }
+}
+
+async function fetchTree(files: Files, from: string, to: string): Promise<void> {
+  mkdirSync(to, { recursive: true, mode: 0o700 })
+  for (const { name, kind } of logFirst(await files.list(from))) {
+    if (kind === 'folder') await fetchTree(files, join(from, name), join(to, name))
+    // What is gone was an aside of a commit under way.
+    else await files.fetch(join(from, name), join(to, name))
   }
 }

@@ -1,3 +1,4 @@
+import { FloeError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { type FixedTable, TABLES } from '../model/tables.ts'
 import type { Row, Value } from '../ports/tables/tables.ts'
@@ -41,4 +42,25 @@ function isoTime(value: Value, zone: string): Json {
   if (Math.abs(millis) > 8.64e15) return String(value)
   const rest = String(micros - millis * 1000).padStart(3, '0')
   return `${new Date(millis).toISOString().slice(0, -1)}${rest}`.replace(/\.?0{6}$/, '') + zone
+}
+
+/** Rows of a relation as they come, in JSON. */
+export async function* converted({
+  columns,
+  rows,
+}: {
+  columns: Columns
+  rows: AsyncIterable<readonly Row[]>
+}): AsyncGenerator<JsonRow[]> {
+  const convert = jsonRows(columns)
+  for await (const chunk of rows) yield chunk.map(convert)
+}
+
+/** Throws USAGE. */
+export function columnNamed(name: string): (typeof JOB_COLUMNS)[number] {
+  const column = JOB_COLUMNS.find((known) => known.name === name)
+  if (column) return column
+  throw new FloeError('USAGE', `Jobs have no column ${name}.`, {
+    hint: `Columns are ${JOB_COLUMNS.map((known) => known.name).join(', ')}.`,
+  })
 }

@@ -1,5 +1,5 @@
 /*
- * Paths of job files, in SQL. An input is `scheme://…` (kept), `root:path` (kept), an absolute path, or a path relative to the job file.
+ * Paths of job files, in SQL. An input is `scheme://…` (kept; what stands behind the host of webhdfs:// is a path as HDFS spells it), `root:path` (kept), an absolute path, or a path relative to the job file.
  * Paths are made plain by their text alone: no `.`, no `..`, no empty parts; a trailing slash says directory and stays.
  * The functions take and give SQL expressions; the first branch of each is the plain path that nearly all are.
  */
@@ -27,6 +27,10 @@ const isPlainRelative = (path: string): string =>
   `${path} <> '' AND NOT starts_with(${path}, '/') AND NOT starts_with(${path}, '.') AND NOT contains(${path}, ':') AND ${isPlain(path)}`
 
 export const isUrl = (path: string): string => `contains(${path}, '://') AND regexp_matches(${path}, ${SCHEME})`
+const isHdfs = (path: string): string => `(starts_with(${path}, 'webhdfs://') OR starts_with(${path}, 'swebhdfs://'))`
+/** `webhdfs://host[:port]/path`, with something behind the slash and no `..` in it, which HDFS does not know. */
+const isHdfsFile = (path: string): string => `regexp_matches(${path},
+  '^s?webhdfs://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:]+\\])(:[0-9]+)?/+[^/]') AND NOT regexp_matches(${path}, '/\\.\\.?(/|$)')`
 const isRoot = (path: string): string => `contains(${path}, ':') AND regexp_matches(${path}, ${ROOT})`
 
 /** The url of a path; `base` is the directory of the job file with a trailing slash, as an SQL literal. */
@@ -54,11 +58,12 @@ const arePlain = (list: string, lines: string): string =>
 const withoutSlash = (path: string): string => `regexp_replace(${path}, '/+$', '')`
 const lastPart = (path: string): string => `regexp_extract(${path}, '[^/]*$')`
 
-/** Name in the job's directory: a relative path as given (also behind `root:`), else the last part; without query and trailing slash. */
+/** Name in the job's directory: a relative path as given (also behind `root:`), else the last part; without trailing slash, and without the query that HDFS has none of. */
 export const nameOf = (path: string): string => {
   const given = withoutSlash(`regexp_replace(${path}, ${ROOT}, '')`)
   return `CASE
   WHEN ${isPlainRelative(path)} THEN CASE WHEN ends_with(${path}, '/') THEN ${withoutSlash(path)} ELSE ${path} END
+  WHEN ${isHdfs(path)} THEN ${lastPart(withoutSlash(path))}
   WHEN ${isUrl(path)} THEN ${lastPart(withoutSlash(`regexp_replace(${path}, '[?#].*$', '', 's')`))}
   WHEN starts_with(${given}, '/') OR regexp_matches(${given}, '(^|/)\\.\\.(/|$)') THEN ${lastPart(given)}
   ELSE ${collapse(given, true)} END`
@@ -73,7 +78,7 @@ export const outputOf = (path: string): string => `CASE
 
 /** Whether a url cannot be read: a scheme that floe does not know, a root's path that climbs above it, nothing at all. */
 export const isWrongUrl = (path: string): string => `(${path} = '' OR contains(${path}, ':') AND (
-  ${isUrl(path)} AND NOT regexp_matches(${path}, '^(https?|webhdfs)://.')
+  ${isUrl(path)} AND NOT regexp_matches(${path}, '^https?://.') AND NOT (${isHdfsFile(path)})
   OR NOT starts_with(${path}, '/') AND NOT (${isUrl(path)}) AND ${isRoot(path)}
     AND ${collapse(`regexp_replace(${path}, ${ROOT}, '')`, false)} IN ('', ${ABOVE})))`
 

@@ -49,6 +49,8 @@ export interface Config {
   readonly sandboxesMax: number
   readonly roots: Readonly<Record<string, string>>
   readonly outputs: string
+  /** A folder in HDFS that tasks publish outputs in; then `outputs` is where `fetch` brings them. Null: none. */
+  readonly outputsUrl: string | null
   readonly group: boolean
   readonly memoryBytes: number
   readonly threads: number | null
@@ -104,7 +106,8 @@ function toConfig(parsed: ParsedConfig, directory: string): Config {
     digest: parsed.digest,
     sandboxesMax: parsed.sandboxes,
     roots: Object.fromEntries(Object.entries(parsed.roots).map(([name, path]) => [name, below(path)])),
-    outputs: below(parsed.outputs),
+    outputs: below(isAddress(parsed.outputs) ? 'outputs' : parsed.outputs),
+    outputsUrl: isAddress(parsed.outputs) ? parsed.outputs.replace(/\/+$/, '') : null,
     group: parsed.group,
     memoryBytes: parsed.memory,
     threads: parsed.threads,
@@ -116,6 +119,8 @@ function pathBelow(directory: string, path: string): string {
   if (!directory.includes('://')) return resolve(directory, path)
   return path.startsWith('/') || path.includes('://') ? path : `${directory}/${path}`
 }
+
+const isAddress = (path: string): boolean => path.includes('://')
 
 function toPolicy(given: ParsedConfig['policy']): Record<FailureClass, PolicyRule> {
   return { ...POLICY_DEFAULTS, ...Object.fromEntries(RULED.map((name) => [name, toRule(name, given[name])])) }

@@ -123,8 +123,15 @@ export const configSchema = z
     outputs: z
       .string()
       .min(1)
+      .refine((path) => !path.includes('://') || /^s?webhdfs:\/\/[^/]+\/./.test(path), {
+        message: 'must be a directory, or an address in HDFS: webhdfs://namenode:9870/outputs/winds',
+      })
       .default('outputs')
-      .meta(text('Directory that outputs are published in, relative to the campaign.')),
+      .meta(
+        text(
+          'Directory that outputs are published in, relative to the campaign, or to what this machine keeps of one in HDFS; or a folder in HDFS, `webhdfs://…`, that tasks write them to.',
+        ),
+      ),
     group: z.boolean().default(false).meta(text('Whether the unix group of the directory may read and write as well.')),
     memory: bytes
       .prefault('1.5GB')

@@ -9,6 +9,8 @@ import { bytes, count, seconds, text } from './schema.ts'
 const absolute = z.string().regex(/^\/[^\n\0]*$/, 'must be an absolute path')
 const word = z.string().regex(/^[^\s\0]+$/, 'must be one word')
 
+const address = z.string().regex(/^[A-Za-z0-9._-]+(:\d+)?$/, 'must be a host, or host:port')
+
 const ssh = z.union([
   word.meta(text('user@host, or a name of ~/.ssh/config.')),
   z.strictObject({
@@ -123,6 +125,15 @@ const site = z.strictObject({
     .nullable()
     .default(null)
     .meta(text('What runs images of jobs with `container:` on its nodes: apptainer, singularity, or the path of one.')),
+  hdfs_hosts: z
+    .record(address, address)
+    .nullable()
+    .default(null)
+    .meta(
+      text(
+        'Where hosts of HDFS are for its nodes, as `hosts` of `hdfs`, which holds where commands are run here. Absent over SSH: its nodes resolve them.',
+      ),
+    ),
   setup: z
     .array(z.string().min(1))
     .default([])
@@ -135,7 +146,7 @@ const site = z.strictObject({
 /** Keys that say nothing of a machine without a scheduler of its own. */
 const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu', 'options'] as const
 /** Keys that say nothing where nothing is run. */
-const OF_PLACES = ['ssh', 'scratch', 'quota', 'node', 'container', 'setup'] as const
+const OF_PLACES = ['ssh', 'scratch', 'quota', 'node', 'container', 'hdfs_hosts', 'setup'] as const
 
 const checked = site.superRefine((given, context) => {
   const { connector } = given
@@ -152,8 +163,6 @@ const checked = site.superRefine((given, context) => {
   if (connector === 'local' || connector === 'simulated') for (const key of OF_SCHEDULERS) refuse(key)
   else if (given.slots !== null) wrong('slots', 'is for `connector: local` and `simulated`')
 })
-
-const address = z.string().regex(/^[A-Za-z0-9._-]+(:\d+)?$/, 'must be a host, or host:port')
 
 const hdfs = z.strictObject({
   name_nodes: z

@@ -41,6 +41,8 @@ export interface SiteSetting {
   readonly gpu: string | null
   /** What runs images on its nodes. */
   readonly container: string | null
+  /** Where hosts of HDFS are for its nodes; null: as for this machine. */
+  readonly hdfsHosts: Readonly<Record<string, string>> | null
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
@@ -126,7 +128,7 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, quota, simulate = usualRule(), ...rest } = site
+  const { ssh, task, interval, quota, simulate = usualRule(), hdfs_hosts: hdfsHosts, ...rest } = site
   return {
     ...rest,
     name,
@@ -137,6 +139,7 @@ function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
     task: { cpus: task.cpus, walltimeSec: task.walltime ?? (site.connector === 'local' ? null : HOUR_SEC) },
     intervalSec: interval,
     quotaBytes: quota,
+    hdfsHosts: hdfsHosts ?? (ssh === undefined ? null : {}),
     simulate: {
       ...{ seed: simulate.seed, queueDelaySec: simulate.queue_delay },
       ...{ jobSec: simulate.job, failures: simulate.failures },

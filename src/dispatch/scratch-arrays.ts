@@ -72,7 +72,8 @@ export class ScratchArrays {
 
   /** The index comes last: an array with an index is staged. */
   async send(id: string): Promise<void> {
-    for (const name of ['manifest', 'index'])
+    const names = ['manifest', ...(existsSync(join(this.#here(id), 'hdfs')) ? ['hdfs'] : []), 'index']
+    for (const name of names)
       await this.#transport.send([{ here: join(this.#here(id), name), there: posix.join(this.#there(id), name) }])
   }
 

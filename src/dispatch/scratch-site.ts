@@ -22,6 +22,8 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly intervalMs: number
   /** What runs images there; null: nothing. */
   readonly container: string | null
+  /** Where hosts of HDFS are for its nodes; null: as for this machine. */
+  readonly hdfsHosts: Readonly<Record<string, string>> | null
   /** Of what floe keeps there, for `clean`; null: none. */
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
@@ -66,6 +68,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     slots: options.task.cpus * TASKS_GUESSED,
     taskSec: options.task.walltimeSec,
     container: options.container,
+    hdfsHosts: options.hdfsHosts ?? undefined,
     limits: async () => taskLimits(options, await limits()),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),

@@ -109,6 +109,8 @@ export interface Site {
   readonly container: string | null
   /** Walltime of a task of jobs that name none; null: none. */
   readonly taskSec: number | null
+  /** Where hosts of HDFS are for its nodes; undefined: as for this machine. */
+  readonly hdfsHosts: Readonly<Record<string, string>> | undefined
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
@@ -228,6 +230,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     clamped: async (terms) => terms,
     taskSec: null,
     container: 'apptainer',
+    hdfsHosts: undefined,
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {

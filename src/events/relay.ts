@@ -58,11 +58,11 @@ export class Relay {
     this.#site = site
   }
 
-  /** Tells what is new. Throws what the bus throws; what it took is then noted all the same. */
-  async round(arrays: readonly RelayedArray[]): Promise<RelayRound> {
+  /** Tells what is new; `isLast`: also of arrays that had none for a while. Throws what the bus throws; what it took is then noted all the same. */
+  async round(arrays: readonly RelayedArray[], { isLast = false } = {}): Promise<RelayRound> {
     const total = { sent: 0, damaged: 0 }
     for (const array of arrays) {
-      if (this.#isResting(array.directory)) continue
+      if (!isLast && this.#isResting(array.directory)) continue
       const { sent, damaged } = await this.#tell(array)
       total.sent += sent
       total.damaged += damaged
@@ -151,13 +151,13 @@ interface Parcel {
   readonly damaged: number
 }
 
-/** Its records may hold what no relay has told. */
+/** Its records hold lines that no relay has told. */
 export function hasNews(directory: string): boolean {
   const marks = readMarks(directory)
-  return recordFiles(directory).some((name) => sizeOf(join(directory, 'records', name)) > (marks[name]?.bytes ?? 0))
+  return recordFiles(directory).some((name) =>
+    readFrom(join(directory, 'records', name), marks[name]?.bytes ?? 0).includes(10),
+  )
 }
-
-const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** Attempts of a task in their order. */
 const recordFiles = (directory: string): string[] =>
@@ -167,7 +167,7 @@ const recordFiles = (directory: string): string[] =>
 
 /** Long lines are read whole, whatever the usual size. */
 function readFrom(path: string, start: number): Buffer {
-  const size = sizeOf(path)
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   if (size <= start) return Buffer.alloc(0)
   const fd = openSync(path, 'r')
   try {

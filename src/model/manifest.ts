@@ -24,7 +24,7 @@ export interface ManifestTask {
   /** Programs run in this image. */
   readonly container?: ManifestContainer
   readonly publish: 'files' | 'pack' | 'table'
-  /** Absolute directory that output paths are relative to. */
+  /** Absolute directory that output paths are relative to, or a folder in HDFS by its address. */
   readonly outputs: string
   /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
   readonly cache?: string
@@ -48,8 +48,10 @@ export interface ManifestContainer {
 export interface ManifestInput {
   /** Path below the job's directory that the input is linked under. */
   readonly name: string
-  /** Absolute path on the site. */
+  /** Absolute path on the site, or an address in HDFS, `webhdfs://…` or `swebhdfs://…`: the task brings it to its node, once. */
   readonly path: string
+  /** `sha256:…` that what is brought has to have; absent: not known. */
+  readonly digest?: string
   /** As planned; null: not looked up. A difference at start is class `input`. */
   readonly size_bytes: number | null
   /** UTC microseconds; null: not looked up. */

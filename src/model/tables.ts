@@ -36,7 +36,7 @@ export const TABLES = {
       column(
         'inputs',
         'VARCHAR[]',
-        'urls: absolute path, https://, webhdfs://, root:path; a trailing slash is a directory',
+        'urls: absolute path, https://, webhdfs://, swebhdfs://, root:path; a trailing slash is a directory',
       ),
       column('input_names', 'VARCHAR[]', 'the path below the job directory that each input is linked under'),
       column(

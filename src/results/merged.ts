@@ -204,7 +204,7 @@ class Merge {
     const { root, bring } = this.#options
     const { outputs: packs } = campaignPaths(root)
     const far = rows
-      .filter(({ site }) => site !== null && site !== 'local')
+      .filter(({ site, path }) => site !== null && (site !== 'local' || path.includes('://')))
       .map(({ site, path, is_pack, digest }) => ({ site: site!, path, ...(!is_pack && { digest }) }))
     const brought = far.length > 0 && bring ? await bring(far, folder) : undefined
     return rows.map((row) => outputOf({ ...row, path: brought?.get(row.path) ?? row.path }, packs))

@@ -16,7 +16,9 @@ export async function answersFor(
   const none = { answers: [], answered: new Set<ManifestJob>() }
   const results = await tables.snapshot('results')
   const asked = jobs.filter(({ row }) => row.cache !== false && Number(row.tries) === 0)
-  if (asked.length === 0 || (results.parts.length === 0 && settings.reuse.length === 0)) return none
+  // What would be placed where it is found is not in reach of this machine's disk.
+  if (settings.outputsUrl !== null || asked.length === 0 || (results.parts.length === 0 && settings.reuse.length === 0))
+    return none
   const byName = new Map(asked.map(({ job }) => [`${job.revision} ${job.job}`, job]))
   const questions = asked.map(({ job }) => ({
     job: job.job,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { stateFacts } from '../catalog/catalog.ts'
+import { openViews, stateFacts } from '../catalog/catalog.ts'
 import type { Site } from '../dispatch/dispatch.ts'
 import type { Offsets } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
@@ -171,6 +171,19 @@ async function commitBatches(
     remove: snapshot.parts,
     facts: { ...(await stateFacts(tables, { batches: select })), ...liveFacts(live.map(({ array_id }) => array_id)) },
     select,
+  })
+}
+
+/** Gives up arrays whose records nobody can read any more: their jobs wait for a plan. */
+export async function dropArrays(tables: Tables, arrays: readonly string[], guard: () => Promise<void>): Promise<void> {
+  await openViews(tables)
+  const snapshot = await tables.view('batches')
+  const ids = arrays.map((id) => `'${id}'`).join(', ')
+  await commitBatches(tables, snapshot, {
+    operation: `drop ${arrays.length} arrays`,
+    guard,
+    select: `select * replace (case when array_id in (${ids}) then 'dropped' else state end as state,
+      case when array_id in (${ids}) then now() else updated_at end as updated_at) from batches`,
   })
 }
 

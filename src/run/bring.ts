@@ -5,14 +5,21 @@ import type { BringOutputs } from '../results/results.ts'
 import type { RunContext } from './context.ts'
 
 /**
- * Brings outputs of other sites here, for the merged table: each file once, into the given folder. What its site has no more, or a site that
+ * Brings outputs of other sites and of HDFS here, for the merged table: each file once, into the given folder. What its site has no more, or a site that
  * does not answer, is left out; a later merge tries again.
  */
 export const bringOutputs =
-  ({ openSite }: Pick<RunContext, 'openSite'>): BringOutputs =>
+  ({ openSite, stores }: Pick<RunContext, 'openSite' | 'stores'>): BringOutputs =>
   async (files, folder) => {
     const brought = new Map<string, string>()
-    const wanted = [...new Map(files.map((file) => [`${file.site}:${file.path}`, file])).values()]
+    const all = [...new Map(files.map((file) => [`${file.site}:${file.path}`, file])).values()]
+    const remote = all.filter(({ path }) => path.includes('://'))
+    const wanted = all.filter((file) => !remote.includes(file))
+    for (const [at, { path }] of remote.entries()) {
+      const here = join(folder, `hdfs-${at}`)
+      const { files: store, path: there } = await stores.at(path)
+      if (await store.fetch(there, here).catch(() => false)) brought.set(path, here)
+    }
     for (const name of new Set(wanted.map(({ site }) => site))) {
       const site = await openSite(name)
       const carried = wanted

@@ -6,7 +6,7 @@ import { mergeOutputs } from '../results/results.ts'
 import { bringOutputs } from './bring.ts'
 import { bytesOf, chooseToFree, type Freeable } from './choose-to-free.ts'
 import type { RunContext } from './context.ts'
-import { type Lease, takeLease } from './lease.ts'
+import type { Lease } from './lease.ts'
 import { tellRest } from './telling.ts'
 import { tryFolder } from './try.ts'
 import { isTrying } from './trying.ts'
@@ -56,11 +56,11 @@ interface CleanWishes {
  * array that holds the only copy of an output of `publish: table`, or events that Kafka has not got. A site that does not answer is left as it is, unless it was named.
  */
 export async function cleanCampaign(context: RunContext, wishes: CleanWishes = {}): Promise<CleanReport> {
-  const lease = takeLease(context.paths.root, context.clock, 'clean')
+  const lease = await context.leases.take('clean')
   try {
     return await cleanUnder(lease, context, wishes)
   } finally {
-    lease.release()
+    await lease.release()
   }
 }
 

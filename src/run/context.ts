@@ -3,7 +3,8 @@ import type { CampaignPaths } from '../model/campaign.ts'
 import type { Bus } from '../ports/bus/bus.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Tables } from '../ports/tables/tables.ts'
-import type { DigestPolicy } from '../stage/stage.ts'
+import type { DigestPolicy, RemoteStores } from '../stage/stage.ts'
+import type { Leases } from './lease.ts'
 import type { Policy } from './policy.ts'
 
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
@@ -26,13 +27,17 @@ export interface RunSettings {
   readonly digest: DigestPolicy
   /** How many sandboxes of failed jobs are kept. */
   readonly sandboxesMax: number
+  /** A folder in HDFS that tasks publish outputs in; null: they lie at the site. */
+  readonly outputsUrl: string | null
   /** Of floe.yaml; those of the site come before them. */
   readonly roots: Readonly<Record<string, string>>
 }
 
 /** What every door of this room works with; the mains make it. */
 export interface RunContext {
+  /** On this machine, wherever the campaign lies. */
   readonly paths: CampaignPaths
+  readonly leases: Leases
   /** UUID of campaign.json. */
   readonly campaignId: string
   readonly tables: Tables
@@ -48,6 +53,8 @@ export interface RunContext {
   readonly openSite: (name: string) => Promise<Site>
   /** Where status events are told; undefined: nowhere. Closed by who opened it. */
   readonly openBus: () => Promise<Bus | undefined>
+  /** What addresses of files in HDFS lead to. */
+  readonly stores: RemoteStores
   /** argv of the runner on this machine, without array and task. */
   readonly runner: readonly string[]
 }

@@ -144,10 +144,12 @@ export class Feed {
       cache: sitePaths(context.paths.scratch, context.campaignId).cache,
       siteCache: site.paths.cache,
       campaign: context.campaignId,
-      outputs: site.outputs,
+      outputs: context.settings.outputsUrl ?? site.outputs,
       sandboxesMax: context.settings.sandboxesMax,
       container: site.container,
       roots: rootsOf(context),
+      stores: context.stores,
+      ...(site.hdfsHosts && { hdfsHosts: site.hdfsHosts }),
       place: (file) => site.place(file),
       answer: async (jobs) => {
         const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)

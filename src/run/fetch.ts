@@ -16,6 +16,7 @@ import { dirname, join, posix, resolve, sep } from 'node:path'
 import { openViews, type Selection, selectionSql } from '../catalog/catalog.ts'
 import type { Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
+import type { Files } from '../ports/files/files.ts'
 import type { RunContext } from './context.ts'
 
 export interface FetchWishes {
@@ -37,6 +38,8 @@ export interface FetchReport {
   /** Outputs that came, and their bytes. */
   readonly fetched: number
   readonly bytes: number
+  /** The directory of this machine that they are in. */
+  readonly directory: string
   /** Outputs that were here already. */
   readonly skipped: number
   /** Outputs that their site has no more, or not as they were published; the first few by name. */
@@ -87,11 +90,11 @@ async function choose({ tables }: RunContext, { site, selection }: FetchWishes):
   const { from, where } = await selectionSql(tables, selection)
   await tables.sql.run(
     `create or replace temp table fetch_wanted as
-     select row_number() over (order by site, pack nulls first, digest is null, output) as no, output, site, url, pack,
+     select row_number() over (order by site, contains(url, '://'), pack nulls first, digest is null, output) as no, output, site, url, pack,
        offset_bytes::double as offset_bytes, size_bytes::double as size_bytes, digest
      from (from results semi join (select job_key from ${from} where ${where}) using (job_key)
        qualify row_number() over (partition by output order by published_at desc, revision desc) = 1)
-     where site <> 'local' and site = coalesce($1, site) and (url is not null or contains(pack, '/.packs/'))`,
+     where (site <> 'local' or contains(url, '://')) and site = coalesce($1, site) and (url is not null or contains(pack, '/.packs/'))`,
     [site ?? null],
   )
   const [count] = await tables.sql.rows<{ n: number }>('select count(*)::integer as n from fetch_wanted')
@@ -100,8 +103,8 @@ async function choose({ tables }: RunContext, { site, selection }: FetchWishes):
 
 /** Files of a site some at a time, each directory alone, and each pack with all that is wanted of it. */
 async function* groupsOf(chunks: AsyncIterable<readonly Wanted[]>): AsyncGenerator<readonly Wanted[]> {
-  const kindOf = ({ site, pack, digest, output }: Wanted): string =>
-    `${site} ${pack ?? ''} ${digest === null ? output : ''}`
+  const kindOf = ({ site, url, pack, digest, output }: Wanted): string =>
+    `${site} ${isAddress(url)} ${pack ?? ''} ${digest === null ? output : ''}`
   let group: Wanted[] = []
   for await (const chunk of chunks) {
     for (const one of chunk) {
@@ -126,11 +129,10 @@ class Fetching {
   }
 
   get report(): FetchReport {
-    return { ...this.#counts, missing_outputs: this.#missing }
+    return { ...this.#counts, directory: this.#context.paths.outputs, missing_outputs: this.#missing }
   }
 
   async bring(group: readonly Wanted[]): Promise<void> {
-    const site = await this.#context.openSite(group[0]!.site)
     const absent: Wanted[] = []
     for (const one of group) {
       if (one.digest !== null && (await digestOf(this.#here(one), one.size_bytes)) === one.digest)
@@ -138,6 +140,11 @@ class Fetching {
       else absent.push(one)
     }
     if (absent.length === 0) return
+    if (isAddress(group[0]!.url)) {
+      for (const one of absent) await this.#fromHdfs(one)
+      return
+    }
+    const site = await this.#context.openSite(group[0]!.site)
     if (group[0]!.pack !== null) await this.#unpack(site, group[0]!.pack, absent)
     else if (group[0]!.digest === null) await this.#directory(site, absent[0]!)
     else await this.#files(site, absent)
@@ -166,6 +173,24 @@ class Fetching {
       if (!(error instanceof FloeError) || error.code !== 'SUBMIT_UNREADABLE') throw error
       this.#lacks(one)
     }
+  }
+
+  /** A folder comes as a whole; a file that is another by now is as good as gone. */
+  async #fromHdfs(one: Wanted): Promise<void> {
+    const { files, path } = await this.#context.stores.at(one.url!)
+    const here = this.#here(one)
+    const aside = `${here}.${process.pid}.part`
+    rmSync(aside, { recursive: true, force: true })
+    mkdirSync(dirname(here), { recursive: true, mode: 0o700 })
+    const isThere = one.digest === null ? await fetchFolder(files, path, aside) : await files.fetch(path, aside)
+    if (!isThere || (one.digest !== null && (await digestOf(aside, one.size_bytes)) !== one.digest)) {
+      rmSync(aside, { recursive: true, force: true })
+      this.#lacks(one)
+      return
+    }
+    if (one.digest === null) rmSync(here, { recursive: true, force: true })
+    renameSync(aside, here)
+    this.#came(one)
   }
 
   /** A directory has no digest: by the count and bytes of its files it is here or not. */
@@ -231,6 +256,18 @@ class Fetching {
     return path
   }
 }
+
+async function fetchFolder(files: Files, from: string, to: string): Promise<boolean> {
+  if ((await files.entry(from))?.kind !== 'folder') return false
+  mkdirSync(to, { mode: 0o700 })
+  for (const { name, kind } of await files.list(from)) {
+    const [there, here] = [`${from}/${name}`, join(to, name)]
+    if (!(await (kind === 'folder' ? fetchFolder(files, there, here) : files.fetch(there, here)))) return false
+  }
+  return true
+}
+
+const isAddress = (url: string | null): boolean => url?.includes('://') ?? false
 
 /** Copies a member of a pack to its place, whole; false: it is not what was published. */
 function member(pack: number, { offset_bytes, size_bytes, digest }: Wanted, target: string): boolean {

@@ -10,7 +10,7 @@ import type { Clock } from '../ports/clock.ts'
  */
 export type LeaseVerb = 'run' | 'plan' | 'clean'
 
-interface LeaseFile {
+export interface LeaseFile {
   readonly host: string
   readonly pid: number
   /** Start time of the process, so that a reused pid is not taken for the holder. */
@@ -25,34 +25,34 @@ export interface Lease {
   readonly epoch: number
   /** Throws RUN_LOCKED when another coordinator took over. */
   guard(): Promise<void>
-  release(): void
+  release(): void | Promise<void>
 }
 
-const LENGTH_MS = 60_000
+/** Who may coordinate a campaign. */
+export interface Leases {
+  /** Throws RUN_LOCKED with who holds it. */
+  take(verb?: LeaseVerb): Promise<Lease>
+  /** Who does that with the campaign now, if somebody does; who plans or cleans runs nothing. */
+  holder(verb?: LeaseVerb): Promise<{ readonly host: string; readonly pid: number } | undefined>
+}
+
+/** Of a campaign on a disk. */
+export const diskLeases = (root: string, clock: Clock): Leases => ({
+  take: async (verb) => takeLease(root, clock, verb),
+  holder: async (verb) => leaseHolder(root, clock, verb),
+})
+
+export const LENGTH_MS = 60_000
 
 /** Takes the lease of a campaign or throws RUN_LOCKED with who holds it. A holder that died on this host is followed at once. */
 export function takeLease(root: string, clock: Clock, verb: LeaseVerb = 'run'): Lease {
   const path = join(root, 'lease.json')
   const old = readLease(path)
-  if (old && holds(old, clock)) {
-    throw new FloeError(
-      'RUN_LOCKED',
-      `Another ${commandOf(old)} works on this campaign: process ${old.pid} on ${old.host}.`,
-      { details: { host: old.host, pid: old.pid } },
-    )
-  }
+  if (old && holds(old, clock)) throw heldBy(old)
   const aside = join(root, `.lease.${process.pid}`)
   const fenceOf = (epoch: number) => join(root, `.lease.epoch-${epoch}`)
   const write = (epoch: number) => {
-    const lease: LeaseFile = {
-      host: hostname(),
-      pid: process.pid,
-      started: processStart(process.pid),
-      verb,
-      epoch,
-      expires_at: clock.now() + LENGTH_MS,
-    }
-    writeFileSync(aside, `${JSON.stringify(lease)}\n`, { mode: 0o600 })
+    writeFileSync(aside, toText(ownLease({ verb, epoch, clock })), { mode: 0o600 })
   }
   const epoch = raiseEpoch(old?.epoch ?? 0)
   renameSync(aside, path)
@@ -69,9 +69,7 @@ export function takeLease(root: string, clock: Clock, verb: LeaseVerb = 'run'): 
     epoch,
     async guard() {
       const now = readLease(path)
-      if (now?.epoch !== epoch || now.pid !== process.pid) {
-        throw new FloeError('RUN_LOCKED', `Another ${commandOf(now)} took this campaign over; this one stops.`)
-      }
+      if (now?.epoch !== epoch || now.pid !== process.pid) throw takenOver(now)
     },
     release() {
       clearInterval(renew)
@@ -79,7 +77,7 @@ export function takeLease(root: string, clock: Clock, verb: LeaseVerb = 'run'): 
       const lease = readLease(path)
       if (lease?.epoch !== epoch) return
       leniently(() => {
-        writeFileSync(aside, `${JSON.stringify({ ...lease, expires_at: 0 })}\n`, { mode: 0o600 })
+        writeFileSync(aside, toText({ ...lease, expires_at: 0 }), { mode: 0o600 })
         renameSync(aside, path)
         rmSync(fenceOf(epoch), { force: true })
       })
@@ -98,16 +96,35 @@ export function takeLease(root: string, clock: Clock, verb: LeaseVerb = 'run'): 
         const fenced = readLease(fenceOf(next))
         if (!fenced || holds(fenced, clock)) {
           rmSync(aside, { force: true })
-          throw new FloeError('RUN_LOCKED', `Another ${commandOf(fenced)} has just started on this campaign.`, {
-            cause,
-          })
+          throw justStarted(fenced)
         }
       }
     }
   }
 }
 
+/** As this process holds it from now on. */
+export const ownLease = ({ verb, epoch, clock }: { verb: LeaseVerb; epoch: number; clock: Clock }): LeaseFile => ({
+  ...{ host: hostname(), pid: process.pid, started: processStart(process.pid) },
+  ...{ verb, epoch, expires_at: clock.now() + LENGTH_MS },
+})
+
+export const toText = (lease: LeaseFile): string => `${JSON.stringify(lease)}\n`
+
 const commandOf = (lease: LeaseFile | undefined): string => `\`floe ${lease?.verb ?? 'run'}\``
+
+export const heldBy = (lease: LeaseFile): FloeError =>
+  new FloeError(
+    'RUN_LOCKED',
+    `Another ${commandOf(lease)} works on this campaign: process ${lease.pid} on ${lease.host}.`,
+    { details: { host: lease.host, pid: lease.pid } },
+  )
+
+export const justStarted = (lease: LeaseFile | undefined): FloeError =>
+  new FloeError('RUN_LOCKED', `Another ${commandOf(lease)} has just started on this campaign.`)
+
+export const takenOver = (lease: LeaseFile | undefined): FloeError =>
+  new FloeError('RUN_LOCKED', `Another ${commandOf(lease)} took this campaign over; this one stops.`)
 
 /** On a full disk the lease runs out by itself; the commit that meets the disk says so, and its error is the one to tell. */
 function leniently(write: () => void): void {
@@ -124,13 +141,17 @@ export function leaseHolder(
   clock: Clock,
   verb: LeaseVerb = 'run',
 ): { host: string; pid: number } | undefined {
-  const lease = readLease(join(root, 'lease.json'))
-  return lease && (lease.verb ?? 'run') === verb && holds(lease, clock)
-    ? { host: lease.host, pid: lease.pid }
-    : undefined
+  return holderIn(readLease(join(root, 'lease.json')), clock, verb)
 }
 
-function holds(lease: LeaseFile, clock: Clock): boolean {
+export const holderIn = (
+  lease: LeaseFile | undefined,
+  clock: Clock,
+  verb: LeaseVerb = 'run',
+): { host: string; pid: number } | undefined =>
+  lease && (lease.verb ?? 'run') === verb && holds(lease, clock) ? { host: lease.host, pid: lease.pid } : undefined
+
+export function holds(lease: LeaseFile, clock: Clock): boolean {
   if (lease.expires_at <= 0) return false
   if (lease.host !== hostname()) return lease.expires_at > clock.now()
   const started = processStart(lease.pid)
@@ -150,9 +171,18 @@ export function processStart(pid: number): string | null {
 
 function readLease(path: string): LeaseFile | undefined {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as LeaseFile
+    return parseLease(readFileSync(path, 'utf8'))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
+  }
+}
+
+/** Undefined: no JSON. */
+export function parseLease(text: string): LeaseFile | undefined {
+  try {
+    return JSON.parse(text) as LeaseFile
+  } catch {
+    return undefined
   }
 }

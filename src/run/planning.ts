@@ -30,10 +30,9 @@ export async function lookAtFiles(
     signal?: AbortSignal
   },
 ): Promise<Sighting> {
-  const { tables, clock, settings, site } = context
+  const { tables, clock, settings, site, stores } = context
   const sighting = await sightFiles(tables, {
-    clock,
-    roots: rootsOf(context),
+    ...{ clock, stores, roots: rootsOf(context) },
     ...(site.elsewhere && { elsewhere: site.elsewhere }),
     ...(wish.digests && { digest: settings.digest }),
     ...(wish.onProgress && { onProgress: wish.onProgress }),
@@ -183,6 +182,7 @@ export async function planRunnable(
 ): Promise<PlanCosts> {
   const { tables, settings, clock, site } = context
   await fitRunnable(context)
+  await refusePacks(context)
   await probePrograms(tables, {
     roots: rootsOf(context),
     container: site.container,
@@ -206,6 +206,23 @@ export async function planRunnable(
   // A coordinator lives for days; this would be 200 bytes a job all the while.
   await tables.sql.run('drop table runnable')
   return costs
+}
+
+/** A pack is made by appending, which HDFS is not for. */
+async function refusePacks({ tables, settings }: RunContext): Promise<void> {
+  if (settings.outputsUrl === null) return
+  const [packed] = await tables.sql.rows<{ jobs: number; first: string | null }>(
+    `select count(*)::integer as jobs, min(job_id) as first from runnable where json_extract_string(resource_class, '$.publish') = 'pack'`,
+  )
+  if (packed!.first === null) return
+  throw new FloeError(
+    'NOT_SUPPORTED',
+    `Job ${packed!.first} says \`publish: pack\`, and outputs go to ${settings.outputsUrl}.`,
+    {
+      hint: 'Say `publish: files` or `table`, or name a directory as `outputs:` in floe.yaml.',
+      details: { jobs: packed!.jobs },
+    },
+  )
 }
 
 /** Names for directories as the site knows them, over those of floe.yaml. */

@@ -103,7 +103,7 @@ export class Publisher {
       })
       if (superseded) continue
       this.#count(ended)
-      if (this.#context.site.name !== 'local')
+      if (this.#context.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
@@ -163,7 +163,7 @@ export class Publisher {
       failed.map(({ ended }) => ended),
     )
     const publishedAtUs = this.#nowUs()
-    const { site } = this.#context
+    const { site, paths, settings } = this.#context
     const attempts = rows.map((row): Row => {
       const { ended, array } = row
       const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
@@ -192,7 +192,7 @@ export class Publisher {
       .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
       .flatMap(({ ended, array }) =>
         resultRows(ended, {
-          outputsRoot: array === null ? this.#context.paths.outputs : site.outputs,
+          outputsRoot: array === null ? paths.outputs : (settings.outputsUrl ?? site.outputs),
           arrayDirectory: array === null ? null : join(site.paths.arrays, array.id),
           site: array === null ? 'local' : site.name,
           publishedAtUs,

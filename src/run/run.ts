@@ -3,7 +3,6 @@ import type { PlanCosts } from '../map/map.ts'
 import { countArrays, dropCut } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type CoordinateOptions, coordinate, type Outcome } from './coordinate.ts'
-import { takeLease } from './lease.ts'
 import {
   chooseRunnable,
   lookAtFiles,
@@ -14,7 +13,7 @@ import {
 } from './planning.ts'
 import type { Progress } from './teller.ts'
 
-export { liveSites } from './arrays.ts'
+export { dropArrays, liveSites } from './arrays.ts'
 export { type AccountingWord, askSites, type QueueWord, type SiteWords } from './ask-sites.ts'
 export { type AtWork, readAtWork } from './at-work.ts'
 export { type CleanReport, cleanCampaign } from './clean.ts'
@@ -22,7 +21,8 @@ export type { RunContext, RunSettings } from './context.ts'
 export type { Outcome } from './coordinate.ts'
 export { type EvidenceLine, listEvidence } from './evidence-list.ts'
 export { type FetchProgress, type FetchReport, type FetchWishes, fetchOutputs } from './fetch.ts'
-export { leaseHolder, takeLease } from './lease.ts'
+export { diskLeases, type Leases } from './lease.ts'
+export { leasesIn } from './lease-elsewhere.ts'
 export { type LiveStatus, liveJobs, liveStatus } from './live-status.ts'
 export { jobLogs, type LogPiece, type LogWishes } from './logs.ts'
 
@@ -48,9 +48,9 @@ export interface RunReport extends Outcome {
 export async function runCampaign(given: RunContext, options: RunOptions = {}): Promise<RunReport> {
   const { maxTries = given.settings.maxTries, maxFailures = given.settings.maxFailures } = options
   const context: RunContext = { ...given, settings: { ...given.settings, maxTries, maxFailures } }
-  const { clock, paths } = context
+  const { clock, leases } = context
   const started = clock.ticks()
-  const lease = takeLease(paths.root, clock)
+  const lease = await leases.take()
   try {
     await lookAtFiles(context, {
       stale: options.stale ?? 'ask',
@@ -64,7 +64,7 @@ export async function runCampaign(given: RunContext, options: RunOptions = {}): 
     const counts = await countStates(context.tables)
     return { ...outcome, counts, elapsedSec: (clock.ticks() - started) / 1000 }
   } finally {
-    lease.release()
+    await lease.release()
   }
 }
 
@@ -86,7 +86,7 @@ export async function planCampaign(
   context: RunContext,
   wishes: PlanWishes & { signal?: AbortSignal } = {},
 ): Promise<PlanReport | (Waiting & { jobs: 0 })> {
-  const lease = takeLease(context.paths.root, context.clock, 'plan')
+  const lease = await context.leases.take('plan')
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
     await dropCut(context, 'all', () => lease.guard())
@@ -96,7 +96,7 @@ export async function planCampaign(
     const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })
     return { ...costs, ...waiting, arrays: await countArrays(context) }
   } finally {
-    lease.release()
+    await lease.release()
   }
 }
 

@@ -76,20 +76,20 @@ export class Telling {
     const waited = new AbortController()
     const rest = (async () => {
       await this.#round
-      await this.#tell(new Set())
+      await this.#tell(new Set(), { isLast: true })
     })()
     await Promise.race([rest, this.#context.clock.sleep(LAST_MS, waited.signal)])
     waited.abort()
     // What is under way then is given up, and says why; a first answer that does not come is not waited for.
     await this.#bus.close()
-    await Promise.race([rest, this.#context.clock.sleep(0)])
-    return this.#waiting
+    const isOver = await Promise.race([rest.then(() => true), this.#context.clock.sleep(0).then(() => false)])
+    return this.#waiting ?? (isOver ? null : `${this.#bus.where} did not answer within ${LAST_MS / 1000} s`)
   }
 
-  async #tell(live: ReadonlySet<string>): Promise<void> {
+  async #tell(live: ReadonlySet<string>, { isLast = false } = {}): Promise<void> {
     try {
       const arrays = [...this.#arrays.values()]
-      await this.#relay.round(arrays)
+      await this.#relay.round(arrays, { isLast })
       for (const { id } of arrays) if (!live.has(id)) this.#arrays.delete(id)
       this.#waiting = null
       this.#againMs = EVERY_MS

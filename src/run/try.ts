@@ -8,7 +8,6 @@ import { FloeError } from '../model/errors.ts'
 import type { JobEnded } from '../model/record.ts'
 import { APPTAINER, probePrograms, stageArray } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
-import { leaseHolder } from './lease.ts'
 import { lookAtFiles } from './planning.ts'
 import { sayTrying } from './trying.ts'
 
@@ -35,7 +34,7 @@ const LOOK_EVERY_MS = 50
 export async function tryJob(context: RunContext, jobId: string, options: TryOptions): Promise<TryReport> {
   const said = sayTrying(tryFolder(context))
   try {
-    const cleaner = leaseHolder(context.paths.root, context.clock, 'clean')
+    const cleaner = await context.leases.holder('clean')
     if (cleaner)
       throw new FloeError(
         'RUN_LOCKED',
@@ -89,6 +88,7 @@ async function tryUnder(context: RunContext, jobId: string, { write, signal }: T
     sandboxesMax: settings.sandboxesMax,
     rehearsal: true,
     roots: settings.roots,
+    stores: context.stores,
     tasks: [
       {
         task: 0,

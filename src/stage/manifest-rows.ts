@@ -2,6 +2,7 @@ import { labelsNamed, resolveArguments } from '../model/arguments.ts'
 import { assert } from '../model/errors.ts'
 import type { ManifestInput, ManifestJob } from '../model/manifest.ts'
 import { jobDigest } from './job-digest.ts'
+import { isHdfs } from './site-path.ts'
 
 /** One job of an array with all that staging needs, as `stagedJobsSql` gives it. Lists of inputs and files are parallel. */
 export interface StagedRow {
@@ -28,6 +29,7 @@ export interface StagedRow {
 
 /** What is known of a file when its job is staged. */
 export interface StagedFile {
+  /** An input in HDFS keeps its address. */
   readonly path: string
   readonly digest: string
   readonly sizeBytes: number | null
@@ -48,7 +50,9 @@ export function manifestJob(row: StagedRow, find: (url: string) => StagedFile, p
   const link = (urls: readonly string[], names: readonly string[]) =>
     urls.map((url, i): [ManifestInput, string] => {
       const { path, digest, sizeBytes, mtimeUs } = find(url)
-      return [{ name: names[i]!, path, size_bytes: sizeBytes, mtime: mtimeUs }, digest]
+      // Only who brings it reads it before the job does.
+      const told = isHdfs(path) && digest.startsWith('sha256:') ? { digest } : {}
+      return [{ name: names[i]!, path, size_bytes: sizeBytes, mtime: mtimeUs, ...told }, digest]
     })
   const inputs = link(row.inputs ?? [], inputNames)
   const files = link(row.files ?? [], row.file_names ?? [])

@@ -17,6 +17,7 @@ import { basename, dirname, join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import { hashContent } from './look-up.ts'
 import type { StagedFile, StagedProgram } from './manifest-rows.ts'
+import { isHdfs } from './site-path.ts'
 
 /** A program with its helper files, by content. */
 export interface ProgramBundle {
@@ -34,8 +35,7 @@ export function stageProgram(cache: string, { executable, program, files }: Prog
     .update(JSON.stringify([program.digest, files.map(({ name, file }) => [name, file.digest])]))
     .digest('hex')
   const folder = join(cache, key)
-  const name = basename(new URL(executable, 'file:///').pathname)
-  const staged = { program: join(folder, decodeURIComponent(name)), digest: program.digest }
+  const staged = { program: join(folder, nameOfProgram(executable)), digest: program.digest }
   if (existsSync(folder)) return staged
   const aside = join(cache, `.${key}.${process.pid}`)
   rmSync(aside, { recursive: true, force: true })
@@ -64,6 +64,10 @@ export function stageProgram(cache: string, { executable, program, files }: Prog
   }
   return staged
 }
+
+/** HDFS takes a `%` for one. */
+const nameOfProgram = (executable: string): string =>
+  isHdfs(executable) ? basename(executable) : decodeURIComponent(basename(new URL(executable, 'file:///').pathname))
 
 /** Looks for a program where jobs will run, after `setup`: an absolute path, or a name on PATH. Undefined: found; else what sh said. */
 export type ProbeProgram = (program: string, setup: string | null) => Promise<string | undefined>

@@ -3,7 +3,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
 import { Grounds, isBareHere } from './grounds.ts'
 import { HASHED_MAX_BYTES, hashContent, type Sight, seeFile, sizeTimeDigest } from './look-up.ts'
-import { sitePath } from './site-path.ts'
+import { RemoteLook, type RemoteStores } from './remote.ts'
+import { isHdfs, isRemote, sitePath } from './site-path.ts'
 
 /** How digests of looked-up files are made; `auto` reads files up to 16 MB, as long as they are not too much together. */
 export type DigestPolicy = 'auto' | 'hashed' | 'size_mtime'
@@ -18,6 +19,7 @@ export interface SightingOptions {
   readonly digest?: DigestPolicy
   /** Files that only the site sees; absent: this machine sees all. */
   readonly elsewhere?: ElsewhereLook
+  readonly stores: RemoteStores
   readonly onProgress?: (files: number) => void
   readonly signal?: AbortSignal
 }
@@ -68,7 +70,7 @@ const NAMED_MAX = 100
 
 /**
  * Looks at every file of the table `files` once and puts what is new into the temporary table `files_seen`. Changes no durable table.
- * Costs one stat a distinct file, and one reading of each file whose digest is not known yet. Throws INPUTS_MISSING when a whole root, or all
+ * Costs one stat a distinct file, in HDFS one listing a folder, and one reading of each file whose digest is not known yet. Throws INPUTS_MISSING when a whole root, or all
  * that the campaign's inputs lie in, is not there or empty.
  */
 export async function sightFiles(tables: Tables, options: SightingOptions): Promise<Sighting> {
@@ -78,7 +80,11 @@ export async function sightFiles(tables: Tables, options: SightingOptions): Prom
   await sql.run(
     `create or replace temp table files_seen (${SEEN.map(({ name, type }) => `${name} ${type}`).join(', ')})`,
   )
-  await sql.run('create or replace temp table files_known as select *, row_number() over () as n from files')
+  // Those of one folder of HDFS follow each other.
+  await sql.run(
+    `create or replace temp table files_known as select *, row_number() over (order by case when regexp_matches(url, '^s?webhdfs://') then url end) as n
+     from files`,
+  )
   for (let from = 0; ; from += SLICE) {
     const rows = await sql.rows<FileRow>(
       `select url, kind, size_bytes, epoch_us(mtime) as mtime_us, digest, digest_kind, missing from files_known where n > ${from} and n <= ${from + SLICE}`,
@@ -145,9 +151,13 @@ class Look {
   readonly #elsewhere = new Map<string, { sight: Sight | undefined; digest: string | undefined }>()
   readonly #options: SightingOptions
   readonly #grounds: Grounds
+  readonly #remote: RemoteLook
+  #seenRemote: ReadonlyMap<string, Sight> = new Map()
+  #checksums: ReadonlyMap<string, string> = new Map()
 
   constructor(options: SightingOptions) {
     this.#options = options
+    this.#remote = new RemoteLook(options.stores)
     this.#grounds = new Grounds(options.roots)
   }
 
@@ -161,6 +171,7 @@ class Look {
   async news(rows: readonly FileRow[]): Promise<Row[]> {
     const news: Row[] = []
     await this.#lookElsewhere(rows)
+    await this.#lookInHdfs(rows)
     for (const row of rows) {
       if (this.#options.signal?.aborted) throw new FloeError('INTERRUPTED', 'Stopped while looking at the input files.')
       const seen = await this.#see(row)
@@ -177,7 +188,7 @@ class Look {
     const { elsewhere, roots, digest: policy } = this.#options
     if (!elsewhere) return
     const paths = rows
-      .filter(({ url }) => !/^https?:\/\//.test(url))
+      .filter(({ url }) => !isRemote(url))
       .map(({ url }) => sitePath(url, roots))
       .filter((path): path is string => path !== undefined && elsewhere.has(path))
     const seen = await elsewhere.see(paths)
@@ -194,23 +205,44 @@ class Look {
     for (const [at, path] of read.entries()) this.#elsewhere.get(path)!.digest = digests[at]
   }
 
+  async #lookInHdfs(rows: readonly FileRow[]): Promise<void> {
+    const wanted = rows.filter((row) => isHdfs(row.url) && !isDeclared(row))
+    this.#seenRemote = await this.#remote.see(wanted.map(({ url }) => url))
+    if (this.#options.digest !== 'hashed') return
+    const unknown = wanted.filter((row) => {
+      const sight = this.#seenRemote.get(row.url)
+      return sight && !row.url.endsWith('/') && !(row.digest !== null && isSame(row, sight))
+    })
+    this.#checksums = await this.#remote.digests(unknown.map(({ url }) => url))
+  }
+
   async #see(row: FileRow): Promise<Row | undefined> {
     this.files++
-    const remote = /^https?:\/\//.test(row.url)
-    const path = remote ? undefined : sitePath(row.url, this.#options.roots)
+    const hdfs = isHdfs(row.url)
+    const remote = isRemote(row.url) && !hdfs
+    const path = isRemote(row.url) ? undefined : sitePath(row.url, this.#options.roots)
     // What was declared, or fetched once, is not looked up again: a server is not asked for a million files each run.
     if (remote && (row.digest !== null || row.size_bytes !== null)) return undefined
+    if (hdfs && isDeclared(row)) return undefined
     const there = path === undefined ? undefined : this.#elsewhere.get(path)
-    const sight = remote ? await seeUrl(row.url) : there ? there.sight : path === undefined ? undefined : seeFile(path)
+    const sight = hdfs
+      ? this.#seenRemote.get(row.url)
+      : remote
+        ? await seeUrl(row.url)
+        : there
+          ? there.sight
+          : path === undefined
+            ? undefined
+            : seeFile(path)
     if (path !== undefined && row.kind !== 'program') this.#grounds.note(path, sight !== undefined)
     if (sight === undefined) {
       this.missing++
       return row.missing ? undefined : { ...known(row), missing: true, changed: false }
     }
-    const same = row.missing !== true && row.size_bytes === sight.sizeBytes && row.mtime_us === sight.mtimeUs
+    const same = row.missing !== true && isSame(row, sight)
     const declared = row.digest_kind === 'declared' && (row.size_bytes === null || row.size_bytes === sight.sizeBytes)
     if (same && (row.digest !== null || this.#options.digest === undefined || remote)) return undefined
-    const digest = declared ? row.digest : remote ? null : this.#digest(row.url, path!, sight)
+    const digest = declared ? row.digest : remote ? null : this.#digest(row.url, path, sight)
     const changed = row.digest !== null && (digest === null ? !same : digest !== row.digest)
     if (changed && this.changed.length < NAMED_MAX) this.changed.push(row.url)
     return {
@@ -218,15 +250,16 @@ class Look {
       size_bytes: sight.sizeBytes,
       mtime_us: sight.mtimeUs,
       digest,
-      digest_kind:
-        digest === null ? null : declared ? 'declared' : digest.startsWith('sha256:') ? 'hashed' : 'size_mtime',
+      digest_kind: digest === null ? null : declared ? 'declared' : kindOf(digest),
       missing: false,
       changed,
     }
   }
 
-  #digest(url: string, path: string, sight: Sight): string | null {
+  /** `path` undefined: in HDFS. */
+  #digest(url: string, path: string | undefined, sight: Sight): string | null {
     if (this.#options.digest === undefined) return null
+    if (path === undefined) return this.#checksums.get(url) ?? sizeTimeDigest(url, sight)
     const there = this.#elsewhere.get(path)
     if (there) return there.digest ?? sizeTimeDigest(url, sight)
     return this.#isRead(sight) ? hashContent(path) : sizeTimeDigest(url, sight)
@@ -241,6 +274,16 @@ class Look {
     return true
   }
 }
+
+const isSame = (row: FileRow, sight: Sight): boolean =>
+  row.size_bytes === sight.sizeBytes && row.mtime_us === sight.mtimeUs
+
+/** Its job says what it is, so it is looked at by the one that reads it. */
+const isDeclared = ({ digest_kind, digest, size_bytes, mtime_us, missing }: FileRow): boolean =>
+  digest_kind === 'declared' || (size_bytes !== null && mtime_us === null && digest === null && missing === null)
+
+const KINDS: Readonly<Record<string, string>> = { sha256: 'hashed', checksum: 'checksum' }
+const kindOf = (digest: string): string => KINDS[digest.split(':', 1)[0]!] ?? 'size_mtime'
 
 const known = ({ url, size_bytes, mtime_us, digest, digest_kind }: FileRow) => ({
   url,

@@ -10,4 +10,5 @@ export function sitePath(url: string, roots: Readonly<Record<string, string>>): 
   return joined === base || joined.startsWith(`${base.replace(/\/$/, '')}/`) ? joined : undefined
 }
 
-export const isRemote = (url: string): boolean => /^(https?|webhdfs):\/\//.test(url)
+export const isRemote = (url: string): boolean => /^(https?|s?webhdfs):\/\//.test(url)
+export const isHdfs = (url: string): boolean => /^s?webhdfs:\/\//.test(url)

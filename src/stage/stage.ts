@@ -16,10 +16,12 @@ import {
   probeSiteProgram,
   stageProgram,
 } from './program.ts'
-import { isRemote, sitePath } from './site-path.ts'
+import type { RemoteStores } from './remote.ts'
+import { isHdfs, isRemote, sitePath } from './site-path.ts'
 
 export { APPTAINER } from './program.ts'
 export { readManifest } from './read-manifest.ts'
+export type { RemoteFile, RemoteStores } from './remote.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
 
 /** An array to stage: its tasks, its jobs, and where it goes. */
@@ -43,6 +45,9 @@ export interface StageOptions {
    */
   readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
+  readonly stores: RemoteStores
+  /** Where hosts of HDFS are for the nodes; absent: as for this machine. */
+  readonly hdfsHosts?: Readonly<Record<string, string>>
   /** Where a file of this machine lies on the site; absent: where it lies here. */
   readonly place?: (file: StagedFile) => string
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
@@ -120,6 +125,7 @@ export async function stageArray(
       ...(options.rehearsal && { sandboxes_all: true as const }),
     }
   })
+  await writeEntrances(options, lines.values())
   writeManifest(options.directory, headers, lines)
   return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
 }
@@ -212,7 +218,7 @@ async function stagedJobs(
     const known = placed.get(url)
     if (known) return known
     const file = find(url)
-    const path = place(file)
+    const path = isHdfs(file.path) ? file.path : place(file)
     // A copy has a time of its own; its name says its content.
     const there = path === file.path ? file : { ...file, path, mtimeUs: null }
     placed.set(url, there)
@@ -252,7 +258,7 @@ async function stagedJobs(
 async function stagedFiles(
   tables: Tables,
   rows: readonly StagedRow[],
-  { roots, cache, rehearsal }: StageOptions,
+  { roots, cache, rehearsal, stores }: StageOptions,
 ): Promise<Map<string, StagedFile>> {
   const urls = new Set<string>()
   for (const row of rows) {
@@ -274,8 +280,14 @@ async function stagedFiles(
   }>('select url, kind, digest, size_bytes, epoch_us(mtime) as mtime_us from files semi join staged_urls using (url)')
   for await (const chunk of stream) {
     for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
+      if (isHdfs(url) && kind === 'input') {
+        const planned = rehearsal ? { sizeBytes: null, mtimeUs: null } : { sizeBytes: size_bytes, mtimeUs: mtime_us }
+        known.set(url, { path: url, digest: digest ?? `undigested:${url}`, ...planned })
+        continue
+      }
       if (isRemote(url)) {
-        const fetched = fetchRemote(cache, url, { digest, executable: kind === 'program' })
+        const asked = { digest, sizeBytes: size_bytes, mtimeUs: mtime_us, executable: kind === 'program' }
+        const fetched = fetchRemote(cache, url, asked, stores)
         const told = fetched.catch((cause) => Promise.reject(nameJobs(cause, concernedBy(rows, url))))
         known.set(url, await told)
         continue
@@ -297,6 +309,23 @@ function concernedBy(rows: readonly StagedRow[], url: string): Concerned {
     [row.executable, row.container, ...(row.inputs ?? []), ...(row.files ?? [])].includes(url),
   )
   return { jobs: names.length, first: names[0]!.job_id }
+}
+
+/** How tasks get to what they read and write in HDFS themselves. */
+async function writeEntrances(
+  { directory, stores, hdfsHosts, outputs }: StageOptions,
+  lines: Iterable<readonly ManifestJob[]>,
+): Promise<void> {
+  const urls = new Map<string, string>(isHdfs(outputs) ? [[outputs, outputs]] : [])
+  for (const jobs of lines) {
+    for (const { inputs } of jobs) {
+      for (const { path } of inputs) if (isHdfs(path)) urls.set(path.split('/', 3).join('/'), path)
+    }
+  }
+  if (urls.size === 0) return
+  const text = JSON.stringify(await stores.entrances(urls.values(), hdfsHosts))
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  writeWhole(join(directory, 'hdfs'), (fd) => writeSync(fd, text))
 }
 
 function writeManifest(

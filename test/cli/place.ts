@@ -6,6 +6,9 @@ import { onTestFinished } from 'vitest'
 
 const CLI = join(import.meta.dirname, '..', '..', 'dist', 'cli.js')
 
+/** What a run that takes long says now and then. */
+const PROGRESS = /^\S+: [\d,]+ of [\d,]+ jobs? after /
+
 export interface Told {
   readonly stdout: string
   readonly stderr: string
@@ -78,7 +81,7 @@ export class Place {
       stdout.replace(/\n$/, ''),
       ...stderr
         .split('\n')
-        .filter(Boolean)
+        .filter((line) => line !== '' && !PROGRESS.test(line))
         .map((line) => `! ${line}`),
       status === 0 ? '' : `exit ${status}`,
     ]

@@ -1,19 +1,55 @@
-import { mkdirSync, readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { systemClock } from '../../src/ports/clock.ts'
+import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
 import type { Files } from '../../src/ports/files/files.ts'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
 import { cachedNear } from '../../src/ports/tables/near-cached.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
-import { openPlace, type Place } from '../cli/place.ts'
+import { epochOf } from '../../src/run/lease-elsewhere.ts'
+import { ended, openPlace, type Place } from '../cli/place.ts'
 import { readByRules } from '../conformance/delta-rules.ts'
 import { temporaryFolder } from '../conformance/files.ts'
 import { rowsOf } from '../conformance/rows.ts'
 import { describeSite } from './engine.ts'
 import { type HdfsSite, startHdfs } from './hdfs.ts'
+import { until } from './machine.ts'
 
 /* A campaign that lies in HDFS. */
+
+const root = join(import.meta.dirname, '../..')
+const SECTORS = [
+  'nordic',
+  'barents',
+  'kara',
+  'laptev',
+  'east-siberian',
+  'chukchi-beaufort',
+  'canadian-archipelago',
+  'baffin-greenland',
+]
+/** A part of jobs/examples/winds. */
+const WINDS = JSON.stringify({
+  templates: [
+    {
+      for: { month: { range: [1, 4], format: '%02d' }, sector: SECTORS },
+      combine: 'cross',
+      job: {
+        id: '1982-${month}-${sector}',
+        data: {
+          input: ['winds/1982-${month}.csv', 'climate/${month}.csv', 'sectors.csv'].map((name) =>
+            join(root, 'data/arctic-winds', name),
+          ),
+          output: ['1982/${month}/${sector}.csv'],
+        },
+        executable: join(root, 'jobs/examples/winds/sector-mean.sh'),
+        arguments: ['1982', '${month}', '${sector}', '{input:1}', '{input:2}', '{input:3}', '{output:1}'],
+        check: 'test -s "$FLOE_OUTPUT_1"',
+      },
+    },
+  ],
+})
 
 describeSite('a campaign in HDFS', () => {
   let site: HdfsSite
@@ -35,6 +71,15 @@ describeSite('a campaign in HDFS', () => {
       kind === 'folder' ? copy(store, join(from, name), join(to, name)) : store.fetch(join(from, name), join(to, name))
     await Promise.all(entries.map(one))
     return to
+  }
+  async function upload(from: string, to: string): Promise<void> {
+    await files().makeFolders(to)
+    const carried = readdirSync(from, { withFileTypes: true }).map(async (entry) => {
+      const [source, target] = [join(from, entry.name), join(to, entry.name)]
+      if (entry.isDirectory()) await upload(source, target)
+      else await files().publish(source, target)
+    })
+    await Promise.all(carried)
   }
   async function namesBelow(path: string): Promise<string[]> {
     const entries = await files().list(path)
@@ -139,7 +184,6 @@ describeSite('a campaign in HDFS', () => {
     expect(
       (await floe(['-C', url, 'jobs', '--state', 'held', '--csv'], 'second')).stdout.trim().split('\n'),
     ).toHaveLength(101)
-    expect(await floe(['-C', url, 'run'])).toMatchObject({ status: 2, stderr: expect.stringContaining('HDFS') })
 
     const outside = await floe(['-C', url, 'query', "select * from read_text('/etc/hostname')"])
     expect(outside).toMatchObject({ status: 2 })
@@ -149,5 +193,179 @@ describeSite('a campaign in HDFS', () => {
     expect(readdirSync(join(cache, id!, 'tables'))).toEqual(['parts'])
     expect(readdirSync(join(cache, id!, 'tables/parts')).length).toBeGreaterThan(0)
     expect((await namesBelow('/campaigns/winds of 1982')).filter((name) => name.startsWith('.'))).toEqual([])
+  })
+
+  /** A person at a machine of theirs: what floe keeps there is nowhere else. */
+  function people(place: Place) {
+    const sites = {
+      hdfs: { namenode: { user: 'alice', hosts: site.hosts } },
+      sites: { shared: { connector: 'local', scratch: place.path('shared'), slots: 2, interval: '1s' } },
+    }
+    mkdirSync(place.path('shared'))
+    const environment = (machine: string) => {
+      place.file(`${machine}/config/floe/sites.yaml`, JSON.stringify(sites), 0o600)
+      const kinds = ['config', 'cache', 'state'].map((kind) => [`XDG_${kind.toUpperCase()}_HOME`, kind] as const)
+      return Object.fromEntries(kinds.map(([name, kind]) => [name, place.path(`${machine}/${kind}`)]))
+    }
+    const floe = (machine: string, ...args: string[]) => place.run(args, { env: environment(machine) })
+    const json = async (machine: string, ...args: string[]) => {
+      const told = await floe(machine, ...args, '--json')
+      if (told.stdout === '') throw new Error(`floe ${args.join(' ')}: ${told.stderr}`)
+      return told.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+    }
+    return {
+      floe,
+      json,
+      start: (machine: string, ...args: string[]) => place.start(args, { env: environment(machine) }),
+    }
+  }
+  const hidden = async (path: string) => (await namesBelow(path)).filter((name) => name.startsWith('.'))
+  const dead = () => ownUnique().replace(/-\d+-/, `-${2 ** 22}-`)
+
+  it('runs there as on a disk, and leaves nothing behind', async () => {
+    const place = openPlace()
+    const { floe, json } = people(place)
+    const url = `${site.url}/campaigns/winds`
+    place.file('jobs.yaml', WINDS)
+    const RESULTS = 'select job_id, output, size_bytes, digest from results order by all'
+    const MERGED = 'select * from merged order by all'
+
+    await floe('one', 'init', 'disk')
+    const done: unknown[][] = []
+    for (const at of [place.path('disk'), url]) {
+      if (at === url) expect(await floe('one', 'init', at)).toMatchObject({ status: 0 })
+      await json('one', '-C', at, 'add', place.path('jobs.yaml'))
+      const [plan] = await json('one', '-C', at, 'plan')
+      const [run] = await json('one', '-C', at, 'run')
+      const { bytes_to_nodes, jobs } = plan!
+      done.push([
+        { bytes_to_nodes, jobs },
+        { succeeded: run!.succeeded, merged: run!.merged_rows, left: run!.left_out },
+        await json('one', '-C', at, 'query', RESULTS),
+        await json('one', '-C', at, 'query', MERGED),
+      ])
+    }
+    expect(done[1]).toEqual(done[0])
+    expect(done[1]![1]).toMatchObject({ succeeded: 32 })
+    expect(done[1]![2]).toHaveLength(32)
+
+    const [where] = await json('one', '-C', url, 'query', "select url from results where job_id = '1982-01-kara'")
+    expect(where!.url).toContain(place.path('one/state/floe/campaigns/'))
+    expect(readFileSync(where!.url as string, 'utf8')).toContain('kara')
+    expect((await floe('one', '-C', url, 'show', '1982-01-kara')).stdout).toContain('succeeded')
+    expect(await floe('one', '-C', url, 'logs', '1982-01-kara')).toMatchObject({ status: 0 })
+    expect((await floe('one', '-C', url, 'try', '1982-01-kara', '--json')).stdout).toContain('"verdict":"succeeded"')
+    expect((await floe('one', '-C', url, 'run')).stdout).toContain('Nothing to do')
+    expect((await floe('two', '-C', url, 'run')).stdout).toContain('Nothing to do')
+    expect((await json('two', '-C', url, 'status'))[0]).toMatchObject({ succeeded: 32, runner: null })
+
+    const root = '/campaigns/winds'
+    await files().write(asideOf(join(root, 'lease-9.json'), dead()), '{')
+    await files().write(asideOf(join(root, 'tables/jobs/_delta_log/x.json'), dead()), '{')
+    expect(await hidden(root)).toHaveLength(2)
+    expect(await floe('two', '-C', url, 'clean', '--all')).toMatchObject({ status: 0 })
+    expect(await hidden(root)).toEqual([])
+    expect((await files().names(root)).filter((name) => name.startsWith('lease'))).toHaveLength(1)
+    expect(await json('two', '-C', url, 'query', RESULTS)).toEqual(done[0]![2])
+
+    await files().rename(root, '/campaigns/gales')
+    const moved = `${site.url}/campaigns/gales`
+    expect(await floe('one', '-C', moved, 'run')).toMatchObject({ stderr: expect.stringContaining('was moved here') })
+    expect(await floe('one', 'init', '--adopt', moved)).toMatchObject({ status: 0 })
+    expect((await floe('one', '-C', moved, 'run')).stdout).toContain('Nothing to do')
+    await upload(await copy(files(), '/campaigns/gales', place.path('copy')), '/campaigns/storms')
+    const copied = `${site.url}/campaigns/storms`
+    expect(await floe('one', '-C', copied, 'run')).toMatchObject({ stderr: expect.stringContaining('was copied from') })
+    expect(await floe('one', 'init', '--fork', copied)).toMatchObject({ status: 0 })
+    expect((await floe('one', '-C', copied, 'run')).stdout).toContain('Nothing to do')
+    const ids = await Promise.all(['gales', 'storms'].map((name) => files().read(`/campaigns/${name}/campaign.json`)))
+    expect(new Set(ids.map((text) => (JSON.parse(String(text)) as { id: string }).id)).size).toBe(2)
+  })
+
+  it('goes on from another machine when its coordinator was killed, and nothing runs twice', async () => {
+    const place = openPlace()
+    const { floe, json, start } = people(place)
+    const url = `${site.url}/campaigns/taken`
+    const ledger = place.path('ledger')
+    place.file('ledger', '')
+    place.program('slow.sh', `echo "$FLOE_JOB" >>'${ledger}'\nsleep 0.3\necho "$FLOE_JOB" >"$1"`)
+    place.jobs(
+      'jobs.ndjson',
+      Array.from({ length: 40 }, (_, at) => ({
+        ...{ id: `job${at}`, executable: place.path('slow.sh'), arguments: ['{output:1}'] },
+        data: { input: [], output: [`${at}.txt`] },
+      })),
+    )
+    await floe('one', 'init', url)
+    await json('one', '-C', url, 'add', place.path('jobs.ndjson'))
+    const ran = () => readFileSync(ledger, 'utf8').split('\n').filter(Boolean)
+    const first = start('one', '-C', url, 'run', '--site', 'shared', '--jobs-per-batch', '4')
+    const first_ended = ended(first)
+    await until(async () => ran().length >= 5, { what: 'some jobs have started' })
+    first.kill('SIGKILL')
+    await first_ended
+    expect(ran().length).toBeLessThan(40)
+
+    // That machine is another one: nobody here can see that its process is dead.
+    const names = (await files().names('/campaigns/taken')).filter((name) => name.startsWith('lease'))
+    expect(names).toHaveLength(1)
+    const path = `/campaigns/taken/${names[0]}`
+    const lease = JSON.parse(String(await files().read(path))) as { epoch: number; pid: number }
+    await files().write(path, JSON.stringify({ ...lease, host: 'elsewhere', expires_at: Date.now() + 3_600_000 }))
+    expect((await json('two', '-C', url, 'status'))[0]).toMatchObject({ runner: { host: 'elsewhere', pid: lease.pid } })
+    expect(await floe('two', '-C', url, 'run', '--site', 'shared')).toMatchObject({
+      status: 11,
+      stderr: expect.stringContaining(`process ${lease.pid} on elsewhere`),
+    })
+    await files().write(path, JSON.stringify({ ...lease, host: 'elsewhere', expires_at: Date.now() - 1 }))
+    const [report] = await json('two', '-C', url, 'run', '--site', 'shared')
+    expect(report).toMatchObject({ succeeded: 40, failed: 0, pending: 0 })
+    expect(ran().sort()).toEqual([...new Set(ran())].sort())
+    expect(ran()).toHaveLength(40)
+    expect(
+      await json(
+        'two',
+        '-C',
+        url,
+        'query',
+        'select count(*)::int as n, count(distinct job_id)::int as jobs from results',
+      ),
+    ).toEqual([{ n: 40, jobs: 40 }])
+    expect(await json('two', '-C', url, 'query', 'select count(*)::int as n from attempts')).toEqual([{ n: 40 }])
+    const [left] = (await files().names('/campaigns/taken')).filter((name) => name.startsWith('lease'))
+    expect(epochOf(left!)).toBeGreaterThan(lease.epoch)
+    expect((await floe('two', '-C', url, 'logs', 'job7')).status).toBe(0)
+    await floe('two', '-C', url, 'clean', '--all')
+    expect(await hidden('/campaigns/taken')).toEqual([])
+  })
+
+  it('does not run the work of the local site of another machine again, unless that is given up', async () => {
+    const place = openPlace()
+    const { floe, json } = people(place)
+    const url = `${site.url}/campaigns/alone`
+    place.program('slow.sh', 'sleep 1\necho "$FLOE_JOB" >"$1"')
+    place.jobs(
+      'jobs.ndjson',
+      Array.from({ length: 3 }, (_, at) => ({
+        ...{ id: `job${at}`, executable: place.path('slow.sh'), arguments: ['{output:1}'] },
+        data: { input: [], output: [`${at}.txt`] },
+      })),
+    )
+    await floe('one', 'init', url)
+    await json('one', '-C', url, 'add', place.path('jobs.ndjson'))
+    await json('one', '-C', url, 'run', '--once')
+    expect(await floe('two', '-C', url, 'run')).toMatchObject({
+      status: 11,
+      stderr: expect.stringMatching(/3 jobs of a000001.*local site of another machine[\s\S]*--adopt/),
+    })
+    expect(await floe('two', 'init', '--adopt', url)).toMatchObject({ status: 0 })
+    expect((await json('two', '-C', url, 'run'))[0]).toMatchObject({ succeeded: 3 })
+    expect(await json('one', '-C', url, 'run')).toMatchObject([{ succeeded: 3, decided: { succeeded: 0 } }])
+    expect(await json('one', '-C', url, 'query', "select distinct url like '%/two/%' as two from results")).toEqual([
+      { two: true },
+    ])
   })
 })

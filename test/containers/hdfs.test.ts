@@ -2,14 +2,13 @@ import { spawnSync } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
 import type { HdfsAccess, WebHdfs } from '../../src/ports/files/webhdfs.ts'
-import { exchange } from '../../src/ports/files/webhdfs-http.ts'
 import { filesConformance, temporaryFolder } from '../conformance/files.ts'
 import { describeSite } from './engine.ts'
 import { type HdfsSite, startHdfs } from './hdfs.ts'
+import { beginWrite } from './hdfs-writing.ts'
 import type { Machine } from './machine.ts'
 import { openTap, type Tap } from './tap.ts'
 
@@ -164,28 +163,9 @@ describeSite('HDFS', () => {
   })
 
   describe('with files that have no end', () => {
-    /** A write of which so much is sent; then it goes on, or is cut. */
-    async function startWrite(path: string, sent: string) {
-      const begun = await site.ask('PUT', path, 'op=CREATE&overwrite=true&noredirect=true')
-      const url = new URL((JSON.parse(begun) as { Location: string }).Location)
-      const input = new Readable({ read() {} })
-      input.push(sent)
-      const body = { length: 2 * sent.length, open: () => input }
-      const done = exchange({ method: 'PUT', url, body, idleMs: 20_000, hosts: site.hosts })
-      done.catch(() => {})
-      await expect.poll(() => site.client().isBeingWritten(path), { timeout: 20_000 }).toBe(true)
-      return {
-        finish() {
-          for (const chunk of [sent, null]) input.push(chunk)
-          return done
-        },
-        cut: () => input.destroy(new Error('cut')),
-      }
-    }
-
     it('refuses to take what is being written for a file', async () => {
       const path = `${await folder()}/log`
-      const writing = await startWrite(path, 'half')
+      const writing = await beginWrite(site, path, 'half')
       const files = hdfsFiles(site.client())
       const busy = { code: 'FILE_BUSY', message: expect.stringContaining(path) }
       await expect(files.digest(path)).rejects.toMatchObject(busy)
@@ -198,7 +178,7 @@ describeSite('HDFS', () => {
 
     it('leaves nothing of an upload that is cut, where other clients leave a short file', async () => {
       const root = await folder()
-      const writing = await startWrite(`${root}/short`, 'x'.repeat(100_000))
+      const writing = await beginWrite(site, `${root}/short`, 'x'.repeat(100_000))
       writing.cut()
       await expect
         .poll(async () => (await site.client().status(`${root}/short`))?.length, { timeout: 10_000 })

@@ -8,7 +8,8 @@ import { type CampaignPaths, campaignPaths, sitePaths } from '../../src/model/ca
 import { jobKeySql } from '../../src/model/job-key.ts'
 import { systemClock } from '../../src/ports/clock.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
-import type { RunContext } from '../../src/run/run.ts'
+import { diskLeases, type RunContext } from '../../src/run/run.ts'
+import { openStores } from '../../src/stores.ts'
 
 export interface MadeJob {
   readonly id: string
@@ -40,6 +41,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
   const site = siteOf(paths, async () => connector)
   return {
     paths,
+    leases: diskLeases(root, systemClock),
     campaignId: CAMPAIGN,
     tables,
     clock: systemClock,
@@ -54,11 +56,13 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       digest: config.digest,
       sandboxesMax: config.sandboxesMax,
       roots: config.roots,
+      outputsUrl: config.outputsUrl,
     },
     openBus: async () => undefined,
     openOther: (other) => openTables({ root: other, cache: paths.cache, clock: systemClock }),
     site,
     openSite: async () => site,
+    stores: openStores({}),
     runner: ['false'],
   }
 }

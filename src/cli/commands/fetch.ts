@@ -36,7 +36,7 @@ export const fetch: Command<SelectionArgs & { site: string | undefined }> = {
       })
       .finally(() => gauge.clear())
     if (terminal.json) await terminal.outJson(report)
-    else await terminal.out(renderFetch(report))
+    else await terminal.out(renderFetch(report, { isElsewhere: opened.root.includes('://') }))
     return report.missing > 0 ? 3 : 0
   },
 }

@@ -6,6 +6,8 @@ export const POLL_MS = 5
 /** Longest wait for a first answer. */
 export const CONNECT_MS = 8000
 const FLUSH_MS = 500
+/** Longest wait of a reader that ends for a broker that does not answer. */
+const FAREWELL_MS = 5000
 const HEADERS = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }] as const
 
 const GIVEN_UP = new Error('given up before it was answered')
@@ -106,6 +108,8 @@ export function endProducer(producer: RdkafkaProducer): Promise<void> {
   return new Promise((resolve) => (producer.isConnected() ? producer.disconnect(FLUSH_MS, () => resolve()) : resolve()))
 }
 
+/** What it has committed is told to the broker before, unless that is away. */
 export function endConsumer(consumer: RdkafkaConsumer): Promise<void> {
-  return new Promise((resolve) => consumer.disconnect(() => resolve()))
+  const late = new Promise<void>((resolve) => setTimeout(resolve, FAREWELL_MS).unref())
+  return Promise.race([new Promise<void>((resolve) => consumer.disconnect(() => resolve())), late])
 }

@@ -90,7 +90,8 @@ class KafkaBus implements Bus {
         yield {
           messages: messages.map(({ key, value }) => ({ key: String(key ?? ''), value })),
           waiting,
-          done: async () => this.#commit(consumer, ends),
+          // Not waited for, since brokers may be away: the end of the consumer waits for what is under way.
+          done: async () => void (ends.length > 0 && consumer.commit(ends)),
         }
       }
     } finally {
@@ -203,16 +204,6 @@ class KafkaBus implements Bus {
     consumer.setDefaultConsumeTimeout(READ_WAIT_MS)
     consumer.subscribe([this.#options.topic])
     return consumer
-  }
-
-  #commit(consumer: RdkafkaConsumer, ends: readonly TopicPartition[]): void {
-    if (ends.length === 0) return
-    try {
-      consumer.commitSync(ends)
-    } catch (error) {
-      // What was read comes again then, to whoever reads on.
-      if (!isPassing(error as RdkafkaError)) throw this.#told('read', error)
-    }
   }
 
   #consume(consumer: RdkafkaConsumer): Promise<RdkafkaMessage[]> {

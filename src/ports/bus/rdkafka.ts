@@ -70,7 +70,7 @@ export interface RdkafkaConsumer extends Client {
   unassign(): this
   consume(count: number, callback: Callback<RdkafkaMessage[]>): void
   setDefaultConsumeTimeout(milliseconds: number): void
-  commitSync(offsets: readonly TopicPartition[]): this
+  commit(offsets: readonly TopicPartition[]): this
 }
 
 export interface Rdkafka {

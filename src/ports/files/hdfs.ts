@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { FloeError } from '../../model/errors.ts'
-import { asideOf } from './aside.ts'
+import { asideOf, ownUnique } from './aside.ts'
 import { systemError } from './faults.ts'
 import type { FileEntry, Files, Room } from './files.ts'
 import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
@@ -93,7 +92,7 @@ interface Aside {
 }
 
 async function writeAside({ client, file }: Store, path: string, body: Body): Promise<Aside> {
-  const aside = asideOf(path, randomUUID())
+  const aside = asideOf(path, ownUnique())
   try {
     await client.write(aside, body, file)
     // The permission that is given with a write loses what HDFS's own umask takes.
@@ -149,6 +148,35 @@ async function replace(store: Store, path: string, body: Body): Promise<void> {
   })
 }
 
+/** A file of this machine's disk, which stays, in place of what is there; as `write`, with the folders above it. */
+export async function publishOver(client: WebHdfs, local: string, path: string): Promise<void> {
+  const store: Store = { client, file: '600', folder: '700' }
+  await makeFolders(store, dirname(path))
+  await replace(store, path, await onDisk(local))
+}
+
+/** The same of a folder: it is written aside, and takes the place of an older one, for an instant of none. */
+export async function publishFolder(client: WebHdfs, local: string, path: string): Promise<void> {
+  const store: Store = { client, file: '600', folder: '700' }
+  const aside = asideOf(path, ownUnique())
+  const copy = async (from: string, to: string): Promise<void> => {
+    await makeFolders(store, to)
+    for (const entry of await readdir(from, { withFileTypes: true })) {
+      const [below, there] = [join(from, entry.name), join(to, entry.name)]
+      if ((await stat(below)).isDirectory()) await copy(below, there)
+      else await client.write(there, await onDisk(below), store.file)
+    }
+  }
+  try {
+    await copy(local, aside)
+    await client.remove(path)
+    await renameOver(client, { path: aside, id: (await client.status(aside))?.fileId }, path)
+  } catch (cause) {
+    await tidy(client, aside)
+    throw cause
+  }
+}
+
 async function renameOver(client: WebHdfs, from: Aside, to: string): Promise<void> {
   const outcome = await client.rename(from.path, to, true)
   if (outcome === 'renamed') return
@@ -191,7 +219,7 @@ async function makeFolder(store: Store, path: string): Promise<boolean> {
   const { client } = store
   if (await client.status(path)) return false
   // Making a folder that is there is no error in HDFS, whoever made it: renaming to it is one.
-  const aside = asideOf(path, randomUUID())
+  const aside = asideOf(path, ownUnique())
   if (!(await client.status(dirname(path))))
     throw new FloeError('HDFS_REFUSED', `cannot make the folder ${client.urlOf(path)}: there is no folder above it`)
   await makeOne(store, aside)
@@ -226,14 +254,30 @@ function toEntry(name: string, { type, length, modificationTime, fileId = 0 }: H
   return { name, kind: KINDS[type], sizeBytes: length, mtime: modificationTime * 1000, id: fileId }
 }
 
+export interface Fetching {
+  /** The file as it was looked at just now; absent: it is looked at. */
+  readonly status?: HdfsStatus
+  /** Hears of each answer that bytes come with. */
+  readonly onReply?: (reply: IncomingMessage) => void
+  /** Sees the bytes, in order, each once. */
+  readonly onChunk?: (chunk: Buffer) => void
+}
+
 /** Goes on where a cut connection left it, as long as the file is the same. */
-async function fetchFile(client: WebHdfs, path: string, local: string): Promise<boolean> {
-  const status = await client.status(path)
+export async function fetchFile(
+  client: WebHdfs,
+  path: string,
+  local: string,
+  { status: seen, onReply, onChunk }: Fetching = {},
+): Promise<boolean> {
+  const status = seen ?? (await client.status(path))
   if (!status) return false
   const sink = openSink(local)
   let offset = 0
   const take = async (reply: IncomingMessage) => {
+    onReply?.(reply)
     for await (const chunk of reply as AsyncIterable<Buffer>) {
+      onChunk?.(chunk)
       await sink.write(chunk)
       offset += chunk.length
     }

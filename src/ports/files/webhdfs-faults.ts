@@ -97,7 +97,7 @@ export function connectionFault(cause: unknown, host: string): Fault {
   const { code = '', message } = cause as NodeJS.ErrnoException
   const text = `${host}: ${message}`
   if (code === 'ENOTFOUND') {
-    const hint = `This machine cannot resolve ${host}. Say where it is by \`hosts:\` in sites.yaml, or use HttpFS, which answers for all nodes.`
+    const hint = `This machine cannot resolve ${host}. Say where it is by \`hosts:\` in sites.yaml (\`hdfs_hosts:\` for nodes of a site), or use HttpFS, which answers for all nodes.`
     return { kind: 'lost', text, hint }
   }
   if (/wrong version number|packet length too long|EPROTO/.test(`${code} ${message}`))

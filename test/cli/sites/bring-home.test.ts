@@ -73,6 +73,7 @@ describe('fetch', () => {
     expect(told.status).toBe(3)
     expect(JSON.parse(told.stdout)).toEqual({
       ...{ fetched: 2, bytes: 19, skipped: 0, missing: 3 },
+      directory: expect.stringContaining('outputs'),
       missing_outputs: expect.arrayContaining(['x/a.txt', 'x/b.txt', 'p/1.txt']),
     })
     expect([here(place, 'x/a.txt'), here(place, 'x/b.txt'), here(place, 'p/1.txt')]).toEqual([

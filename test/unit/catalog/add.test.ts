@@ -66,6 +66,8 @@ describe('what comes into the tables', () => {
       'https://example.org/d.csv?x=1',
       'era5:1982/e.nc',
       'tree/',
+      'swebhdfs://nn:9871/h/50%25 ?x#.csv',
+      'webhdfs://nn/zarr/',
     ]
     await add([
       write('jobs.ndjson', [job('j', { data: { input: inputs, output: ['./o//1.csv', 'maps/'] }, files: ['lib.py'] })]),
@@ -83,8 +85,10 @@ describe('what comes into the tables', () => {
         'https://example.org/d.csv?x=1',
         'era5:1982/e.nc',
         `${base}/tree/`,
+        'swebhdfs://nn:9871/h/50%25 ?x#.csv',
+        'webhdfs://nn/zarr/',
       ],
-      input_names: ['in/a.csv', 'b.csv', 'c.csv', 'd.csv', '1982/e.nc', 'tree'],
+      input_names: ['in/a.csv', 'b.csv', 'c.csv', 'd.csv', '1982/e.nc', 'tree', '50%25 ?x#.csv', 'zarr'],
       outputs: [
         { path: 'o/1.csv', optional: false },
         { path: 'maps/', optional: false },

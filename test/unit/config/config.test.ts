@@ -51,6 +51,7 @@ describe('floe.yaml', () => {
         "memoryBytes": 1500000000,
         "name": "winds",
         "outputs": "/c/winds/outputs",
+        "outputsUrl": null,
         "policy": {
           "app": {
             "action": "give up",
@@ -196,6 +197,17 @@ memory: 4GB
     expect(staging).toMatchObject({ action: 'retry', tries: 3, waitSec: 60 })
   })
 
+  test('has outputs in a directory or in HDFS', () => {
+    const of = (outputs: string) => compile(`outputs: ${outputs}`)
+    expect(of('out')).toMatchObject({ outputs: '/c/winds/out', outputsUrl: null })
+    expect(of('webhdfs://nn:9870/o/winds/')).toMatchObject({
+      outputs: '/c/winds/outputs',
+      outputsUrl: 'webhdfs://nn:9870/o/winds',
+    })
+    for (const wrong of ['https://example.org/o', 'webhdfs://nn', 'webhdfs://nn/'])
+      expect(refusal(`outputs: ${wrong}`)).toContain('outputs must be a directory, or an address in HDFS')
+  })
+
   test('is frozen', () => {
     const config = compile('') as { jobs: { labels: Record<string, string> } }
     expect(() => {
@@ -235,6 +247,7 @@ describe('a wrong floe.yaml', () => {
     ['just text'],
     ['- a\n- b'],
     ['memory: lots'],
+    ['outputs: s3://bucket/out'],
   ])('%s', (text) => {
     expect(refusal(text)).toMatchSnapshot()
   })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventAsyncApi, eventJsonSchema, statusEventSchema } from '../../../src/events/event-schema.ts'
-import { arraysIn, Board, type EventNews, followEvents, Relay } from '../../../src/events/events.ts'
+import { arraysIn, Board, type EventNews, followEvents, hasNews, Relay } from '../../../src/events/events.ts'
 import { readEvent } from '../../../src/events/to-event.ts'
 import { EVENT_TYPES, type StatusEvent } from '../../../src/model/event.ts'
 import { encodeRecord, type JobEnded, type RecordLine } from '../../../src/model/record.ts'
@@ -212,4 +212,28 @@ test('a board knows what runs, also when it came late', () => {
   expect(board.rows[0]).toMatchObject({ tasks: 1, running: 0 })
   expect(board.heed(event(7, sealed))).toBe(true)
   expect(board.rows[0]).toMatchObject({ tasks: 0, running: 0, last: 't7' })
+})
+
+test('an array has news until all its whole lines are told', async () => {
+  expect(hasNews(array())).toBe(false)
+  write('3.1', started(3), ended('j'))
+  expect(hasNews(array())).toBe(true)
+  const relay = new Relay(memoryBus(memoryLog()), 'frost')
+  await relay.round(arraysIn(scratch))
+  expect(hasNews(array())).toBe(false)
+  // A line that its writer did not end will never be told.
+  appendFileSync(join(array(), 'records/3.1'), '{"v":1')
+  expect(hasNews(array())).toBe(false)
+  write('4.1', started(4))
+  expect(hasNews(array())).toBe(true)
+})
+
+test('the last round tells also what came to an array that had no news for long', async () => {
+  const log = memoryLog()
+  const relay = new Relay(memoryBus(log), 'frost')
+  write('3.1', started(3))
+  for (let round = 0; round < 20; round++) await relay.round(arraysIn(scratch))
+  write('3.1', ended('j'))
+  expect((await relay.round(arraysIn(scratch))).sent).toBe(0)
+  expect((await relay.round(arraysIn(scratch), { isLast: true })).sent).toBe(1)
 })
