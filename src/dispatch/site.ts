@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
-import type { FloeError } from '../model/errors.ts'
+import { FloeError } from '../model/errors.ts'
 import type { PlacedFile } from './carriage.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
@@ -303,6 +303,11 @@ function submissionHere(directory: string): Submission {
 async function submitHere(connector: Connector, array: ArraySpec): Promise<NativeId> {
   const known = nativeIdOf(array.directory)
   if (known !== undefined) return known
+  if (!existsSync(array.directory)) {
+    throw new FloeError('SUBMIT_REFUSED', `Could not submit ${array.name}: there is no directory ${array.directory}.`, {
+      hint: 'The scratch was cleaned; run again, and the array is staged anew.',
+    })
+  }
   writeFileSync(join(array.directory, 'tried'), `${array.name}\n`, { mode: 0o600 })
   const id = await translated(`submit ${array.name}`, () => connector.submit(array))
   const aside = join(array.directory, `id.${process.pid}`)

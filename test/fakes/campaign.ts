@@ -67,7 +67,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
   }
 }
 
-const CAMPAIGN = '00000000-0000-4000-8000-000000000000'
+export const CAMPAIGN = '00000000-0000-4000-8000-000000000000'
 
 const siteOf = (paths: CampaignPaths, connect: () => Promise<Connector>) =>
   localSite({
@@ -81,7 +81,7 @@ export const connectedBy = (context: RunContext, connect: () => Promise<Connecto
   site: siteOf(context.paths, connect),
 })
 
-async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): Promise<void> {
+export async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): Promise<void> {
   const text = (value: string) => `'${value.replaceAll("'", "''")}'`
   const list = (values: readonly string[]) => `[${values.map(text).join(', ')}]::varchar[]`
   const rows = jobs.map(({ id, inputs = [], outputs = [], executable = '/bin/true', memoryBytes }) => {

@@ -1,0 +1,306 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { localSite, type Site } from '../../src/dispatch/dispatch.ts'
+import { campaignPaths, sitePaths } from '../../src/model/campaign.ts'
+import { FloeError } from '../../src/model/errors.ts'
+import type { Clock } from '../../src/ports/clock.ts'
+import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
+import { type RunContext, runCampaign } from '../../src/run/run.ts'
+import { CAMPAIGN, putJobs, runContext } from '../fakes/campaign.ts'
+import { chanceOf } from './chance.ts'
+import { type Coverage, type Fault, MENU, type State } from './faults.ts'
+import { checkEnd, checkNow } from './invariants.ts'
+import { Scheduler } from './scheduler.ts'
+
+/** The coordinator's process has ended: nothing that it does from then on has an effect. */
+export class Killed extends Error {}
+
+export interface Trial {
+  readonly seed: number
+  readonly jobs: number
+  /** A fault that happens once, the first time that it can meet a task in this state. */
+  readonly wish?: { readonly fault: Fault; readonly state: State } | undefined
+  /** Faults of the menu, until virtual time has gone on for a while. */
+  readonly faults: boolean
+  /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
+  readonly kill?: { readonly at: (life: number) => number | undefined; readonly when: 'before' | 'after' }
+  readonly coverage: Coverage
+}
+
+/** Faults happen in the first of so many virtual seconds. */
+const FAULTS_SEC = 900
+/** A campaign that has not ended after so many lives, or turns, does not end. */
+const LIVES_MAX = 200
+const TURNS_MAX = 5000
+const EPOCH_MS = Date.UTC(2026, 0, 1)
+const YAML = `
+stop_when_failed: 1
+batch: {jobs: 3}
+policy:
+  memory: {tries: 99}
+  walltime: {tries: 99}
+  node: {tries: 99}
+  preempted: {tries: 99}
+  purged: {tries: 99}
+  lost: {tries: 99}
+`
+
+/** What a campaign came to. */
+export interface Ending {
+  /** `job output digest`, sorted. */
+  readonly results: readonly string[]
+  readonly states: Readonly<Record<string, number>>
+  /** Steps of each life of the coordinator. */
+  readonly steps: readonly number[]
+  readonly begun: ReadonlyMap<string, number>
+  /** Jobs whose task went wrong before they had their verdict, or whose record was taken away or came late. */
+  readonly hit: ReadonlySet<string>
+}
+
+/** One campaign on one site, with time, chance and faults from a seed. */
+export class World {
+  readonly root: string
+  readonly scheduler: Scheduler
+  readonly clock: Clock
+  readonly #trial: Trial
+  readonly #dice: () => number
+  readonly #later: { readonly at: number; readonly act: () => void }[] = []
+  readonly #jobs = new Map<string, readonly string[]>()
+  /** Array directories of which a table has all verdicts. */
+  readonly #published = new Set<string>()
+  #ms = 0
+  #jumpMs = 0
+  #turns = 0
+  #life = 0
+  #steps: number[] = []
+  #isDead = false
+  #isGranted = false
+
+  constructor(trial: Trial) {
+    this.#trial = trial
+    this.#dice = chanceOf(trial.seed)
+    this.root = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'floe-sim-'))
+    this.scheduler = new Scheduler(this)
+    let uuids = 0
+    this.clock = {
+      now: () => EPOCH_MS + this.#ms + this.#jumpMs,
+      ticks: () => this.#ms,
+      sleep: (ms) => this.step('sleep', async () => this.#pass(ms)),
+      uuid: () => `00000000-0000-4000-9000-${String(++uuids).padStart(12, '0')}`,
+    }
+  }
+
+  get seconds(): number {
+    return this.#ms / 1000
+  }
+
+  us(seconds: number): number {
+    return Math.round((EPOCH_MS / 1000 + seconds) * 1e6)
+  }
+
+  chance(): number {
+    return this.#dice()
+  }
+
+  /** `state`: of the task that it would meet; absent: it concerns all that goes on. */
+  strikes(fault: Fault, state?: State): boolean {
+    const { wish } = this.#trial
+    if (!this.#isGranted && wish?.fault === fault && (state ? state === wish.state : this.#present.has(wish.state))) {
+      this.#isGranted = true
+      return true
+    }
+    return this.#trial.faults && this.seconds < FAULTS_SEC && this.chance() < MENU[fault].share
+  }
+
+  note(fault: Fault, state: State): void {
+    this.#trial.coverage.note(fault, state)
+  }
+
+  /** A fault that concerns all that goes on. */
+  noteAll(fault: Fault): void {
+    for (const state of this.#present)
+      if ((MENU[fault].meets as readonly State[]).includes(state)) this.note(fault, state)
+  }
+
+  get #present(): ReadonlySet<State> {
+    const states = new Set<State>(this.scheduler.states())
+    if (this.#hasStaged()) states.add('staged')
+    return states
+  }
+
+  later(at: number, act: () => void): void {
+    this.#later.push({ at, act })
+  }
+
+  keepJobs(directory: string, task: number, jobs: readonly string[]): void {
+    this.#jobs.set(`${directory} ${task}`, jobs)
+  }
+
+  jobsOf(directory: string, task: number): readonly string[] {
+    return this.#jobs.get(`${directory} ${task}`) ?? []
+  }
+
+  isPublished(directory: string): boolean {
+    return this.#published.has(directory)
+  }
+
+  /** Something that the coordinator does to the world; it may die before, or when it is done. */
+  async step<T>(what: string, act: () => Promise<T>): Promise<T> {
+    if (this.#isDead) throw new Killed(what)
+    const nth = ++this.#steps[this.#life]!
+    const { kill } = this.#trial
+    if (kill?.at(this.#life) !== nth && !this.strikes('coordinator killed')) return act()
+    this.noteAll('coordinator killed')
+    if (kill ? kill.when === 'after' : this.chance() < 0.5) await act().catch(() => undefined)
+    this.#isDead = true
+    throw new Killed(what)
+  }
+
+  async run(): Promise<Ending> {
+    const paths = campaignPaths(this.root)
+    mkdirSync(join(this.root, 'data'))
+    const jobs = Array.from({ length: this.#trial.jobs }, (_, i) => {
+      const inputs = [`a${i % 5}`, `b${i % 3}`]
+      return { id: `job${String(i).padStart(2, '0')}`, inputs, outputs: [`out/${i}.nc`] }
+    })
+    for (const name of new Set(jobs.flatMap(({ inputs }) => inputs))) writeFileSync(join(this.root, 'data', name), name)
+    const first = await this.#open()
+    await putJobs(first, join(this.root, 'data'), jobs)
+    await first.close()
+    try {
+      for (; this.#life < LIVES_MAX; this.#life++) {
+        this.#isDead = false
+        this.#steps[this.#life] = 0
+        // What is kept beside the tables may be lost as well.
+        if (this.#trial.faults && this.chance() < 0.3) rmSync(paths.cache, { recursive: true, force: true })
+        const ending = await this.#live()
+        if (ending) return ending
+      }
+      throw new Error(`the campaign did not end in ${LIVES_MAX} lives of its coordinator`)
+    } finally {
+      rmSync(this.root, { recursive: true, force: true })
+    }
+  }
+
+  /** One life of the coordinator: until the campaign has ended, or something ended it. */
+  async #live(): Promise<Ending | undefined> {
+    const tables = await this.#open()
+    try {
+      const context: RunContext = {
+        ...runContext(this.root, tables, this.scheduler.connector, YAML),
+        ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
+      }
+      const report = await runCampaign(context)
+      await checkEnd(tables)
+      return await this.#ending(tables, report.counts as unknown as Record<string, number>)
+    } catch (error) {
+      if (error instanceof FloeError ? error.code === 'BUG' : !(error instanceof Killed) && !isMeant(error)) throw error
+      // A person starts it again, a while later.
+      this.#pass(this.#trial.faults ? 20_000 : 1000)
+      return undefined
+    } finally {
+      await tables.close()
+    }
+  }
+
+  async #ending(tables: Tables, states: Record<string, number>): Promise<Ending> {
+    await tables.view('results')
+    const rows = await tables.sql.rows<{ said: string }>(
+      "select job_id || ' ' || output || ' ' || digest as said from results order by 1",
+    )
+    const { begun, hit } = this.scheduler
+    return { results: rows.map(({ said }) => said), states, steps: this.#steps, begun, hit }
+  }
+
+  #open(): Promise<Tables> {
+    return openTables({ root: this.root, cache: campaignPaths(this.root).cache, clock: this.clock, threads: 1 })
+  }
+
+  #pass(ms: number): void {
+    if (++this.#turns > TURNS_MAX) throw new Error(`the campaign did not end in ${TURNS_MAX} turns`)
+    this.#ms += ms
+    if (this.strikes('clock jumping')) {
+      this.noteAll('clock jumping')
+      this.#jumpMs = (this.chance() - 0.5) * 172_800_000
+    }
+    this.scheduler.advance()
+    for (const one of this.#later.filter(({ at }) => at <= this.seconds)) {
+      this.#later.splice(this.#later.indexOf(one), 1)
+      one.act()
+    }
+  }
+
+  #stepping(tables: Tables): Tables {
+    const commit: Tables['commit'] = (table, wish) =>
+      this.step(`commit ${table}`, async () => {
+        if (this.strikes('store slow')) {
+          this.noteAll('store slow')
+          this.#pass(100_000)
+        }
+        if (this.strikes('disk full')) {
+          this.noteAll('disk full')
+          throw new FloeError('DISK_FULL', 'simulated')
+        }
+        if (this.strikes('commit failing')) {
+          this.noteAll('commit failing')
+          throw new Meant('simulated: EIO')
+        }
+        const version = await tables.commit(table, wish)
+        await checkNow(tables)
+        await this.#notePublished(tables)
+        if (this.strikes('commit unheard')) {
+          this.noteAll('commit unheard')
+          throw new Meant('simulated: EIO')
+        }
+        return version
+      })
+    return Object.assign(Object.create(tables) as Tables, { commit })
+  }
+
+  async #notePublished(tables: Tables): Promise<void> {
+    await tables.view('batches', undefined, 'sim_batches')
+    const { arrays } = sitePaths(campaignPaths(this.root).scratch, CAMPAIGN)
+    const rows = await tables.sql.rows<{ id: string }>(
+      "select array_id as id from sim_batches where array_id is not null group by 1 having bool_and(state = 'ended')",
+    )
+    for (const { id } of rows) this.#published.add(join(arrays, id))
+  }
+
+  #hasStaged(): boolean {
+    const { arrays } = sitePaths(campaignPaths(this.root).scratch, CAMPAIGN)
+    const names = existsSync(arrays) ? readdirSync(arrays) : []
+    return names.some((name) => !existsSync(join(arrays, name, 'id')))
+  }
+
+  /** A site like one behind a login node: it is looked at now and then, and what it does not list is not gone at once. */
+  #site(): Site {
+    const paths = campaignPaths(this.root)
+    const ground = { paths: sitePaths(paths.scratch, CAMPAIGN), outputs: paths.outputs, roots: {}, slots: 4 }
+    const site = localSite({ ...ground, connect: async () => this.scheduler.connector, runner: ['sim'] })
+    return {
+      ...site,
+      isOneNode: false,
+      rhythm: { turnMs: 5000, pullMs: 5000, watchMs: 10_000, graceMs: 20_000, absentMs: 60_000, blankMs: 180_000 },
+      limits: async () => ({ planBelow: 6, refillBelow: 6, openMax: 12, arrayMax: 4, arraysMax: 8 }),
+      makeArray: (id) => this.step('make array', () => site.makeArray(id)),
+      remove: (ids, cached) => this.step('remove', () => site.remove(ids, cached)),
+      pull: (ids) =>
+        this.step('pull', async () => new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))),
+      seal: (id, seals) =>
+        this.step('seal', async () => {
+          const folder = join(site.paths.arrays, id, 'records')
+          const begun = new Set<number>()
+          if (!existsSync(folder)) return begun
+          const names = readdirSync(folder)
+          for (const { task, attempt, line } of seals)
+            if (names.some((name) => name === `${task}.${attempt}`)) begun.add(task)
+            else writeFileSync(join(folder, `${task}.${attempt}`), line)
+          return begun
+        }),
+    }
+  }
+}
+
+class Meant extends Error {}
+const isMeant = (error: unknown): boolean => error instanceof Meant
