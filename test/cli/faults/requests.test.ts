@@ -179,10 +179,15 @@ describe('verdicts that are in no table yet', () => {
         row.state,
       ]),
     )
-  const published = async () => (await scene.query('select job_id from attempts')).length
+  /** After a minute a run publishes by itself: on a machine that needs one to get here, nothing can be said of that. */
+  const expectUnpublished = async (sinceMs: number): Promise<void> => {
+    const rows = await scene.query('select job_id from attempts')
+    if (performance.now() - sinceMs < 50_000) expect(rows).toEqual([])
+  }
 
   test('jobs, query and requests see them as status does', async () => {
     scene = await campaignOf(['a', 'b', 'c'])
+    const startedMs = performance.now()
     const run = scene.start(['run', '--jobs-per-batch', '1'])
     await begun('a')
     await begun('b')
@@ -194,7 +199,7 @@ describe('verdicts that are in no table yet', () => {
     expect((await scene.floe('jobs', '--where', 'tries = 1')).stdout).not.toMatch(/^b /m)
     expect(await scene.floe('cancel', 'a')).toMatchObject({ exit: 4, stderr: expect.stringContaining('1 failed') })
     // All this was known from the records alone; a request that is heeded publishes.
-    expect(await published()).toBe(0)
+    await expectUnpublished(startedMs)
     go('a')
     expect(await scene.json('retry', '--state', 'failed')).toMatchObject({ jobs: 1, under_way: 0 })
     go('b')
@@ -210,13 +215,14 @@ describe('verdicts that are in no table yet', () => {
   test('a failure that the policy tries again can be cancelled, and one that it holds released', async () => {
     scene = await campaignOf(['x', 'y', 'z'], 'policy: {app: {tries: 2}, check: {exhausted: hold}}\n')
     await scene.add([{ ...waiting(scene, 'y'), check: 'false' }], 'y.ndjson')
+    const startedMs = performance.now()
     const run = scene.start(['run', '--jobs-per-batch', '1'])
     go('y')
     go('x', 3)
     await begun('z')
     await scene.until('both failed', async () => (await scene.json('status')).failed === 2)
     expect(await states()).toEqual({ x: 'pending', y: 'held', z: 'running' })
-    expect(await published()).toBe(0)
+    await expectUnpublished(startedMs)
     expect(await scene.json('cancel', 'x')).toMatchObject({ jobs: 1 })
     expect(await scene.json('release', 'y')).toMatchObject({ jobs: 1 })
     await scene.json('cancel', 'z')

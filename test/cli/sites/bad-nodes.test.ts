@@ -72,7 +72,7 @@ test.each(['pbs', 'sge'])('where no node can be left out what failed is sent aga
 
 test('what shows on every node stops the run, with what the nodes said', async () => {
   const scene = await scened(6, { setup: 'echo no module called cdo >&2; false' })
-  const { status, stderr } = await scene.run(['run', '--site', 'frost', '--jobs-per-batch', '1'])
+  const { status, stderr } = await scene.run(['run', '--quiet', '--site', 'frost', '--jobs-per-batch', '1'])
   expect({ status, stderr }).toMatchInlineSnapshot(`
     {
       "status": 1,
