@@ -28,7 +28,6 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
   return {
     ...{ files: hdfsFiles(client), groupFiles: hdfsFiles(client, { group: true }), path, url, cacheFor, stateFor },
     host: authority,
-    sweep: (nowMs) => sweepAsides(hdfsFiles(client), path, nowMs),
     openNear: (id, files) =>
       cachedNear({
         ...{ files, url: `${url}/tables`, root: join(path, 'tables') },
@@ -41,14 +40,19 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
 /** What addresses of files in HDFS lead to; each HDFS has one client. */
 export function openStores(environment: NodeJS.ProcessEnv): Means['stores'] {
   const known = new Map<string, Files>()
+  const at = async (url: string) => {
+    const address = parseHdfsUrl(url)
+    const { scheme, authority, path } = address
+    const name = `${scheme}://${authority}`
+    const files = known.get(name) ?? hdfsFiles(new WebHdfs(address, entranceTo(authority, environment)))
+    known.set(name, files)
+    return { files, path, authority }
+  }
   return {
-    async at(url) {
-      const address = parseHdfsUrl(url)
-      const { scheme, authority, path } = address
-      const name = `${scheme}://${authority}`
-      const files = known.get(name) ?? hdfsFiles(new WebHdfs(address, entranceTo(authority, environment)))
-      known.set(name, files)
-      return { files, path, authority }
+    at,
+    async sweep(url, nowMs) {
+      const { files, path } = await at(url)
+      return sweepAsides(files, path, nowMs)
     },
     async entrances(urls, hosts) {
       const authorities = new Set([...urls].map((url) => parseHdfsUrl(url).authority))

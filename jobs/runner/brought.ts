@@ -9,7 +9,7 @@ import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
 import { HdfsClients } from './entrances.ts'
 import { inputDifference } from './inputs.ts'
-import { isDiskError } from './prepare.ts'
+import { isDiskError } from './room.ts'
 import { failed, type Judged } from './verdict.ts'
 
 /** Files at once. */

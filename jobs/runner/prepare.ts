@@ -7,6 +7,7 @@ import { bareRoot, InputLook } from './inputs.ts'
 import { JobsAhead } from './jobs-ahead.ts'
 import { ProgramLook } from './program.ts'
 import { jobName } from './record-file.ts'
+import { isDiskError } from './room.ts'
 import type { SandboxPool } from './sandbox.ts'
 import { jobText, unspeakable } from './shell-text.ts'
 import type { Flight, Slot } from './slot.ts'
@@ -30,12 +31,6 @@ export interface PreparationPlace {
   /** What all jobs would meet. */
   readonly onFailed: (error: unknown) => void
 }
-
-/** Errors of the disk that all jobs would meet: the task ends, and nothing is said of the job. */
-const DISK_ERRORS = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE']
-
-export const isDiskError = (error: unknown): boolean =>
-  DISK_ERRORS.includes((error as NodeJS.ErrnoException)?.code ?? '')
 
 /** From the manifest to a job that can be told to a shell: looked at, directory made, inputs linked. */
 export class Preparation {

@@ -9,6 +9,12 @@ const PLENTY_MS = 100
 /** What the C library says of ENOSPC and EDQUOT: of a quota nothing else tells, nor when a program took away all that it had written. */
 const SAID = /No space left on device|Disk quota exceeded/
 
+/** Errors of the disk that all jobs would meet: the task ends, and nothing is said of the job. */
+const DISK_ERRORS = ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE']
+
+export const isDiskError = (error: unknown): boolean =>
+  DISK_ERRORS.includes((error as NodeJS.ErrnoException)?.code ?? '')
+
 /** The disks that a task writes to. */
 export interface Disks {
   /** Where directories of jobs are made. */

@@ -8,9 +8,8 @@ import { nowUs } from './finish.ts'
 import { Guard } from './guard.ts'
 import { removeLeftovers, rootName } from './leftovers.ts'
 import { readTask } from './manifest-range.ts'
-import { isDiskError } from './prepare.ts'
 import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
-import { type Disks, lackOf } from './room.ts'
+import { type Disks, isDiskError, lackOf } from './room.ts'
 import { Task, type TaskEnding } from './task.ts'
 
 export interface RunnerOptions {

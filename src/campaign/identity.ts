@@ -43,8 +43,6 @@ export interface CampaignStore {
   /** Of the directory, in `files`. */
   readonly path: string
   readonly url: string
-  /** Removes what writers that died left there; answers how many files, and their bytes. */
-  readonly sweep: (nowMs: number) => Promise<{ readonly files: number; readonly bytes: number }>
   /** The host that answers for it. */
   readonly host: string
   /** A folder of this machine, for a campaign of that id. */

@@ -275,8 +275,12 @@ export class OpenedCampaign implements Campaign {
     const context = await this.#toRun('local')
     const { cleanCampaign } = await import('../run/run.ts')
     const report = await cleanCampaign(context, wishes)
-    const left = wishes.site === undefined ? await this.#place.store?.sweep(this.#means.clock.now()) : undefined
-    return left ? { ...report, freed_bytes: report.freed_bytes + left.bytes } : report
+    if (wishes.site !== undefined) return report
+    let { freed_bytes } = report
+    const { stores, clock } = this.#means
+    for (const url of [this.#place.store?.url, context.settings.outputsUrl])
+      if (url) freed_bytes += (await stores.sweep(url, clock.now())).bytes
+    return { ...report, freed_bytes }
   }
 
   async close(): Promise<void> {

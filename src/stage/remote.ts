@@ -7,6 +7,8 @@ import type { Sight } from './look-up.ts'
 export interface RemoteStores {
   /** What holds the file, and where in it. Asks nothing of it yet. Throws USAGE, CONFIG_INVALID, HDFS_LOGIN. */
   at(url: string): Promise<RemoteFile>
+  /** Removes what writers that died left in a folder, and below it; answers how many files, and their bytes. Throws as `at`, and HDFS errors. */
+  sweep(url: string, nowMs: number): Promise<{ readonly files: number; readonly bytes: number }>
   /** How nodes get to these; `hosts`: where hosts of HDFS are for them, undefined: as for this machine. Throws as `at`. */
   entrances(urls: Iterable<string>, hosts: Entrances[string]['hosts'] | undefined): Promise<Entrances>
 }

@@ -24,12 +24,13 @@ const BENCHMARKS: Readonly<Record<string, (ground: Ground) => Promise<void>>> = 
 /** Only when they are named: they need what most machines have not. */
 const BY_HAND: typeof BENCHMARKS = {
   sites: async (ground) => (await import('./sites.ts')).benchSites(ground),
+  hdfs: async (ground) => (await import('./hdfs.ts')).benchHdfs(ground),
   events: async (ground) => (await import('./events.ts')).benchEvents(ground),
 }
 
 const USAGE = `usage: npm run bench -- [--only NAME]… [--quick] [--turns N] [--json FILE] [--scratch DIR]
 
-  --only NAME   of ${Object.keys(BENCHMARKS).join(', ')}; all by default. And ${Object.keys(BY_HAND).join(', ')}: a cluster, and a Kafka, in containers
+  --only NAME   of ${Object.keys(BENCHMARKS).join(', ')}; all by default. And ${Object.keys(BY_HAND).join(', ')}: a cluster, an HDFS and a Kafka, in containers
   --quick       a thousandth of the jobs, once: shows that the benchmark works, not how fast floe is
   --turns N     how often each figure and its baseline are measured, in turn; the medians count (3)
   --json FILE   where the figures go (bench-out/bench.json)

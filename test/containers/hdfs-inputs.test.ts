@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
 import { ended, openPlace, type Place } from '../cli/place.ts'
 import { describeSite } from './engine.ts'
@@ -266,6 +267,12 @@ describeSite('inputs in HDFS', () => {
     await put({ '/data/in/a.csv': 'x,y\n5,6\n' })
     await floe('run', '--rerun')
     expect(await read('t/a b%20+.csv')).toBe('x,y\n5,6\n')
+
+    // As a runner that was killed leaves it.
+    const left = asideOf(`${root}/many/4.csv`, ownUnique().replace(/-\d+-/, `-${2 ** 22}-`))
+    await put({ [left]: 'half' })
+    expect(JSON.parse((await floe('clean', '--json')).stdout).freed_bytes).toBeGreaterThanOrEqual(4)
+    expect(await alice().names(`${root}/many`)).toEqual(['1.csv', '2.csv', '3.csv'])
 
     place.jobs('packed.ndjson', [job('packed', ['p.csv'], 'cp a.csv p.csv', { publish: 'pack' })])
     await floe('add', place.path('packed.ndjson'))

@@ -5,6 +5,7 @@ import { type Machine, until } from './machine.ts'
 import { openFleet } from './site.ts'
 
 export interface HdfsSite {
+  readonly network: string
   readonly nameNode: Machine
   readonly dataNodes: readonly Machine[]
   /** `webhdfs://namenode:port`, as the cluster calls it. */
@@ -53,7 +54,7 @@ export async function startHdfs({ dataNodes: count = 6, httpFs = false } = {}): 
   }
   const site: HdfsSite = {
     ports: Object.fromEntries(names.map((name, at) => [name, ports[at]!])),
-    ...{ url, hosts, nameNode: fleet.machine('namenode'), dataNodes: names.map(fleet.machine) },
+    ...{ network: fleet.network, url, hosts, nameNode: fleet.machine('namenode'), dataNodes: names.map(fleet.machine) },
     httpFsUrl: `webhdfs://httpfs:${httpFsPort}`,
     client: (access = {}, at = url) =>
       new WebHdfs(parseHdfsUrl(`${at}/`), { user: 'root', hosts, idleMs: 3000, patienceMs: 30_000, ...access }),

@@ -131,6 +131,12 @@ export class Machine {
     await (await this.#network()).connect(endpoint)
   }
 
+  /** Puts it on another network besides, by its name. */
+  async join(network: string): Promise<void> {
+    const docker = (await getContainerRuntimeClient()).network.getById(network)
+    await docker.connect({ Container: this.container.getId(), EndpointConfig: { Aliases: [this.name] } })
+  }
+
   /** The port of this machine's loopback behind which the published one is now. */
   async port(): Promise<number> {
     const { NetworkSettings } = await (await this.#handle()).inspect()

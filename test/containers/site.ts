@@ -48,6 +48,7 @@ export interface MachinePlan {
 
 /** Machines of one image, on a network of their own. */
 export interface Fleet {
+  readonly network: string
   readonly machines: readonly Machine[]
   machine(name: string): Machine
   /** Removes containers, network and volume. */
@@ -88,7 +89,7 @@ export async function openFleet(
     if (!found) throw new Error(`no machine ${wanted}; there are ${machines.map((one) => one.name).join(', ')}`)
     return found
   }
-  return { machines, machine, stop: () => removeFleet(name) }
+  return { network: name, machines, machine, stop: () => removeFleet(name) }
 }
 
 /** Starts machines of one image at once. The one named `login` is published on the loopback of this machine. */

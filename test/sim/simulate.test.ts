@@ -46,7 +46,8 @@ async function underFaults(seed: number, wish?: Cell): Promise<void> {
 describe('campaigns under the fault menu', () => {
   test.each(seeds)('seed %i', (seed) => underFaults(seed, cellNamed(process.env.FLOE_SIM_WISH ?? '')))
 
-  test.runIf(ONLY === undefined)('each fault met each state that it can meet', async () => {
+  // A minute of CPU, beside others.
+  test.runIf(ONLY === undefined)('each fault met each state that it can meet', { timeout: 1_200_000 }, async () => {
     for (let seed = 1; seed <= WISHES; seed++)
       for (const cell of coverage.empty) if (coverage.empty.includes(cell)) await underFaults(seed, cell)
     console.log(coverage.table)
