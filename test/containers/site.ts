@@ -55,11 +55,27 @@ export interface Fleet {
   stop(): Promise<void>
 }
 
-/** Starts machines of one image, those of a group at once, one group after the other. */
+/**
+ * Starts machines of one image, those of a group at once, one group after the other. Once more when they do not: of many daemons that start on a
+ * busy machine one fails now and then, and tests are tried again, but not what is before them.
+ */
 export async function openFleet(
   imageName: string,
   groups: readonly (readonly MachinePlan[])[],
-  { scratchMb }: { scratchMb?: number | undefined } = {},
+  options: { scratchMb?: number | undefined } = {},
+): Promise<Fleet> {
+  try {
+    return await startFleet(imageName, groups, options)
+  } catch (cause) {
+    console.error(`once more: ${(cause as Error).message}`)
+    return startFleet(imageName, groups, options)
+  }
+}
+
+async function startFleet(
+  imageName: string,
+  groups: readonly (readonly MachinePlan[])[],
+  { scratchMb }: { scratchMb?: number | undefined },
 ): Promise<Fleet> {
   const image = await imageOf(imageName)
   const name = `floe-${imageName}-${randomBytes(4).toString('hex')}`
