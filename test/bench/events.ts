@@ -14,10 +14,11 @@ const JOBS_A_FILE = 1000
 
 export async function benchEvents(ground: Ground): Promise<void> {
   process.env.TESTCONTAINERS_RYUK_DISABLED = 'true'
-  process.env.NODE_PATH = join(ground.root, 'test/containers/packages/node_modules')
+  const clients = join(ground.root, 'test/containers/packages/node_modules')
+  process.env.NODE_PATH = clients
   await sweep()
   ground.tell('starting a Kafka')
-  const kafka = await startKafka()
+  const kafka = await startKafka('PLAINTEXT', clients)
   try {
     const scratch = join(ground.scratch, 'events')
     const { lines, bytes } = writeRecords(scratch, jobsFor(ground, 1_000_000))
@@ -48,7 +49,9 @@ export async function benchEvents(ground: Ground): Promise<void> {
       await bus.close()
       bareSend.push((await measure(bare('send', `${topic}.bare`))).wallSec)
       const reading = floe(ground, undefined, ['watch', '--json', '--from', 'earliest', '--group', `g${turn}`])
-      const shell = `'${reading.join("' '")}' | head -n ${lines} >/dev/null`
+      // It would go on for ever: nobody tells it that all is read.
+      const pipe = join(ground.scratch, `pipe${turn}`)
+      const shell = `mkfifo '${pipe}'; '${reading.join("' '")}' >'${pipe}' & p=$!; head -n ${lines} '${pipe}' >/dev/null; kill -KILL $p`
       watch.push((await measure({ argv: ['/bin/sh', '-c', shell] })).wallSec)
       bareRead.push((await measure(bare('read', topic))).wallSec)
     }

@@ -9,8 +9,6 @@ import { openFleet } from './site.ts'
 /** What NODE_PATH is for a floe that finds node-rdkafka. */
 export const CLIENTS = join(import.meta.dirname, 'packages/node_modules')
 
-const load = (): Rdkafka => createRequire(join(CLIENTS, '..', 'package.json'))('node-rdkafka') as Rdkafka
-
 export interface KafkaSite {
   readonly broker: Machine
   /** `127.0.0.1:port` */
@@ -19,8 +17,12 @@ export interface KafkaSite {
   stop(): Promise<void>
 }
 
-/** One broker of Kafka 4.3.1; see infra/images/kafka/start.sh. */
-export async function startKafka(security: 'PLAINTEXT' | 'SASL_SSL' = 'PLAINTEXT'): Promise<KafkaSite> {
+/** One broker of Kafka 4.3.1; see infra/images/kafka/start.sh. `clients`: where node-rdkafka is for a bundle of this. */
+export async function startKafka(
+  security: 'PLAINTEXT' | 'SASL_SSL' = 'PLAINTEXT',
+  clients = CLIENTS,
+): Promise<KafkaSite> {
+  const load = (): Rdkafka => createRequire(join(clients, '..', 'package.json'))('node-rdkafka') as Rdkafka
   const [port] = await freePorts(1)
   const fleet = await openFleet('kafka', [
     [

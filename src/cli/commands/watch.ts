@@ -2,6 +2,8 @@ import type { Command } from '../command.ts'
 import { openGauge } from '../gauge.ts'
 import { renderBoard, renderBoardLine, renderSkipped, renderWaiting } from '../text/watch.ts'
 
+const LET_GO_MS = 1000
+
 interface WatchArgs {
   from: 'committed' | 'earliest' | 'latest'
   group: string | undefined
@@ -54,6 +56,8 @@ export const watch: Command<WatchArgs> = {
       if (terminal.json) gauge.clear()
     }
     terminal.note(renderSkipped(skipped))
+    // A reader whose broker is away does not let go, and would keep the process.
+    setTimeout(() => process.exit(), LET_GO_MS).unref()
     return signal.aborted ? 130 : 0
   },
 }
