@@ -113,8 +113,11 @@ export interface Untold {
 
 /** Tells what ended arrays of this machine have left to tell. */
 export async function tellRest(context: RunContext, ended: readonly string[]): Promise<Untold> {
+  const bus = ended.length > 0 ? await context.openBus() : undefined
+  // Without one no record is read for it.
+  if (!bus) return { arrays: new Set(), why: null }
   const waiting = () => ended.filter((id) => hasNews(relayed(context, id).directory))
-  const bus = waiting().length > 0 ? await context.openBus() : undefined
-  const why = bus ? await new Telling(context, bus, waiting()).finish() : null
+  const news = waiting()
+  const why = news.length > 0 ? await new Telling(context, bus, news).finish() : null
   return { arrays: new Set(why === null ? [] : waiting()), why }
 }

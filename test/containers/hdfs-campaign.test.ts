@@ -14,7 +14,7 @@ import { temporaryFolder } from '../conformance/files.ts'
 import { rowsOf } from '../conformance/rows.ts'
 import { startSshHost } from './clusters.ts'
 import { describeSite } from './engine.ts'
-import { type HdfsSite, startHdfs } from './hdfs.ts'
+import { type HdfsSite, namesIn, startHdfs } from './hdfs.ts'
 import { until } from './machine.ts'
 import type { Site } from './site.ts'
 
@@ -84,11 +84,7 @@ describeSite('a campaign in HDFS', () => {
     })
     await Promise.all(carried)
   }
-  async function namesBelow(path: string): Promise<string[]> {
-    const entries = await files().list(path)
-    const below = entries.map(async ({ name, kind }) => (kind === 'folder' ? namesBelow(join(path, name)) : [name]))
-    return (await Promise.all(below)).flat()
-  }
+  const namesBelow = (path: string) => namesIn(files(), path)
 
   it('keeps every commit of two machines that commit at once, and each once', async () => {
     const root = '/campaigns/raced'

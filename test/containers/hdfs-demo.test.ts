@@ -6,7 +6,7 @@ import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
 import { ended, Place } from '../cli/place.ts'
 import { startSlurm } from './clusters.ts'
 import { describeSite } from './engine.ts'
-import { type HdfsSite, startHdfs } from './hdfs.ts'
+import { type HdfsSite, namesIn, startHdfs } from './hdfs.ts'
 import { until } from './machine.ts'
 import type { Site } from './site.ts'
 
@@ -97,18 +97,12 @@ hdfs:
     expect(JSON.parse(again.stdout)).toMatchObject({ succeeded: 1056, decided: { succeeded: 0, failed: 0 } })
     expect(await floe('clean', '--all')).toMatchObject({ status: 0 })
     for (const folder of ['/campaigns/winds', '/out/winds'])
-      expect((await namesBelow(folder)).filter((name) => /^\..*\.tmp$/.test(name))).toEqual([])
+      expect((await namesIn(alice(), folder)).filter((name) => /^\..*\.tmp$/.test(name))).toEqual([])
   })
 
   async function putAs(path: string, content: Uint8Array): Promise<void> {
     await alice().makeFolders(path.slice(0, path.lastIndexOf('/')))
     await alice().write(path, content)
-  }
-
-  async function namesBelow(path: string): Promise<string[]> {
-    const entries = await alice().list(path)
-    const below = entries.map(async ({ name, kind }) => (kind === 'folder' ? namesBelow(join(path, name)) : [name]))
-    return (await Promise.all(below)).flat()
   }
 
   /** By the client of others. */

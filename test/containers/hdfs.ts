@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import type { Files } from '../../src/ports/files/files.ts'
 import { type HdfsAccess, WebHdfs } from '../../src/ports/files/webhdfs.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
 import { freePorts } from './free-ports.ts'
@@ -81,4 +83,12 @@ export async function startHdfs({ dataNodes: count = 6, httpFs = false } = {}): 
     throw cause
   })
   return site
+}
+
+/** Names of the files below a folder, at any depth. */
+export async function namesIn(files: Files, folder: string): Promise<string[]> {
+  const below = (await files.list(folder)).map(async ({ name, kind }) =>
+    kind === 'folder' ? namesIn(files, join(folder, name)) : [name],
+  )
+  return (await Promise.all(below)).flat()
 }
