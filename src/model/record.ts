@@ -20,6 +20,8 @@ export interface TaskStarted extends RecordBase {
   readonly campaign: string
   readonly array: string
   readonly task: number
+  /** The scheduler's index in the array, where elements choose their tasks when they start. Absent: the number of the task. */
+  readonly element?: number
   readonly attempt: number
   readonly batch: number
   readonly node: string
