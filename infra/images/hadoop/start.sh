@@ -1,6 +1,6 @@
 #!/bin/bash
 # Starts a daemon of Hadoop: start.sh namenode | datanode | httpfs. PORT is that of its HTTP. Prints READY once it answers there, and may be
-# started again after it was killed. `start.sh format` makes the empty file system, `start.sh admin …` is `hdfs dfsadmin`.
+# started again after it was killed. `start.sh format` makes the empty file system, `start.sh admin …` is `hdfs dfsadmin`, `start.sh fs …` `hdfs dfs`.
 set -eu
 base=org.apache.hadoop
 options=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx256m --add-opens=java.base/java.lang=ALL-UNNAMED)
@@ -16,6 +16,7 @@ announce() {
 
 case ${1:-} in
   admin) run $base.hdfs.tools.DFSAdmin "${@:2}" ;;
+  fs) run org.apache.hadoop.fs.FsShell "${@:2}" ;;
   format) run $base.hdfs.server.namenode.NameNode -format -nonInteractive ;;
   namenode)
     announce &
@@ -32,7 +33,7 @@ case ${1:-} in
     run $base.fs.http.server.HttpFSServerWebServer
     ;;
   *)
-    echo "usage: start.sh format | admin … | namenode | datanode | httpfs" >&2
+    echo "usage: start.sh format | admin … | fs … | namenode | datanode | httpfs" >&2
     exit 2
     ;;
 esac
