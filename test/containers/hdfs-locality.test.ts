@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, it } from 'vitest'
 import { startSlurm } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { dataNodesOn, type HdfsSite, startHdfs } from './hdfs.ts'
