@@ -78,8 +78,14 @@ export const TABLES = {
       column('digest_kind', 'VARCHAR', 'declared, checksum, hashed, size_mtime'),
       column('missing', 'BOOLEAN', 'looked for and not found'),
       column('sites', 'VARCHAR[]', 'where it lies'),
-      column('hosts', 'VARCHAR[]', 'nodes that hold it (HDFS)'),
+      column('hosts', 'VARCHAR[]', 'always null: `nodes` took its place'),
       column('seen_at', 'TIMESTAMPTZ', 'when it was looked up'),
+      column(
+        'nodes',
+        'MAP(VARCHAR, BIGINT)',
+        'HDFS: bytes of it that lie at each node, named by rack and host; null: not asked, or not known',
+      ),
+      column('nodes_at', 'TIMESTAMPTZ', 'when HDFS said so'),
     ],
   },
   plan: {

@@ -19,10 +19,12 @@ import {
 import type { RemoteStores } from './remote.ts'
 import { isHdfs, isRemote, sitePath } from './site-path.ts'
 
+export { locateInputs } from './locate.ts'
 export { APPTAINER } from './program.ts'
 export { readManifest } from './read-manifest.ts'
 export type { RemoteFile, RemoteStores } from './remote.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
+export { isAtSql } from './site-path.ts'
 
 /** An array to stage: its tasks, its jobs, and where it goes. */
 export interface StageOptions {

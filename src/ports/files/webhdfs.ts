@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { FloeError } from '../../model/errors.ts'
+import { type BlockLocations, type HdfsBlock, type LocatedBlocks, locatedBlocks } from './webhdfs-blocks.ts'
 import { connectionFault, type Fault, faultIn, hdfsError, remoteFault } from './webhdfs-faults.ts'
 import { type Body, bytesOf, exchange, type Hosts } from './webhdfs-http.ts'
 import type { HdfsUrl } from './webhdfs-url.ts'
@@ -75,6 +76,8 @@ type Outcome = { readonly value: unknown } | Failure
 
 /** Data nodes that failed are kept out of the way for so long. */
 const AVOID_MS = 30_000
+/** Where blocks lie is good to know, and nothing waits long for it. */
+const LOCATE_MS = 1000
 const PAUSES_MS = [0, 100, 200, 400, 800, 1600, 3000]
 
 /**
@@ -87,6 +90,8 @@ export class WebHdfs {
   readonly #access: HdfsAccess
   readonly #nameNodes: readonly string[]
   #active = 0
+  /** Older ones, and some HttpFS, do not know GETFILEBLOCKLOCATIONS. */
+  #knowsLocations = true
   /** Data node → until when it is kept out of the way. */
   readonly #avoided = new Map<string, number>()
 
@@ -155,6 +160,22 @@ export class WebHdfs {
       throw cause
     })
     return answer?.LocatedBlocks?.isUnderConstruction ?? false
+  }
+
+  /** Of a file, in order: where each block lies; none of an empty one. `undefined` when absent. */
+  async blocks(path: string): Promise<readonly HdfsBlock[] | undefined> {
+    const asked = (op: string) => ({ ...get(path, op), verb: 'locate', patienceMs: LOCATE_MS })
+    if (this.#knowsLocations) {
+      try {
+        return locatedBlocks(await this.#json<BlockLocations>(asked('GETFILEBLOCKLOCATIONS')))
+      } catch (cause) {
+        // HttpFS says so with the status of a server in trouble.
+        if (!['other', 'wait'].includes(faultIn(cause) ?? '')) throw cause
+      }
+    }
+    const blocks = locatedBlocks(await this.#json<LocatedBlocks>(asked('GET_BLOCK_LOCATIONS')))
+    this.#knowsLocations = false
+    return blocks
   }
 
   /**
