@@ -232,8 +232,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     clamped: async (terms) => terms,
     taskSec: null,
     container: 'apptainer',
-    hdfsHosts: undefined,
-    dataNodesOf: [],
+    ...{ hdfsHosts: undefined, dataNodesOf: [] },
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {

@@ -200,6 +200,7 @@ export async function planRunnable(
       (site.taskSec ?? Number.POSITIVE_INFINITY) * TASK_SHARE,
     ),
     bytesMax: settings.batchBytesMax,
+    at,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),
