@@ -33,6 +33,8 @@ export interface HdfsStatus {
   readonly length: number
   readonly modificationTime: number
   readonly fileId?: number
+  /** Bytes; 0 of a folder. */
+  readonly blockSize?: number
 }
 
 export interface HdfsQuota {
@@ -58,7 +60,7 @@ interface Operation {
   /** For messages: `read`, `write` … */
   readonly verb: string
   /** How the answer is taken; a failure in it is one of this try. */
-  readonly take?: (reply: IncomingMessage) => Promise<unknown>
+  readonly take?: (reply: IncomingMessage, host: string | undefined) => Promise<unknown>
   /** What may have been done is not done again. */
   readonly again?: 'unless done'
   /** Other than the usual patience. */
@@ -179,12 +181,13 @@ export class WebHdfs {
   }
 
   /**
-   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try. `undefined` when absent.
+   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try, with the host that we were sent on to; undefined: who
+   * was asked has answered itself. `undefined` when absent.
    */
   async read<T>(
     path: string,
     params: () => { offset: number; length?: number },
-    take: (reply: IncomingMessage) => Promise<T>,
+    take: (reply: IncomingMessage, host: string | undefined) => Promise<T>,
   ): Promise<T | undefined> {
     const asked = { ...get(path, 'OPEN'), verb: 'read', params, take }
     return (await this.#unlessAbsent(undefined, asked)) as T | undefined
@@ -284,7 +287,7 @@ export class WebHdfs {
   }
 
   async #tryOnce(operation: Operation): Promise<Outcome> {
-    const { method, body, take = bytesOf } = operation
+    const { method, body, take = (reply) => bytesOf(reply) } = operation
     const { hosts = {}, idleMs = 30_000 } = this.#access
     const url = this.#nameNodeUrl(operation)
     let host = url.host
@@ -299,7 +302,7 @@ export class WebHdfs {
         reply = await exchange({ method, url: to, body, hosts, idleMs })
       }
       const status = reply.statusCode!
-      if (status < 300) return { value: await take(reply) }
+      if (status < 300) return { value: await take(reply, node === undefined ? undefined : hostIn(node)) }
       return { fault: remoteFault(status, await textOf(reply)), ...(node !== undefined && { node }) }
     } catch (cause) {
       if (cause instanceof FloeError) throw withTried(cause, operation.verb, this.urlOf(operation.path))
@@ -323,6 +326,8 @@ export class WebHdfs {
     return new URL(`${scheme === 'webhdfs' ? 'http' : 'https'}://${nameNode}/webhdfs/v1${encoded}?${query}`)
   }
 }
+
+const hostIn = (authority: string): string => authority.replace(/:\d+$/, '')
 
 const withTried = (cause: FloeError, verb: string, url: string): FloeError =>
   new FloeError(cause.code, `cannot ${verb} ${url}: ${cause.message}`, {
