@@ -8,6 +8,7 @@ import { FloeError } from './model/errors.ts'
 import { sweepAsides } from './ports/files/aside.ts'
 import type { Files } from './ports/files/files.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
+import { bytesAtNodes } from './ports/files/hdfs-places.ts'
 import { WebHdfs } from './ports/files/webhdfs.ts'
 import { parseHdfsUrl } from './ports/files/webhdfs-url.ts'
 import { cachedNear } from './ports/tables/near-cached.ts'
@@ -39,17 +40,25 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
 
 /** What addresses of files in HDFS lead to; each HDFS has one client. */
 export function openStores(environment: NodeJS.ProcessEnv): Means['stores'] {
-  const known = new Map<string, Files>()
+  const known = new Map<string, { readonly client: WebHdfs; readonly files: Files }>()
   const at = async (url: string) => {
     const address = parseHdfsUrl(url)
     const { scheme, authority, path } = address
     const name = `${scheme}://${authority}`
-    const files = known.get(name) ?? hdfsFiles(new WebHdfs(address, entranceTo(authority, environment)))
-    known.set(name, files)
-    return { files, path, authority }
+    const make = () => {
+      const client = new WebHdfs(address, entranceTo(authority, environment))
+      return { client, files: hdfsFiles(client) }
+    }
+    const store = known.get(name) ?? make()
+    known.set(name, store)
+    return { ...store, path, authority }
   }
   return {
     at,
+    async nodes(url) {
+      const { client, path } = await at(url)
+      return bytesAtNodes(client, path, url.endsWith('/'))
+    },
     async sweep(url, nowMs) {
       const { files, path } = await at(url)
       return sweepAsides(files, path, nowMs)

@@ -71,6 +71,13 @@ export interface OutputWritten {
   readonly offset?: number
 }
 
+/** Bytes that came from HDFS: of the node's own disks, of its rack, of elsewhere. */
+export interface BytesRead {
+  readonly local: number
+  readonly rack: number
+  readonly remote: number
+}
+
 export interface JobEnded extends RecordBase {
   readonly event: 'job ended'
   readonly job: string
@@ -94,6 +101,8 @@ export interface JobEnded extends RecordBase {
   readonly outputs: readonly OutputWritten[]
   /** `check` was asked for and passed. */
   readonly checked: boolean
+  /** What was brought for it. An input that several jobs of a task read is brought once, for the first of them; absent: nothing was. */
+  readonly bytes_read?: BytesRead
   /** The kept sandbox of a failed job, relative to the array's directory. */
   readonly sandbox: string | null
 }
