@@ -17,8 +17,9 @@ const LOOK_MS = 500
 const AS_GOOD = 0.9
 
 /**
- * The task to take of those that nobody has: of what lies on this node the one that lies nowhere better, else what lies anywhere as well, else
- * what is near enough by `nearness`, and of that what most others of its node wait beside. Undefined: what is left lies too far away.
+ * The task to take of those that nobody has. First what lies on this node and nowhere better, of that what other nodes have least need of: those
+ * that hold it too have most others to take. Then what lies anywhere as well; then what is near enough by `nearness`, from where most wait.
+ * Undefined: what is left lies too far away.
  */
 export function chooseTask(
   { nodes, tasks }: Places,
@@ -26,21 +27,24 @@ export function chooseTask(
   { own, nearness }: { readonly own: ReadonlySet<number>; readonly nearness: Nearness },
 ): number | undefined {
   const racks = new Set([...own].map((node) => rackOf(nodes[node]!)))
-  const crowd = new Map<number, number>()
-  for (const task of free) {
-    const best = tasks[task]?.[0]?.[0]
-    if (best !== undefined) crowd.set(best, (crowd.get(best) ?? 0) + 1)
-  }
+  const holdersOf = (task: number) => (tasks[task] ?? []).filter(([, bytes], _, [best]) => bytes >= AS_GOOD * best![1])
+  /** Node → tasks that it may still take. */
+  const choices = new Map<number, number>()
+  for (const task of free)
+    for (const [node] of holdersOf(task)) choices.set(node, (choices.get(node) ?? 0) + 1)
   const rank = (task: number): readonly number[] | undefined => {
     const places = tasks[task] ?? []
     const [best] = places
     if (!best) return [1]
-    const share = Math.max(0, ...places.map(([node, bytes]) => (own.has(node) ? bytes / best[1] : 0)))
-    if (share >= AS_GOOD) return [0, -share]
-    const others = -(crowd.get(best[0]) ?? 0)
-    const isInRack = share > 0 || places.some(([node]) => racks.has(rackOf(nodes[node]!)))
-    if (isInRack) return nearness === 'node' ? undefined : [2, -share, others]
-    return nearness === 'any' ? [3, others] : undefined
+    const holders = holdersOf(task).map(([node]) => node)
+    if (holders.some((node) => own.has(node))) {
+      const others = holders.filter((node) => !own.has(node))
+      return [0, -Math.min(...others.map((node) => choices.get(node)!))]
+    }
+    const waiting = -choices.get(best[0])!
+    const isInRack = places.some(([node]) => racks.has(rackOf(nodes[node]!)))
+    if (isInRack) return nearness === 'node' ? undefined : [2, waiting]
+    return nearness === 'any' ? [3, waiting] : undefined
   }
   let chosen: { readonly task: number; readonly rank: readonly number[] } | undefined
   for (const task of [...free].sort((a, b) => a - b)) {
