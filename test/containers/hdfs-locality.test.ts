@@ -10,6 +10,7 @@ import { Place } from '../cli/place.ts'
 import { bundle } from '../fakes/bundle.ts'
 import { describeSite } from './engine.ts'
 import { type HdfsSite, servedBy, startHdfs } from './hdfs.ts'
+import { until } from './machine.ts'
 
 /* Jobs on a site whose nodes are data nodes: where inputs lie as HDFS says it, what the plan foretells, and what tasks read from where. */
 
@@ -34,15 +35,8 @@ describeSite('a site of data nodes', () => {
       sizes.set(`/data/in ${String(at).padStart(2, '0')}.bin`, at < SMALL ? MB : 20 * MB)
     for (const [path, bytes] of sizes) {
       await alice.write(path, randomBytes(bytes))
-      const said = await site.ask('GET', encodeURI(path), 'op=GETFILEBLOCKLOCATIONS')
-      const nodes = new Map<string, number>()
-      for (const { length, hosts, topologyPaths } of (JSON.parse(said) as Blocks).BlockLocations.BlockLocation)
-        for (const [i, host] of hosts.entries()) {
-          const node = `/${topologyPaths[i]!.split('/')[1]}/${host}`
-          nodes.set(node, (nodes.get(node) ?? 0) + length)
-        }
-      lies.set(path, nodes)
     }
+    for (const path of sizes.keys()) lies.set(path, await nodesOf(path))
     const frost = `{connector: local, scratch: ${place.path('frost')}, interval: 1s, slots: 2, data_nodes_of: [namenode]}`
     place.file(
       'config/floe/sites.yaml',
@@ -59,6 +53,24 @@ describeSite('a site of data nodes', () => {
     place.jobs('jobs.ndjson', [...sizes.keys()].map(job))
     expect(await place.run(['-C', 'c', 'add', 'jobs.ndjson'], { env })).toMatchObject({ status: 0 })
   })
+  /** Data nodes tell the name node a moment later what they have. */
+  async function nodesOf(path: string): Promise<Map<string, number>> {
+    const blocks = await until(
+      async () => {
+        const said = await site.ask('GET', encodeURI(path), 'op=GETFILEBLOCKLOCATIONS')
+        const { BlockLocation } = (JSON.parse(said) as Blocks).BlockLocations
+        return BlockLocation.every(({ hosts }) => hosts.length === 2) && BlockLocation
+      },
+      { what: `both replicas of ${path} are known` },
+    )
+    const nodes = new Map<string, number>()
+    for (const { length, hosts, topologyPaths } of blocks)
+      for (const [i, host] of hosts.entries()) {
+        const node = `/${topologyPaths[i]!.split('/')[1]}/${host}`
+        nodes.set(node, (nodes.get(node) ?? 0) + length)
+      }
+    return nodes
+  }
   afterAll(async () => {
     place.close()
     await site?.stop()
@@ -110,7 +122,7 @@ describeSite('a site of data nodes', () => {
       'select sum(bytes_local)::bigint as local, sum(bytes_rack)::bigint as rack, sum(bytes_remote)::bigint as remote from attempts',
     )
     expect(read).toEqual({ local: 0, rack: 0, remote: all })
-    expect((await floe('show', 'in 00')).stdout).toMatch(/read +0 on this node, 0 in its rack, 1\.0 MB elsewhere/)
+    expect((await floe('show', 'in 00')).stdout).toMatch(/read +0 on this node, 0 in its rack, 1\.00 MB elsewhere/)
     // HDFS counts the sums that it keeps of its blocks too.
     expect((await servedBy(site)) - before).toBeLessThan(told.bytes_to_nodes * 1.1)
 
