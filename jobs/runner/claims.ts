@@ -1,9 +1,9 @@
 import { closeSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
+import { hostOf, type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
 import { countTasks } from './manifest-range.ts'
-import { isNode, type OwnNames } from './nearness.ts'
+import { isHere, type ThisNode } from './nearness.ts'
 
 /** How near a batch's inputs lie to the node that takes it. */
 export type Nearness = 'node' | 'rack' | 'any'
@@ -30,8 +30,7 @@ export function chooseTask(
   const holdersOf = (task: number) => (tasks[task] ?? []).filter(([, bytes], _, [best]) => bytes >= AS_GOOD * best![1])
   /** Node → tasks that it may still take. */
   const choices = new Map<number, number>()
-  for (const task of free)
-    for (const [node] of holdersOf(task)) choices.set(node, (choices.get(node) ?? 0) + 1)
+  for (const task of free) for (const [node] of holdersOf(task)) choices.set(node, (choices.get(node) ?? 0) + 1)
   const rank = (task: number): readonly number[] | undefined => {
     const places = tasks[task] ?? []
     const [best] = places
@@ -77,13 +76,13 @@ export class Claims {
   readonly #places: Places
   readonly #own: ReadonlySet<number>
 
-  constructor(array: string, element: number, own: OwnNames) {
+  constructor(array: string, element: number, node: ThisNode) {
     const places = parsePlaces(readIfThere(join(array, 'places')) ?? '')
     this.#count = countTasks(array)
     this.#folder = join(array, 'claims')
     this.#mine = join(this.#folder, `e${element}`)
     this.#places = places
-    this.#own = new Set(places.nodes.flatMap((node, at) => (isNode(node, own) ? [at] : [])))
+    this.#own = new Set(places.nodes.flatMap((place, at) => (isHere(hostOf(place), node) ? [at] : [])))
   }
 
   /** What this element had when it was started before. Says that it is here. Throws errors of the disk. */
@@ -102,8 +101,9 @@ export class Claims {
     return task === undefined ? undefined : { task, isOld: true }
   }
 
-  /** The next one for this node; undefined: none is left. Waits a little before it takes what lies elsewhere. */
-  async take(waitMs = WAIT_MS): Promise<Claim | undefined> {
+  /** The next one for this node; undefined: none is left. A node that holds anything waits a little before it takes what lies elsewhere. */
+  async take(): Promise<Claim | undefined> {
+    const waitMs = this.#own.size > 0 ? WAIT_MS : 0
     for (const nearness of ['node', 'rack', 'any'] as const) {
       for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
         const free = this.#free()

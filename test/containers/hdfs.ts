@@ -106,6 +106,17 @@ export async function dataNodesOn(site: Fleet, names: readonly string[], hdfs: H
   return nodes
 }
 
+/** What its data nodes read for others, bytes. */
+export async function servedBy(site: HdfsSite): Promise<number> {
+  const read = site.dataNodes.map(async ({ name }) => {
+    const query = 'qry=Hadoop:service=DataNode,name=DataNodeActivity-*'
+    const reply = await fetch(`http://127.0.0.1:${site.ports[name]}/jmx?${query}`)
+    const { beans } = (await reply.json()) as { beans: { BytesRead: number }[] }
+    return beans[0]!.BytesRead
+  })
+  return (await Promise.all(read)).reduce((sum, bytes) => sum + bytes, 0)
+}
+
 /** Names of the files below a folder, at any depth. */
 export async function namesIn(files: Files, folder: string): Promise<string[]> {
   const below = (await files.list(folder)).map(async ({ name, kind }) =>
