@@ -75,6 +75,16 @@ const siteOf = (paths: CampaignPaths, connect: () => Promise<Connector>) =>
     runner: ['false'],
   })
 
+/** The same campaign, run at another site too. */
+export const beside = (
+  context: RunContext,
+  connector: Connector,
+  fields: Partial<RunContext['site']> = {},
+): RunContext => ({
+  ...context,
+  beside: [{ ...siteOf(context.paths, async () => connector), name: 'rime', ...fields }],
+})
+
 /** The same campaign, at a site that is connected in another way. */
 export const connectedBy = (context: RunContext, connect: () => Promise<Connector>): RunContext => ({
   ...context,
