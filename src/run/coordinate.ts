@@ -182,7 +182,17 @@ class Coordinator {
     for (const site of this.#sites) await site.offerAgain()
     await this.#shed()
     if (this.#planner.isDue && !this.#unseen) await this.#planner.plan()
+    else await this.#rebalance()
     for (const site of this.#sites) await site.fill()
+  }
+
+  /** What waits too long at one site moves to another that has room. */
+  async #rebalance(): Promise<void> {
+    if (this.#sites.length === 1) return
+    const roomy: SiteRun[] = []
+    for (const site of this.#sites) if (await site.hasRoom()) roomy.push(site)
+    if (roomy.length === 0) return
+    for (const site of this.#sites) if (!roomy.includes(site) && (await site.giveWay(roomy))) this.#planner.isDue = true
   }
 
   /** What was cut for a site that is in trouble goes to the others. */

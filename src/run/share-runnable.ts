@@ -7,7 +7,7 @@ import { chooseRunnable, type PlanWishes, planRunnable, probedSite } from './pla
 import { type Group, type Room, shareOut } from './share.ts'
 
 /** Jobs of `runnable` that are alike in what decides where they can run. */
-interface GroupRow extends ProbedProgram {
+export interface GroupRow extends ProbedProgram {
   readonly n: number
   readonly resource_class: string
   readonly grown: boolean
@@ -127,7 +127,7 @@ async function numberGroups({ tables }: RunContext): Promise<void> {
 }
 
 /** Where groups could run, whether there is room or not. Each site is asked for each program once. */
-class Able {
+export class Able {
   readonly #sites: readonly RunContext[]
   readonly #probed = new Map<string, Promise<FloeError | undefined>>()
 

@@ -1,4 +1,4 @@
-import { lenient } from '../dispatch/dispatch.ts'
+import { cancelTasks, lenient } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { dropCut } from './arrays.ts'
 import { Cancels } from './cancels.ts'
@@ -7,8 +7,10 @@ import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { keepLooks, type Looking, recallLooks } from './looks.ts'
+import { areMovable, type Waiting } from './movable.ts'
 import { NodeWatch } from './node-watch.ts'
 import type { Publisher } from './publisher.ts'
+import { sealsOf } from './seals.ts'
 import type { Room } from './share.ts'
 import { takeUp } from './take-up.ts'
 import { Telling } from './telling.ts'
@@ -25,6 +27,9 @@ const OF_SOME: readonly Code[] = [
 ]
 /** Trouble of one site, which others need not share. */
 const OF_ONE: readonly Code[] = [...OF_SOME, 'SITE_UNREACHABLE', 'SITE_FULL', 'STATE_UNKNOWN']
+
+/** Looks at a site for which work may wait there while another one has room. */
+const WAITS_MAX_LOOKS = 30
 
 export interface SiteRunParts {
   readonly lease: Lease
@@ -48,6 +53,13 @@ export class SiteRun {
   #hasTakenUp = false
   #telling: Telling | undefined
   readonly #seenAt = new WeakMap<LiveArray, number>()
+  readonly #begun = new WeakSet<LiveArray>()
+  /** Arrays that were taken back to be planned for another site. */
+  readonly #moved = new WeakSet<LiveArray>()
+  #lastWaitMs = 0
+  #cutSeen = { count: 0, at: 0 }
+  /** What could go nowhere else is not looked at all the time. */
+  readonly #askedAgainAt = new Map<string, number>()
   readonly #lease: Lease
   readonly #publisher: Publisher
   readonly #isAlone: boolean
@@ -116,6 +128,60 @@ export class SiteRun {
     if (!this.trouble) await this.sparing(() => this.feed.fill())
   }
 
+  /** It could begin more than it has. */
+  async hasRoom(): Promise<boolean> {
+    if (this.feed.patience.blocked !== null) return false
+    for (const array of this.arrays.values()) if (array.unstartedTasks.length > 0) return false
+    return this.wants()
+  }
+
+  /**
+   * What has waited here for too long is given up, where it could begin at one of the `others`: batches that are cut, and arrays of which no
+   * task has begun, which are sealed first, so that none begins after all. False: nothing is to be planned for it now.
+   */
+  async giveWay(others: readonly SiteRun[]): Promise<boolean> {
+    const now = this.context.clock.ticks()
+    if (this.feed.cut !== this.#cutSeen.count) this.#cutSeen = { count: this.feed.cut, at: now }
+    const hasLongCut = this.feed.cut > 0 && now - this.#cutSeen.at > this.#waitsMaxMs
+    for (const array of this.arrays.values())
+      if (this.#waitingMs(array) > this.#waitsMaxMs && (await this.#couldGo({ arrayId: array.id }, others)))
+        await this.#bearing(() => (array.nativeId === undefined ? this.feed.withdraw(array) : this.#recall(array)))
+    if (!hasLongCut || !(await this.#couldGo({ cutFor: this.name }, others))) return false
+    return this.letGoOfCut()
+  }
+
+  async #couldGo(waiting: Waiting, others: readonly SiteRun[]): Promise<boolean> {
+    const now = this.context.clock.ticks()
+    const key = Object.values(waiting).join()
+    if (now < (this.#askedAgainAt.get(key) ?? Number.NEGATIVE_INFINITY)) return false
+    this.#askedAgainAt.set(key, now + this.#waitsMaxMs)
+    return areMovable(
+      this.context,
+      waiting,
+      others.map(({ context }) => context),
+    )
+  }
+
+  async #recall(array: LiveArray): Promise<void> {
+    const { site, clock } = this.context
+    const tasks = array.openTasks
+    const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'taken back: it waited too long here' })
+    await this.#lease.guard()
+    const begun = await lenient(() => site.seal(array.id, seals))
+    if (!begun) return
+    this.#lastWaitMs = this.#waitingMs(array)
+    this.#moved.add(array)
+    const { nativeId, elements } = array
+    // Any element of those that are left may take a task that has begun nowhere else.
+    if (elements.bindLate && begun.size > 0) return
+    const sealed = elements.of(tasks.filter((task) => !begun.has(task)))
+    if (sealed.length > 0) await lenient(async () => cancelTasks(await site.connector(), nativeId!, sealed))
+  }
+
+  get #waitsMaxMs(): number {
+    return this.context.site.rhythm.watchMs * WAITS_MAX_LOOKS
+  }
+
   /** Batches that nobody stages any more wait for a plan of the other sites; false: there are none. */
   async letGoOfCut(): Promise<boolean> {
     if (this.feed.cut === 0) return false
@@ -128,6 +194,7 @@ export class SiteRun {
     await this.#bearing(async () => {
       await this.watch.look([...this.arrays.values()])
       this.#telling?.look(this.arrays.values())
+      for (const array of this.arrays.values()) this.#waitingMs(array)
       await this.#heedNodes()
     })
   }
@@ -194,7 +261,7 @@ export class SiteRun {
     // Said for other campaigns; what was not heard, `clean` says again.
     await lenient(() => this.context.site.release(over.map(({ id }) => id)))
     for (const { id } of over) this.arrays.delete(id)
-    return over.filter((array) => !this.feed.isLetGo(array)).length
+    return over.filter((array) => !this.feed.isLetGo(array) && !this.#moved.has(array)).length
   }
 
   async takeBack(): Promise<void> {
@@ -208,16 +275,19 @@ export class SiteRun {
     const { site } = this.context
     let jobs = 0
     for (const array of this.arrays.values()) jobs += array.undecidedJobs
-    const waitingMs = Math.max(0, ...[...this.arrays.values()].map((array) => this.#waitingMs(array)))
+    const waitingMs = Math.max(this.#lastWaitMs, ...[...this.arrays.values()].map((array) => this.#waitingMs(array)))
     return { site: this.name, slots: site.slots, busySec: (jobs * seconds) / site.slots + waitingMs / 1000 }
   }
 
-  /** How long none of its tasks has begun since it was first seen here; 0: one has. */
+  /** How long none of its tasks has begun since it was first seen here; 0: one has. Remembers how long that took last. */
   #waitingMs(array: LiveArray): number {
     const now = this.context.clock.ticks()
     const since = this.#seenAt.get(array) ?? now
     this.#seenAt.set(array, since)
-    return array.isUntouched && !array.over ? now - since : 0
+    if (array.isUntouched) return array.over ? 0 : now - since
+    if (!this.#begun.has(array)) this.#lastWaitMs = now - since
+    this.#begun.add(array)
+    return 0
   }
 
   /** For the next run. */
