@@ -1,7 +1,9 @@
 import type { PlanCosts } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
+import { formatCounted } from '../model/format.ts'
 import { type ProbedProgram, probeProgram, type ResourceClass } from '../stage/stage.ts'
-import type { RunContext } from './context.ts'
+import { eachSite, type RunContext } from './context.ts'
+import { placeSql, reachOf } from './data-places.ts'
 import { misfitError } from './fit-runnable.ts'
 import { chooseRunnable, type PlanWishes, planRunnable, probedSite } from './planning.ts'
 import { type Group, type Room, shareOut } from './share.ts'
@@ -16,7 +18,14 @@ export interface GroupRow extends ProbedProgram {
   readonly jobs: number
   readonly first: string
   readonly seconds: number | null
+  /** What inputs and helper files are named by; see data-places.ts. */
+  readonly places: readonly string[]
+  /** Sites that have been sent jobs with the same first input. */
+  readonly sent_to: readonly string[]
 }
+
+/** Bytes a second between this machine and a site, where it has to be foretold. */
+const CARRIED_PER_SEC = 20e6
 
 /** Where nothing was measured yet, all jobs are taken to last the same. */
 const SECONDS_UNKNOWN = 1
@@ -72,7 +81,7 @@ export const sumOfCosts = (all: readonly PlanCosts[]): PlanCosts =>
 
 /**
  * Shares the jobs of the temporary table `runnable` out over the sites that have room, into `shares` (job_key, site): jobs with the same first
- * input stay together as far as they can. Throws SUBMIT_REFUSED or EXECUTABLE_INVALID when none of the `sites` could run some of them; answers
+ * input stay together as far as they can. Throws SUBMIT_REFUSED, INPUTS_MISSING or EXECUTABLE_INVALID when none of the `sites` could run some of them; answers
  * the sites that have a share, and how many jobs there are for the `sites`.
  */
 async function shareRunnable(
@@ -82,8 +91,14 @@ async function shareRunnable(
   const { sql } = context.tables
   await numberGroups(context)
   const rows = await sql.rows<GroupRow>(
-    `select n::integer as n, resource_class, grown, site, executable, setup, container, pinned, count(*)::integer as jobs,
-       min(job_id) as first, avg(seconds) as seconds from share_jobs group by all order by n`,
+    `select n::integer as n, resource_class, grown, site, executable, setup, container, pinned, places, sent_to,
+       count(*)::integer as jobs, min(job_id) as first, avg(seconds) as seconds
+     from share_jobs group by all order by n`,
+  )
+  const bytes = await sql.rows<{ n: number; place: string; bytes: number }>(
+    `select n::integer as n, place, sum(size_bytes)::double as bytes from (
+       select distinct s.n, u.place, u.url from share_urls u join share_jobs s using (job_key)) join files f using (url)
+     group by all having sum(size_bytes) is not null`,
   )
   const timed = rows.filter(({ seconds }) => seconds !== null)
   const timedJobs = timed.reduce((sum, { jobs }) => sum + jobs, 0)
@@ -91,7 +106,14 @@ async function shareRunnable(
     timedJobs === 0 ? SECONDS_UNKNOWN : timed.reduce((sum, { jobs, seconds }) => sum + jobs * seconds!, 0) / timedJobs
   const able = new Able(sites)
   const groups: Group[] = []
-  for (const row of rows) groups.push({ jobs: row.jobs, seconds: row.seconds ?? usual, sites: await able.of(row) })
+  for (const row of rows) {
+    const own = bytes.filter(({ n }) => n === row.n)
+    const choices = (await able.of(row)).map((context) => ({
+      site: context.site.name,
+      carrySec: carriedBytes(context, row, own) / row.jobs / CARRIED_PER_SEC,
+    }))
+    groups.push({ jobs: row.jobs, seconds: row.seconds ?? usual, sites: choices })
+  }
   const parts = shareOut(groups, rooms(usual))
   await sql.load(
     'share_parts',
@@ -107,22 +129,44 @@ async function shareRunnable(
     with placed as (
       select job_key, n, (row_number() over (partition by n order by first_input, job_id) - 0.5) / count(*) over (partition by n) as place from share_jobs)
     select job_key, p.site from placed join share_parts p on p.n = placed.n and place >= p."from" and place < p."to"`)
-  await sql.run('drop table share_jobs')
+  for (const table of ['share_jobs', 'share_urls']) await sql.run(`drop table ${table}`)
   return {
     shares: new Set(parts.map(({ site }) => site)),
     jobs: groups.reduce((sum, { jobs, sites: where }) => sum + (where.length > 0 ? jobs : 0), 0),
   }
 }
 
-/** Temporary table `share_jobs`, with the number of its group for each job. */
-async function numberGroups({ tables }: RunContext): Promise<void> {
+/** What a site is to be sent for these jobs, as far as it is not known to have it. */
+function carriedBytes(
+  context: RunContext,
+  { sent_to }: GroupRow,
+  bytes: readonly { readonly place: string; readonly bytes: number }[],
+): number {
+  if (sent_to.includes(context.site.name)) return 0
+  return bytes.reduce((sum, one) => sum + (reachOf(context, one.place) === 'carried' ? one.bytes : 0), 0)
+}
+
+/** Temporary tables `share_urls` (job_key, url, place) and `share_jobs`, with the number of its group for each job. */
+async function numberGroups(context: RunContext): Promise<void> {
+  const { tables } = context
+  const { sql } = tables
   await tables.view('jobs', undefined, 'jobs_rows')
-  await tables.view('files')
-  await tables.sql.run(`create or replace temp table share_jobs as
-    select dense_rank() over (order by r.resource_class, r.grown, j.site, j.executable, j.setup, j.container) as n,
+  for (const table of ['files', 'batches'] as const) await tables.view(table)
+  await tables.view('plan', undefined, 'plan_positions')
+  await sql.run(`create or replace temp table share_urls as
+    select job_key, url, ${placeSql(eachSite(context))} as place from (
+      select r.job_key, unnest(list_concat(j.inputs, j.files)) as url from runnable r join jobs_rows j using (job_key, revision))`)
+  await sql.run(`create or replace temp table share_jobs as
+    with placed as (select job_key, list_sort(list_distinct(list(place))) as places from share_urls group by all),
+    sent as (
+      select j.inputs[1] as first_input, list_sort(list_distinct(list(b.site))) as sent_to
+      from batches b join plan_positions p on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+        join jobs_rows j using (job_key, revision) where b.array_id is not null group by all)
+    select dense_rank() over (order by r.resource_class, r.grown, j.site, j.executable, j.setup, j.container, p.places, s.sent_to) as n,
       r.job_id, r.job_key, r.seconds, r.resource_class, r.grown, j.site, j.executable, j.setup, j.container, f.url is not null as pinned,
-      coalesce(j.inputs[1], '') as first_input
-    from runnable r join jobs_rows j using (job_key, revision)
+      coalesce(p.places, []) as places, coalesce(s.sent_to, []) as sent_to, coalesce(j.inputs[1], '') as first_input
+    from runnable r join jobs_rows j using (job_key, revision) left join placed p using (job_key)
+      left join sent s on s.first_input = j.inputs[1]
       left join (select distinct url from files where kind = 'program') f on f.url = j.executable`)
 }
 
@@ -135,22 +179,28 @@ export class Able {
     this.#sites = sites
   }
 
-  async of(row: GroupRow): Promise<string[]> {
+  async of(row: GroupRow): Promise<RunContext[]> {
     const named = this.#sites.filter(({ site }) => row.site === null || row.site === site.name)
     const terms = JSON.parse(row.resource_class) as ResourceClass
-    const able: string[] = []
+    const able: RunContext[] = []
     let why: FloeError | undefined
     for (const context of named) {
       const { site } = context
       try {
         const misfit = row.grown ? undefined : await site.misfit(terms)
-        const error = misfit === undefined ? await this.#probe(context, row) : misfitError(site.name, row, misfit)
-        if (error === undefined) able.push(site.name)
+        const unseen = row.places.find((place) => reachOf(context, place) === 'never')
+        const error =
+          misfit !== undefined
+            ? misfitError(site.name, row, misfit)
+            : unseen !== undefined
+              ? unseenError(site.name, row, unseen)
+              : await this.#probe(context, row)
+        if (error === undefined) able.push(context)
         why ??= error
       } catch (error) {
         if (!(error instanceof FloeError) || error.code !== 'SITE_UNREACHABLE') throw error
         // It is asked again when it is planned for.
-        able.push(site.name)
+        able.push(context)
       }
     }
     if (able.length === 0 && why) throw why
@@ -165,6 +215,16 @@ export class Able {
     return said
   }
 }
+
+const unseenError = (site: string, { first, jobs }: GroupRow, place: string): FloeError =>
+  new FloeError(
+    'INPUTS_MISSING',
+    `${site} does not have ${place}, which ${formatCounted(jobs, 'job')} read, ${first} first.`,
+    {
+      hint: 'Run at a site that has it too, or name it in `roots:` of the site in sites.yaml.',
+      details: { job: first, site },
+    },
+  )
 
 async function whyNot(act: () => Promise<void>): Promise<FloeError | undefined> {
   try {

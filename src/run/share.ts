@@ -14,8 +14,15 @@ export interface Group {
   readonly jobs: number
   /** Of one job. */
   readonly seconds: number
-  /** Where they can run: names of rooms. */
-  readonly sites: readonly string[]
+  /** Where they can run. */
+  readonly sites: readonly Choice[]
+}
+
+/** A room for a group. */
+export interface Choice {
+  readonly site: string
+  /** Seconds until what a job reads is there; such carrying goes one after the other. */
+  readonly carrySec: number
 }
 
 /** The jobs of a group from one share of it to another, 0 to 1, go to a site. */
@@ -33,14 +40,17 @@ export interface Part {
 export function shareOut(groups: readonly Group[], rooms: readonly Room[]): Part[] {
   const slots = new Map(rooms.map((room) => [room.site, Math.max(1, room.slots)]))
   const endSec = new Map(rooms.map(({ site, busySec }) => [site, busySec]))
-  const choices = (group: number) => groups[group]!.sites.filter((site) => slots.has(site))
+  const choices = (group: number) => groups[group]!.sites.filter(({ site }) => slots.has(site))
   const inTurn = groups
     .map((_, group) => group)
     .sort((a, b) => choices(a).length - choices(b).length || groups[b]!.jobs - groups[a]!.jobs || a - b)
   const parts: Part[] = []
   for (const group of inTurn) {
     const { jobs, seconds } = groups[group]!
-    const sites = choices(group).map((site) => ({ site, slots: slots.get(site)!, endSec: endSec.get(site)! }))
+    const sites = choices(group).map(({ site, carrySec }) => {
+      const eachSec = seconds / slots.get(site)! + carrySec
+      return { site, slots: seconds / eachSec, endSec: endSec.get(site)! }
+    })
     const work = jobs * seconds
     if (sites.length === 0 || work <= 0) continue
     const level = levelOf(sites, work)
@@ -56,7 +66,7 @@ export function shareOut(groups: readonly Group[], rooms: readonly Room[]): Part
   return parts
 }
 
-/** When all that take part have done the work, if it is poured onto those that end first. */
+/** When all that take part, each as fast as so many slots are, have done the work, if it is poured onto those that end first. */
 function levelOf(sites: readonly { readonly slots: number; readonly endSec: number }[], work: number): number {
   const rising = [...sites].sort((a, b) => a.endSec - b.endSec)
   let [wide, filled] = [0, 0]

@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { type Group, type Room, shareOut } from '../../../src/run/share.ts'
 
 const room = (site: string, slots: number, busySec = 0): Room => ({ site, slots, busySec })
-const group = (jobs: number, ...sites: string[]): Group => ({ jobs, seconds: 10, sites })
+const group = (jobs: number, ...sites: string[]): Group => ({
+  ...{ jobs, seconds: 10 },
+  sites: sites.map((site) => ({ site, carrySec: 0 })),
+})
 
 /** Jobs that each site takes. */
 function taken(groups: readonly Group[], rooms: readonly Room[]): Record<string, number> {
@@ -26,6 +29,15 @@ describe('shares', () => {
   test('of jobs that can run in one place come first; the others fill up', () => {
     const groups = [group(40, 'a', 'b'), group(40, 'a')]
     expect(taken(groups, [room('a', 2), room('b', 2)])).toEqual({ a: 40, b: 40 })
+  })
+
+  test('are smaller where inputs have to be carried first', () => {
+    const sites = [
+      { site: 'a', carrySec: 10 },
+      { site: 'b', carrySec: 0 },
+    ]
+    // A job in 15 s at a, in 5 s at b.
+    expect(taken([{ jobs: 40, seconds: 10, sites }], [room('a', 2), room('b', 2)])).toEqual({ a: 10, b: 30 })
   })
 
   test('of jobs that can run nowhere there are none', () => {

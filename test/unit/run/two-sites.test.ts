@@ -1,3 +1,5 @@
+import { truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { FloeError } from '../../../src/model/errors.ts'
 import { planCampaign, type RunContext, runCampaign } from '../../../src/run/run.ts'
@@ -89,6 +91,32 @@ test('jobs go where what they ask for, and their programs, are', async () => {
   expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 12 })
   for (const at of [0, 1, 2]) expect(there.runs.has(`job000${at}`)).toBe(true)
   for (const at of [9, 10, 11]) expect(here.runs.has(`job00${String(at).padStart(2, '0')}`)).toBe(true)
+  await context.tables.close()
+})
+
+/** Files of `era5`, which rime alone sees. */
+const ERA5 = {
+  roots: { era5: '/nowhere/era5' },
+  elsewhere: {
+    has: (path: string) => path.startsWith('/nowhere/era5/'),
+    see: async (paths: readonly string[]) => paths.map(() => ({ sizeBytes: 5, mtimeUs: 1 })),
+    digests: async (paths: readonly string[]) => paths.map(() => 'sha256:00'),
+    isBare: async () => false,
+  },
+}
+
+test('jobs go where their inputs are: to the one site that sees them, else where little is to be carried', async () => {
+  const [here, there] = [scriptedConnector(), scriptedConnector()]
+  const jobs = grid(20).map((job, at) => ({ ...job, inputs: at < 4 ? [`era5:${at}.nc`] : [`big${at}.csv`] }))
+  const made = await madeCampaign(jobs, here)
+  for (let at = 4; at < 20; at++) truncateSync(join(made.data, `big${at}.csv`), 1e9)
+  const place: RunContext['site']['place'] = ({ path }) => path
+  const context = beside({ ...made, settings: { ...made.settings, digest: 'size_mtime' } }, there, { ...ERA5, place })
+  expect(await planCampaign(context)).toMatchObject({ jobs: 20, missing: 0 })
+  expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 20 })
+  for (const at of [0, 1, 2, 3]) expect(there.runs.has(`job000${at}`)).toBe(true)
+  // Rime would have to wait 50 s for each of the others.
+  expect(there.runs.size).toBeLessThan(7)
   await context.tables.close()
 })
 
