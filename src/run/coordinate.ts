@@ -113,7 +113,7 @@ class Coordinator {
     await this.#takeUp()
     for (;;) {
       if (this.#stopping === null) await this.#feedSites()
-      await Promise.all(this.#sites.map((site) => site.look()))
+      await this.#look()
       await this.#heedRequests()
       for (const { cancels } of this.#sites) await cancels.passOn()
       await this.#judge()
@@ -176,6 +176,12 @@ class Coordinator {
     if (!this.#sites.every((site) => site.isOver(this.#stopping !== null))) return false
     if (this.#stopping !== null || this.#sites.every(({ trouble }) => trouble)) return true
     return !this.#planner.isDue && this.#planner.later === null && !this.#unseen
+  }
+
+  /** Side by side; what is under way at one is not left behind when another one ends the run. */
+  async #look(): Promise<void> {
+    for (const looked of await Promise.allSettled(this.#sites.map((site) => site.look())))
+      if (looked.status === 'rejected') throw looked.reason
   }
 
   async #feedSites(): Promise<void> {
