@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Site } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
 
@@ -5,13 +6,14 @@ type Look = NonNullable<Site['elsewhere']>
 
 /**
  * Files that only sites see, of several sites as of one: a file is there when one of them has it. A site that does not answer has none now.
- * Undefined: this machine sees them all.
+ * What this machine has is looked at here, where it is one of the sites. Undefined: this machine sees them all.
  */
 export function seenByAny(sites: readonly Pick<Site, 'elsewhere'>[]): Look | undefined {
   const looks = sites.flatMap(({ elsewhere }) => elsewhere ?? [])
-  if (looks.length < 2) return looks[0]
+  if (sites.length < 2 || looks.length === 0) return looks[0]
+  const isHere = looks.length < sites.length
   return {
-    has: (path) => looks.some((look) => look.has(path)),
+    has: (path) => !(isHere && existsSync(path)) && looks.some((look) => look.has(path)),
     see: (paths) => firstOf(looks, paths, (look, some) => look.see(some)),
     digests: (paths) => firstOf(looks, paths, (look, some) => look.digests(some)),
     async isBare(directory) {

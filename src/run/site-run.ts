@@ -231,8 +231,9 @@ export class SiteRun {
 
   /** A person did something: that may have been what was to be mended. */
   mended(): void {
+    if (!this.#hasTakenUp) return
     this.trouble = undefined
-    this.#isOut = !this.#hasTakenUp
+    this.#isOut = false
     this.feed.unstick()
     this.nodes.forget()
   }
