@@ -13,7 +13,7 @@ export { programThere } from './runner-there.ts'
 export { openScratchSite, type ScratchSiteOptions } from './scratch-site.ts'
 export { simulatedRunner } from './simulated-runner.ts'
 export { simulatedSite } from './simulated-site.ts'
-export { type CachedContent, localSite, type Site, type SiteUsage, type TaskLimits } from './site.ts'
+export { type CachedContent, localSite, type Seal, type Site, type SiteUsage, type TaskLimits } from './site.ts'
 export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }
 

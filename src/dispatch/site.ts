@@ -250,7 +250,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
-    seal: async () => new Set(),
+    seal: async (id, seals) => sealHere(directory(id), seals),
     full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
@@ -271,6 +271,24 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     },
     close: async () => {},
   }
+}
+
+/** A runner that has just made the file, and not written yet, goes on. */
+function sealHere(directory: string, seals: readonly Seal[]): ReadonlySet<number> {
+  const begun = new Set<number>()
+  if (!existsSync(directory)) return begun
+  const folder = join(directory, 'records')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const { task, attempt, line } of seals) {
+    const path = join(folder, `${task}.${attempt}`)
+    try {
+      writeFileSync(path, line, { flag: 'wx', mode: 0o600 })
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+      if (statSync(path).size > 0) begun.add(task)
+    }
+  }
+  return begun
 }
 
 function fullHere(arrays: string): FloeError | undefined {

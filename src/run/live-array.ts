@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Site } from '../dispatch/dispatch.ts'
 import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
 import type { ResourceClass } from '../stage/stage.ts'
@@ -11,6 +12,9 @@ export interface LiveBatch {
   readonly task: number
   readonly jobs: number
 }
+
+/** Where an array was sent. */
+export type ArraySite = Pick<Site, 'name' | 'outputs' | 'paths' | 'taskSec'>
 
 /** What was seen of an array and no record says; times are ages in milliseconds. */
 export interface ArrayLooks {
@@ -40,6 +44,7 @@ export interface FailedTask {
  */
 export class LiveArray {
   readonly id: string
+  readonly site: ArraySite
   readonly directory: string
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
@@ -74,8 +79,15 @@ export class LiveArray {
   /** Tasks that ended before they began, and are noted. */
   readonly #barred = new Set<number>()
 
-  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
+  constructor(fields: {
+    id: string
+    site: ArraySite
+    arrays: string
+    batches: readonly LiveBatch[]
+    terms: ResourceClass
+  }) {
     this.id = fields.id
+    this.site = fields.site
     this.directory = join(fields.arrays, fields.id)
     this.batches = fields.batches
     this.#batchOf = new Map(fields.batches.map(({ task, batchId }) => [task, batchId]))
@@ -155,6 +167,11 @@ export class LiveArray {
     const worked = this.#worked
     this.#worked = new Map()
     return worked
+  }
+
+  /** No record is there of any task. */
+  get isUntouched(): boolean {
+    return this.#started.size === 0
   }
 
   hasBegun(task: number): boolean {

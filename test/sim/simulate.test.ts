@@ -55,6 +55,22 @@ describe('campaigns under the fault menu', () => {
   })
 })
 
+describe('campaigns over two sites', () => {
+  test.each(seeds.slice(0, 3))('under the fault menu, seed %i', async (seed) => {
+    expectWhole(await lived({ seed, jobs: 14, faults: true, sites: 2 }), 14)
+  })
+
+  test.runIf(ONLY === undefined)(
+    'end with the same tables when the coordinator is killed again and again',
+    async () => {
+      const kill = { at: (life: number) => 2 * life + 1, when: 'after' } as const
+      const ending = await lived({ seed: 1, jobs: 7, faults: false, sites: 2, kill })
+      expectWhole(ending, 7)
+      for (const [job, times] of ending.begun) expect(times, `${job} was begun`).toBe(1)
+    },
+  )
+})
+
 describe.runIf(ONLY === undefined)('a coordinator that is killed', () => {
   const [seed, jobs] = [1, 7]
   const quiet = { seed, jobs, faults: false }

@@ -26,6 +26,8 @@ export interface Trial {
   /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
   readonly kill?: { readonly at: (life: number) => number | undefined; readonly when: 'before' | 'after' }
   readonly coverage: Coverage
+  /** Sites of one cluster that share the jobs; absent: one. */
+  readonly sites?: 2
 }
 
 /** Faults happen in the first of so many virtual seconds. */
@@ -190,6 +192,7 @@ export class World {
       const context: RunContext = {
         ...runContext(this.root, tables, this.scheduler.connector, YAML),
         ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
+        ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
       }
       const report = await runCampaign(context)
       await checkEnd(tables)
