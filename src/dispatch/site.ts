@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -132,6 +133,8 @@ export interface Site {
   full(): Promise<FloeError | undefined>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
+  /** Replaces the file by which tasks of an array get in to HDFS. */
+  sendEntrances(id: string, text: string): Promise<void>
   /** Files below a folder of the site; undefined: it is not there. */
   list(folder: string): Promise<readonly string[] | undefined>
   usage(): Promise<SiteUsage>
@@ -242,8 +245,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
       }
     },
     place: ({ path }) => path,
-    elsewhere: undefined,
-    probe: undefined,
+    ...{ elsewhere: undefined, probe: undefined },
     send: async () => {},
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
@@ -251,6 +253,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     seal: async () => new Set(),
     full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
+    sendEntrances: async (id, text) => writePrivately(join(directory(id), 'hdfs'), text),
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
     list: async () => undefined,
@@ -269,6 +272,12 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     },
     close: async () => {},
   }
+}
+
+/** For its owner alone, and as a whole: others may be reading it. */
+export function writePrivately(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 })
+  renameSync(`${path}.new`, path)
 }
 
 function fullHere(arrays: string): FloeError | undefined {

@@ -5,6 +5,8 @@
 export type Entrances = Readonly<Record<string, Entrance>>
 
 export interface Entrance {
+  /** Of its addresses. */
+  readonly scheme: 'webhdfs' | 'swebhdfs'
   /** The user that a cluster without Kerberos believes. */
   readonly user?: string
   /** A delegation token, instead of a user. */

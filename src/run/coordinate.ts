@@ -21,6 +21,7 @@ import { takeUp } from './take-up.ts'
 import { type Progress, Teller } from './teller.ts'
 import { Telling } from './telling.ts'
 import { Watch } from './watch.ts'
+import { WaysIn } from './ways-in.ts'
 
 export interface CoordinateOptions extends PlanWishes {
   readonly once?: boolean
@@ -88,6 +89,7 @@ class Coordinator {
   readonly #cancels: Cancels
   readonly #planner: Planner
   readonly #teller: Teller
+  readonly #waysIn: WaysIn
   #publishedAt = 0
   #beganAtMs = 0
   #elsewhere: readonly Elsewhere[] = []
@@ -134,6 +136,7 @@ class Coordinator {
       elsewhere: () => this.#elsewhere.reduce((sum, { jobs }) => sum + jobs, 0),
     })
     this.#teller = new Teller(context, parts)
+    this.#waysIn = new WaysIn(context)
   }
 
   async run(): Promise<Omit<Outcome, 'untold'>> {
@@ -145,6 +148,7 @@ class Coordinator {
       if (this.#stopping === null) await this.#feedSite()
       await this.#watch.look([...this.#arrays.values()])
       this.#telling?.look(this.#arrays.values())
+      this.#waysIn.look(this.#arrays.values())
       await this.#heedNodes()
       await this.#heedRequests()
       await this.#cancels.passOn()
@@ -161,6 +165,7 @@ class Coordinator {
       }
       await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
     }
+    await this.#waysIn.finish()
     await this.#publish()
     // The next run tries anew.
     if (this.#nodes.hopeless) this.#nodes.forget()
@@ -331,6 +336,6 @@ class Coordinator {
   get #waiting(): string | null {
     const { patience } = this.#feed
     const site = this.#trouble?.message ?? patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
-    return site ?? this.#telling?.waiting ?? this.#planner.later
+    return site ?? this.#waysIn.warning ?? this.#telling?.waiting ?? this.#planner.later
   }
 }

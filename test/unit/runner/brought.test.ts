@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -16,9 +16,12 @@ describe('inputs in HDFS', () => {
   const runner = useRunner()
   let server: Server
   let asked: string[]
+  /** The one that is taken. */
+  let token: string
   const content = (path: string) => `${path}\n`
   beforeEach(async () => {
     asked = []
+    token = TOKEN
     server = createServer((request, reply) => {
       const { pathname, searchParams } = new URL(request.url!, 'http://nn')
       const path = decodeURIComponent(pathname.slice('/webhdfs/v1'.length))
@@ -27,7 +30,7 @@ describe('inputs in HDFS', () => {
         reply.writeHead(status)
         reply.end(JSON.stringify({ RemoteException: { exception, message: `of ${path}` } }))
       }
-      if (searchParams.get('delegation') !== TOKEN) return refuse(401, 'AuthenticationException')
+      if (searchParams.get('delegation') !== token) return refuse(403, 'InvalidToken')
       asked.push(`${op} ${path}`)
       if (path.startsWith('/expired')) return refuse(403, 'InvalidToken')
       if (path.startsWith('/gone')) return refuse(404, 'FileNotFoundException')
@@ -44,11 +47,15 @@ describe('inputs in HDFS', () => {
     ...{ name: path.slice(path.lastIndexOf('/') + 1), path: url(path), size_bytes: null, mtime: null },
     ...more,
   })
-  async function run(jobs: readonly ManifestJob[], args: string[] = []) {
-    const directory = runner.array(jobs)
+  function writeEntrances(directory: string): void {
     const hosts = { nn: `127.0.0.1:${(server.address() as AddressInfo).port}` }
-    writeFileSync(join(directory, 'hdfs'), JSON.stringify({ 'nn:9870': { token: TOKEN, nameNodes: [], hosts } }))
+    writeFileSync(join(directory, 'hdfs'), JSON.stringify({ 'nn:9870': { token, nameNodes: [], hosts } }))
+  }
+  async function run(jobs: readonly ManifestJob[], args: string[] = [], meanwhile = async (_: string) => {}) {
+    const directory = runner.array(jobs)
+    writeEntrances(directory)
     const { exit } = await runner.start(directory, { args })
+    await meanwhile(directory)
     return runner.read(directory, await exit)
   }
   const opened = () => asked.filter((one) => one.startsWith('OPEN')).sort()
@@ -75,6 +82,29 @@ describe('inputs in HDFS', () => {
   ])('are held against what was planned and declared: %o', async (given, failure, rule) => {
     const ran = await run([fakeJob('j', { ...script('true'), inputs: [input('/d/x', given)] })])
     expect(ran.ended.get('j')).toMatchObject({ class: failure, rule: expect.stringContaining(rule) })
+  })
+
+  it('come with the token that took the place of one that has ended', async () => {
+    const go = join(runner.scratch, 'go')
+    const first = fakeJob('first', {
+      ...script(`touch ${go}.begun; until [ -e ${go} ]; do sleep 0.05; done; cat "$FLOE_INPUT_1"`),
+      inputs: [input('/d/a')],
+    })
+    // More than are brought ahead of the first.
+    const jobs = [
+      first,
+      ...Array.from({ length: 220 }, (_, at) =>
+        fakeJob(`j${at}`, { ...script('cat b'), inputs: [input('/d/b'), input(`/d/${at}`)] }),
+      ),
+    ]
+    const ran = await run(jobs, [], async (directory) => {
+      await expect.poll(() => existsSync(`${go}.begun`), { timeout: 30_000 }).toBe(true)
+      token = 'bmV3'
+      writeEntrances(directory)
+      writeFileSync(go, '')
+    })
+    expect([ran.seal, ran.ended.size]).toEqual(['done', jobs.length])
+    expect([...ran.ended.values()].every(({ verdict }) => verdict === 'succeeded')).toBe(true)
   })
 
   it('that do not come leave the others alone', async () => {
