@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { CampaignStore, Means } from './campaign/campaign.ts'
 import { hdfsSetting, sitesFile } from './config/config.ts'
 import type { Entrance } from './model/entrance.ts'
+import { FloeError } from './model/errors.ts'
 import { sweepAsides } from './ports/files/aside.ts'
 import type { Files } from './ports/files/files.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
@@ -79,17 +81,26 @@ function clientOf(address: HdfsUrl, environment: NodeJS.ProcessEnv): WebHdfs {
   return new WebHdfs(address, { ...access, token: login?.tokens })
 }
 
-type Access = Pick<Entrance, 'hosts' | 'nameNodes' | 'user'> & { readonly login?: Login }
+type Access = Pick<Entrance, 'hosts' | 'nameNodes' | 'user' | 'ca'> & { readonly login?: Login }
 
 function accessTo(address: HdfsUrl, environment: NodeJS.ProcessEnv): Access {
-  const { hosts, nameNodes, user, token, kerberos } = hdfsSetting(sitesFile(environment), address.authority)
-  const way = { hosts, nameNodes }
+  const { hosts, nameNodes, user, token, kerberos, ca } = hdfsSetting(sitesFile(environment), address.authority)
+  const way = { hosts, nameNodes, ...(ca !== null && { ca: certificatesIn(ca) }) }
   if (token === null && !kerberos) return { ...way, user: user ?? environment.HADOOP_USER_NAME ?? userInfo().username }
   const known = logins.get(nameOf(address))
   if (known) return { ...way, login: known }
   const login = token === null ? byKerberos(address, way) : tokenInFile(token)
   logins.set(nameOf(address), login)
   return { ...way, login }
+}
+
+function certificatesIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const message = `\`ca:\` of an HDFS in sites.yaml cannot be read: ${(cause as Error).message}`
+    throw new FloeError('CONFIG_INVALID', message, { cause })
+  }
 }
 
 function byKerberos(address: HdfsUrl, way: HdfsAccess): Login {

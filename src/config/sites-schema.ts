@@ -182,6 +182,14 @@ const hdfs = z.strictObject({
       ),
     ),
   token: absolute.nullable().default(null).meta(text('A file that holds a delegation token, instead of a user.')),
+  ca: absolute
+    .nullable()
+    .default(null)
+    .meta(
+      text(
+        'Of swebhdfs: a file with the certificates of who signed those of the cluster, PEM; tasks are given it, too. Absent: those that Node trusts.',
+      ),
+    ),
   hosts: z
     .record(address, address)
     .default({})

@@ -75,6 +75,8 @@ export interface HdfsSetting {
   readonly user: string | null
   readonly kerberos: boolean
   /** A file. */
+  readonly ca: string | null
+  /** A file. */
   readonly token: string | null
   readonly hosts: Readonly<Record<string, string>>
   readonly cacheBytes: number

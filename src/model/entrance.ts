@@ -13,6 +13,8 @@ export interface Entrance {
   readonly token?: string
   /** Name nodes of which one is active, `host:port`. */
   readonly nameNodes: readonly string[]
+  /** Whose certificates are trusted, PEM; absent: those that Node trusts. */
+  readonly ca?: string
   /** Where hosts of the cluster are for the nodes: `name` or `name:port` → `address` or `address:port`. */
   readonly hosts: Readonly<Record<string, string>>
 }

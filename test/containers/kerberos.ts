@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import { xmlOf } from './hadoop-conf.ts'
 import { type Machine, until } from './machine.ts'
 import { openFleet } from './site.ts'
 
@@ -112,10 +113,3 @@ const KRB5 = `[libdefaults]
     kdc = kdc
   }
 `
-
-function xmlOf(settings: Readonly<Record<string, string>>): string {
-  const lines = Object.entries(settings).map(
-    ([name, value]) => `  <property><name>${name}</name><value>${value}</value></property>`,
-  )
-  return `<configuration>\n${lines.join('\n')}\n</configuration>\n`
-}

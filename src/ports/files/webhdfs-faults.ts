@@ -109,8 +109,15 @@ export function connectionFault(cause: unknown, host: string): Fault {
     return { kind: 'lost', text, hint: `${host} does not speak TLS there: say webhdfs:// instead of swebhdfs://.` }
   if (code.startsWith('HPE_'))
     return { kind: 'lost', text, hint: `${host} does not speak plain HTTP there: say swebhdfs:// if it wants TLS.` }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return {
+      kind: 'lost',
+      text,
+      hint: `Name ${host} as its certificate does; \`hosts:\` in sites.yaml says where that is.`,
+    }
   if (/^(CERT_|ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/.test(code)) {
-    return { kind: 'lost', text, hint: 'Give Node the authority of the certificate by NODE_EXTRA_CA_CERTS.' }
+    const hint = 'Name a file with the certificate of who signed it by `ca:` of this HDFS in sites.yaml.'
+    return { kind: 'lost', text, hint }
   }
   if (GONE.has(code) || /socket hang up|aborted/.test(message)) return { kind: 'node', text }
   return { kind: 'other', text }

@@ -21,6 +21,8 @@ export interface HdfsAccess {
   /** Logs in by Kerberos, instead of either: for taking and renewing tokens. */
   readonly negotiate?: Negotiate | undefined
   readonly hosts?: Hosts | undefined
+  /** Whose certificates are trusted, PEM; absent: those that Node trusts. */
+  readonly ca?: string | undefined
   /** Name nodes of which one is active, `host:port`, in place of the host of the URL. */
   readonly nameNodes?: readonly string[] | undefined
   /** A silence after which a machine counts as away; 30 s. */
@@ -302,7 +304,7 @@ export class WebHdfs {
 
   async #tryOnce(operation: Operation): Promise<Outcome> {
     const { method, body, take = bytesOf } = operation
-    const { hosts = {}, idleMs = 30_000 } = this.#access
+    const { hosts = {}, idleMs = 30_000, ca } = this.#access
     const nameNode = this.#nameNodes[this.#active]!
     let host = nameNode
     let node: string | undefined
@@ -310,13 +312,13 @@ export class WebHdfs {
       const token = await this.#token()
       const url = this.#nameNodeUrl(operation, nameNode, token)
       const authorization = await this.#authorization(url)
-      let reply = await exchange({ method, url, hosts, idleMs, authorization })
+      let reply = await exchange({ method, url, hosts, idleMs, ca, authorization })
       if (reply.statusCode === 307) {
         reply.resume()
         const to = new URL(reply.headers.location!)
         host = to.host
         node = to.host
-        reply = await exchange({ method, url: to, body, hosts, idleMs })
+        reply = await exchange({ method, url: to, body, hosts, idleMs, ca })
       }
       const status = reply.statusCode!
       if (status < 300) return { value: await take(reply) }
