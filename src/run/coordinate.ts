@@ -129,6 +129,7 @@ class Coordinator {
       }
       await clock.sleep(this.#turnMs, this.#options.signal)
     }
+    for (const site of this.#sites) await site.endWaysIn()
     await this.#publish()
     for (const site of this.#sites) site.keep()
     const trouble = this.#trouble

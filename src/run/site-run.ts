@@ -15,6 +15,7 @@ import type { Room } from './share.ts'
 import { takeUp } from './take-up.ts'
 import { Telling } from './telling.ts'
 import { Watch } from './watch.ts'
+import { WaysIn } from './ways-in.ts'
 
 /** Trouble of some jobs, or of one array, which others need not share. */
 const OF_SOME: readonly Code[] = [
@@ -52,6 +53,7 @@ export class SiteRun {
   #isOut = false
   #hasTakenUp = false
   #telling: Telling | undefined
+  readonly #waysIn: WaysIn
   readonly #seenAt = new WeakMap<LiveArray, number>()
   readonly #begun = new WeakSet<LiveArray>()
   /** Arrays that were taken back to be planned for another site. */
@@ -69,6 +71,7 @@ export class SiteRun {
     this.#lease = lease
     this.#publisher = publisher
     this.#isAlone = isAlone
+    this.#waysIn = new WaysIn(context)
     this.nodes = new NodeWatch(context, publisher)
     const [nodes, arrays] = [this.nodes, this.arrays]
     this.feed = new Feed(context, { lease, publisher, arrays, nodes: nodes.nodes })
@@ -194,6 +197,7 @@ export class SiteRun {
     await this.#bearing(async () => {
       await this.watch.look([...this.arrays.values()])
       this.#telling?.look(this.arrays.values())
+      this.#waysIn.look(this.arrays.values())
       for (const array of this.arrays.values()) this.#waitingMs(array)
       await this.#heedNodes()
     })
@@ -298,6 +302,10 @@ export class SiteRun {
     if (this.#hasTakenUp) keepLooks(this.context.paths.cache, this.context.clock, this.#looking)
   }
 
+  endWaysIn(): Promise<void> {
+    return this.#waysIn.finish()
+  }
+
   async endTelling(): Promise<string | null> {
     return (await this.#telling?.finish()) ?? null
   }
@@ -308,7 +316,7 @@ export class SiteRun {
   }
 
   get untold(): string | null {
-    return this.#telling?.waiting ?? null
+    return this.#waysIn.warning ?? this.#telling?.waiting ?? null
   }
 
   #readRecords(array: LiveArray): void {

@@ -40,6 +40,8 @@ export interface MachinePlan {
   readonly tmpMb?: number
   readonly port?: number
   readonly isSamePort?: boolean
+  /** Other than that of the rest. */
+  readonly image?: string
 }
 
 /** Machines of one image, on a network of their own. */
@@ -85,8 +87,11 @@ async function startFleet(
   })
   const machines: Machine[] = []
   for (const plans of groups) {
-    const starts = plans.map(({ role, ...plan }) =>
-      startMachine({ ...plan, image, command: [role], network: name, scratch: name }),
+    const starts = plans.map(async ({ role, image: own, ...plan }) =>
+      startMachine({
+        ...{ ...plan, command: [role], network: name, scratch: name },
+        image: own === undefined ? image : await imageOf(own),
+      }),
     )
     const settled = await Promise.allSettled(starts)
     const failed = settled.find(({ status }) => status === 'rejected')
