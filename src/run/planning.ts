@@ -139,7 +139,7 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
     good_nodes as (select distinct node from attempts where verdict = 'succeeded' and evidence = 'record' and site = '${siteName}'),
     usual as (
       select j.executable, avg(a.wall_sec) as seconds
-      from attempts a join jobs j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
+      from attempts a join jobs_rows j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
     batched as (
       select p.job_key from plan_positions p join batches b
         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
