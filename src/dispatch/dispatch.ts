@@ -9,6 +9,7 @@ import {
 import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
+export type { Calls } from './calls.ts'
 export { programThere } from './runner-there.ts'
 export { openScratchSite, type ScratchSiteOptions } from './scratch-site.ts'
 export { simulatedRunner } from './simulated-runner.ts'
