@@ -1,18 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { hostOf, parsePlaces, rackOf } from '../../src/model/places.ts'
 import type { BytesRead } from '../../src/model/record.ts'
-
-export interface ThisNode {
-  readonly name: string
-  readonly addresses: readonly string[]
-}
-
-export const thisNode = (): ThisNode => ({
-  name: hostname(),
-  addresses: Object.values(networkInterfaces()).flatMap((some = []) => some.map(({ address }) => address)),
-})
+import { isHere, type ThisNode, thisNode } from './nearness.ts'
 
 /** Counts what was read from HDFS for each job that was the first to want it: on this node, in its rack, elsewhere. */
 export class Reads {
@@ -70,12 +60,4 @@ function racksIn(array: string): ReadonlyMap<string, string> {
     // It is advice, and most arrays have none.
   }
   return new Map(parsePlaces(text).nodes.map((node) => [hostOf(node), rackOf(node)]))
-}
-
-/** By its name, also where one of the two is short, or by its address. */
-export function isHere(host: string, { name, addresses }: ThisNode): boolean {
-  const [there, here] = [host.toLowerCase().replace(/^\[(.*)\]$/, '$1'), name.toLowerCase()]
-  if (there === here || addresses.includes(there)) return true
-  const isName = !/^[\d.]+$|:/.test(there)
-  return isName && there.includes('.') !== here.includes('.') && there.split('.')[0] === here.split('.')[0]
 }

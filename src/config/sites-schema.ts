@@ -181,7 +181,23 @@ const hdfs = z.strictObject({
     .nullable()
     .default(null)
     .meta(text('The user that a cluster without Kerberos believes. Absent: `$HADOOP_USER_NAME`, or who you are here.')),
+  kerberos: z
+    .boolean()
+    .default(false)
+    .meta(
+      text(
+        'Log in by Kerberos, with the ticket that `kinit` got; the package `kerberos` is installed beside floe for it.',
+      ),
+    ),
   token: absolute.nullable().default(null).meta(text('A file that holds a delegation token, instead of a user.')),
+  ca: absolute
+    .nullable()
+    .default(null)
+    .meta(
+      text(
+        'Of swebhdfs: a file with the certificates of who signed those of the cluster, PEM; tasks are given it, too. Absent: those that Node trusts.',
+      ),
+    ),
   hosts: z
     .record(address, address)
     .default({})

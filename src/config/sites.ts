@@ -79,6 +79,9 @@ export function openSites(path: string): readonly SiteSetting[] {
 export interface HdfsSetting {
   readonly nameNodes: readonly string[]
   readonly user: string | null
+  readonly kerberos: boolean
+  /** A file. */
+  readonly ca: string | null
   /** A file. */
   readonly token: string | null
   readonly hosts: Readonly<Record<string, string>>

@@ -101,6 +101,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     seal: (id, seals) => tell(`seal tasks of ${id}`, () => arrays.seal(id, seals)),
     full,
     sendCancel: (id) => tell(`cancel jobs of ${id}`, () => arrays.sendCancel(id)),
+    sendEntrances: (id, text) => tell(`renew the way in of ${id}`, () => arrays.sendEntrances(id, text)),
     list: (folder) => tell(`list ${folder}`, () => arrays.list(folder)),
     usage: () => tell('see how full the scratch is', () => arrays.usage()),
     readPart: (id, file, range) =>

@@ -14,6 +14,8 @@ export interface RemoteStores {
   sweep(url: string, nowMs: number): Promise<{ readonly files: number; readonly bytes: number }>
   /** How nodes get to these; `hosts`: where hosts of HDFS are for them, undefined: as for this machine. Throws as `at`. */
   entrances(urls: Iterable<string>, hosts: Entrances[string]['hosts'] | undefined): Promise<Entrances>
+  /** Has tokens that were used renewed in time. Answers what a person has to see to before one ends; null: nothing. Never throws. */
+  keep(nowMs: number): Promise<string | null>
 }
 
 export interface RemoteFile {

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { FloeError } from '../../model/errors.ts'
+import type { Tokens } from './hdfs-login.ts'
+import type { Negotiate } from './kerberos.ts'
 import { type BlockLocations, type HdfsBlock, type LocatedBlocks, locatedBlocks } from './webhdfs-blocks.ts'
 import { connectionFault, type Fault, faultIn, hdfsError, remoteFault } from './webhdfs-faults.ts'
 import { type Body, bytesOf, exchange, type Hosts } from './webhdfs-http.ts'
@@ -16,8 +18,12 @@ export interface HdfsAccess {
   /** For a cluster without Kerberos: the user that it believes. */
   readonly user?: string | undefined
   /** A delegation token, instead of a user. */
-  readonly token?: string | undefined
+  readonly token?: string | Tokens | undefined
+  /** Logs in by Kerberos, instead of either: for taking and renewing tokens. */
+  readonly negotiate?: Negotiate | undefined
   readonly hosts?: Hosts | undefined
+  /** Whose certificates are trusted, PEM; absent: those that Node trusts. */
+  readonly ca?: string | undefined
   /** Name nodes of which one is active, `host:port`, in place of the host of the URL. */
   readonly nameNodes?: readonly string[] | undefined
   /** A silence after which a machine counts as away; 30 s. */
@@ -72,6 +78,8 @@ interface Failure {
   /** The data node that it happened at. */
   readonly node?: string
   readonly cause?: unknown
+  /** The one that was asked with. */
+  readonly token?: string | undefined
 }
 
 type Outcome = { readonly value: unknown } | Failure
@@ -240,6 +248,27 @@ export class WebHdfs {
     }
   }
 
+  /** A delegation token of who asks, who may renew it too. */
+  async takeToken(): Promise<string> {
+    type Token = { Token: { urlString: string } | null }
+    const answer = await this.#json<Token>({ ...get('/', 'GETDELEGATIONTOKEN'), verb: 'take a delegation token of' })
+    const token = answer?.Token?.urlString
+    if (token !== undefined) return token
+    const tried = `cannot take a delegation token of ${this.urlOf('/')}`
+    throw new FloeError('HDFS_REFUSED', `${tried}: it gave none`, { hint: 'Does this HDFS use Kerberos at all?' })
+  }
+
+  /** Answers until when it may be used now, ms since 1970. */
+  async renewToken(token: string): Promise<number> {
+    const asked = {
+      method: 'PUT',
+      path: '/',
+      op: 'RENEWDELEGATIONTOKEN',
+      verb: 'renew the delegation token of',
+    } as const
+    return (await this.#json<{ long: number }>({ ...asked, params: () => ({ token }) }))!.long
+  }
+
   async #json<T>(operation: Operation): Promise<T | undefined> {
     const take = async (reply: IncomingMessage): Promise<T> => JSON.parse(await textOf(reply)) as T
     return (await this.#unlessAbsent(undefined, { ...operation, take })) as T | undefined
@@ -258,6 +287,7 @@ export class WebHdfs {
     const patienceMs = operation.patienceMs ?? this.#access.patienceMs ?? 60_000
     let until = 0
     let from: string | undefined
+    let isAnew = false
     for (let tries = 0; ; tries++) {
       // What got further begins to be patient anew.
       const at = JSON.stringify(operation.params?.())
@@ -269,6 +299,10 @@ export class WebHdfs {
       const outcome = await this.#tryOnce(operation)
       if ('value' in outcome) return outcome.value
       const { fault, node, cause } = outcome
+      if (fault.kind === 'login' && !isAnew && (await this.#hasOther(outcome.token))) {
+        isAnew = true
+        continue
+      }
       const pauseMs = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]!
       if (!mayPass(outcome, operation) || performance.now() + pauseMs > until) {
         throw hdfsError(fault, `${operation.verb} ${this.urlOf(operation.path)}`, cause)
@@ -276,6 +310,12 @@ export class WebHdfs {
       this.#avoid(fault, node)
       await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
+  }
+
+  /** Whether there is another token than that one, which was refused. */
+  async #hasOther(refused: string | undefined): Promise<boolean> {
+    const { token } = this.#access
+    return refused !== undefined && typeof token === 'function' && (await token(refused)) !== refused
   }
 
   #avoid(fault: Fault, node: string | undefined): void {
@@ -288,31 +328,45 @@ export class WebHdfs {
 
   async #tryOnce(operation: Operation): Promise<Outcome> {
     const { method, body, take = (reply) => bytesOf(reply) } = operation
-    const { hosts = {}, idleMs = 30_000 } = this.#access
-    const url = this.#nameNodeUrl(operation)
-    let host = url.host
+    const { hosts = {}, idleMs = 30_000, ca } = this.#access
+    const nameNode = this.#nameNodes[this.#active]!
+    let host = nameNode
     let node: string | undefined
     try {
-      let reply = await exchange({ method, url, hosts, idleMs })
+      const token = await this.#token()
+      const url = this.#nameNodeUrl(operation, nameNode, token)
+      const authorization = await this.#authorization(url)
+      let reply = await exchange({ method, url, hosts, idleMs, ca, authorization })
       if (reply.statusCode === 307) {
         reply.resume()
         const to = new URL(reply.headers.location!)
         host = to.host
         node = to.host
-        reply = await exchange({ method, url: to, body, hosts, idleMs })
+        reply = await exchange({ method, url: to, body, hosts, idleMs, ca })
       }
       const status = reply.statusCode!
       if (status < 300) return { value: await take(reply, node === undefined ? undefined : hostIn(node)) }
-      return { fault: remoteFault(status, await textOf(reply)), ...(node !== undefined && { node }) }
+      const fault = remoteFault(status, await textOf(reply), reply.headers['www-authenticate'])
+      return { fault, token, ...(node !== undefined && { node }) }
     } catch (cause) {
       if (cause instanceof FloeError) throw withTried(cause, operation.verb, this.urlOf(operation.path))
       return { fault: connectionFault(cause, host), cause, ...(node !== undefined && { node }) }
     }
   }
 
-  #nameNodeUrl({ path, op, params }: Operation): URL {
+  async #token(): Promise<string | undefined> {
+    const { token } = this.#access
+    return typeof token === 'function' ? token() : token
+  }
+
+  async #authorization({ hostname }: URL): Promise<string | undefined> {
+    const { negotiate } = this.#access
+    return negotiate && `Negotiate ${await negotiate(hostname)}`
+  }
+
+  #nameNodeUrl({ path, op, params }: Operation, nameNode: string, token: string | undefined): URL {
     const { scheme } = this.#url
-    const { user, token } = this.#access
+    const { user } = this.#access
     const now = performance.now()
     const avoided = [...this.#avoided].filter(([, until]) => until > now).map(([node]) => node)
     const query = new URLSearchParams({
@@ -322,7 +376,6 @@ export class WebHdfs {
     })
     for (const [name, value] of Object.entries(params?.() ?? {})) query.set(name, String(value))
     const encoded = path.split('/').map(encodeURIComponent).join('/')
-    const nameNode = this.#nameNodes[this.#active]!
     return new URL(`${scheme === 'webhdfs' ? 'http' : 'https'}://${nameNode}/webhdfs/v1${encoded}?${query}`)
   }
 }

@@ -147,6 +147,49 @@ describe('a name node that plays its part', () => {
     })
   })
 
+  it('that refuses a token is asked once more with another, if there is one', async () => {
+    const asked: string[] = []
+    const address = await nameNode(({ url }) => {
+      asked.push(new URL(url!, 'http://x').searchParams.get('delegation')!)
+      return url!.includes('old') ? exception('org.apache.hadoop.security.token.SecretManager$InvalidToken') : found
+    })
+    const tokens = (other: string) => {
+      let held = 'old'
+      return async (refused?: string) => {
+        if (refused === held) held = other
+        return held
+      }
+    }
+    const one = client(address, { token: tokens('new') })
+    expect(await one.status('/a')).toMatchObject({ length: 3 })
+    expect(await one.status('/a')).toMatchObject({ length: 3 })
+    expect(asked).toEqual(['old', 'new', 'new'])
+    for (const other of ['old', 'older'])
+      await expect(client(address, { token: tokens(other) }).status('/a')).rejects.toMatchObject({ code: 'HDFS_LOGIN' })
+    expect(asked.slice(3)).toEqual(['old', 'old', 'older'])
+  })
+
+  it('is shown a ticket for a token, and asked to renew it', async () => {
+    const asked: (string | undefined)[] = []
+    const address = await nameNode(({ url, headers }) => {
+      asked.push(headers.authorization)
+      if (headers.authorization === undefined) return [401, 'who?', { 'www-authenticate': 'Negotiate' }]
+      if (headers.authorization.includes('late'))
+        return [403, 'GSSException: (Mechanism level: Clock skew too great (37))']
+      return [200, url!.includes('op=GETDELEGATIONTOKEN') ? { Token: { urlString: 'HgAF' } } : { long: 5 }]
+    })
+    const shown = (word: string) => client(address, { negotiate: async (host) => `${word} for ${host}` })
+    expect(await shown('ticket').takeToken()).toBe('HgAF')
+    expect(await shown('ticket').renewToken('HgAF')).toBe(5)
+    expect(asked).toEqual(Array(2).fill('Negotiate ticket for 127.0.0.1'))
+    await expect(client(address).status('/a')).rejects.toMatchObject({
+      ...{ code: 'HDFS_LOGIN', hint: expect.stringContaining('kerberos: true') },
+    })
+    await expect(shown('late').takeToken()).rejects.toMatchObject({
+      ...{ code: 'HDFS_LOGIN', hint: expect.stringContaining('clocks') },
+    })
+  })
+
   it('that is slow is given up, and asked again', async () => {
     let silent = 2
     const server = createServer((_, response) => {

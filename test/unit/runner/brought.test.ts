@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
@@ -21,9 +21,12 @@ describe('inputs in HDFS', () => {
   const NODES = [hostname(), 'dn-b', 'dn-c']
   const BLOCK = 4
   let first: ServerResponse | undefined
+  /** The one that is taken. */
+  let token: string
   const content = (path: string) => `${path}\n`
   beforeEach(async () => {
     asked = []
+    token = TOKEN
     server = createServer((request, reply) => {
       const { pathname, searchParams } = new URL(request.url!, 'http://nn')
       const path = decodeURIComponent(pathname.slice('/webhdfs/v1'.length))
@@ -32,7 +35,7 @@ describe('inputs in HDFS', () => {
         reply.writeHead(status)
         reply.end(JSON.stringify({ RemoteException: { exception, message: `of ${path}` } }))
       }
-      if (searchParams.get('delegation') !== TOKEN) return refuse(401, 'AuthenticationException')
+      if (searchParams.get('delegation') !== token) return refuse(403, 'InvalidToken')
       asked.push(`${op} ${path}`)
       if (path.startsWith('/expired')) return refuse(403, 'InvalidToken')
       if (path.startsWith('/gone')) return refuse(404, 'FileNotFoundException')
@@ -64,13 +67,21 @@ describe('inputs in HDFS', () => {
     ...{ name: path.slice(path.lastIndexOf('/') + 1), path: url(path), size_bytes: null, mtime: null },
     ...more,
   })
-  async function run(jobs: readonly ManifestJob[], args: string[] = [], places?: string) {
-    const directory = runner.array(jobs)
+  function writeEntrances(directory: string): void {
     const at = `127.0.0.1:${(server.address() as AddressInfo).port}`
     const hosts = Object.fromEntries(['nn', ...NODES].map((name) => [name, at]))
+    writeFileSync(join(directory, 'hdfs'), JSON.stringify({ 'nn:9870': { token, nameNodes: [], hosts } }))
+  }
+  async function run(
+    jobs: readonly ManifestJob[],
+    args: string[] = [],
+    { places, meanwhile = async () => {} }: { places?: string; meanwhile?: (directory: string) => Promise<void> } = {},
+  ) {
+    const directory = runner.array(jobs)
     if (places !== undefined) writeFileSync(join(directory, 'places'), places)
-    writeFileSync(join(directory, 'hdfs'), JSON.stringify({ 'nn:9870': { token: TOKEN, nameNodes: [], hosts } }))
+    writeEntrances(directory)
     const { exit } = await runner.start(directory, { args })
+    await meanwhile(directory)
     return runner.read(directory, await exit)
   }
   const opened = () => asked.filter((one) => one.startsWith('OPEN')).sort()
@@ -105,11 +116,36 @@ describe('inputs in HDFS', () => {
     const given = { size_bytes: 12, digest: `sha256:${createHash('sha256').update(content(path)).digest('hex')}` }
     const places = JSON.stringify({ v: 1, nodes: [`/r1/${NODES[0]}`, '/r1/dn-b', '/r2/dn-c'], tasks: [[]] })
     const of = (id: string) => fakeJob(id, { ...script('cat "$FLOE_INPUT_1"'), inputs: [input(path, given)] })
-    const ran = await run([of('one'), of('two'), fakeJob('three', script('true'))], [], places)
+    const ran = await run([of('one'), of('two'), fakeJob('three', script('true'))], [], { places })
     expect(ran.seal).toBe('done')
     for (const id of ['one', 'two']) expect(ran.log(ran.ended.get(id)!.stdout)).toBe(content(path))
     expect(ran.ended.get('one')!.bytes_read).toEqual({ local: 4, rack: 4, remote: 4 })
     for (const id of ['two', 'three']) expect(ran.ended.get(id)).not.toHaveProperty('bytes_read')
+  })
+
+  it('come with the token that took the place of one that has ended', async () => {
+    const go = join(runner.scratch, 'go')
+    const first = fakeJob('first', {
+      ...script(`touch ${go}.begun; until [ -e ${go} ]; do sleep 0.05; done; cat "$FLOE_INPUT_1"`),
+      inputs: [input('/d/a')],
+    })
+    // More than are brought ahead of the first.
+    const jobs = [
+      first,
+      ...Array.from({ length: 220 }, (_, at) =>
+        fakeJob(`j${at}`, { ...script('cat b'), inputs: [input('/d/b'), input(`/d/${at}`)] }),
+      ),
+    ]
+    const ran = await run(jobs, [], {
+      meanwhile: async (directory) => {
+        await expect.poll(() => existsSync(`${go}.begun`), { timeout: 30_000 }).toBe(true)
+        token = 'bmV3'
+        writeEntrances(directory)
+        writeFileSync(go, '')
+      },
+    })
+    expect([ran.seal, ran.ended.size]).toEqual(['done', jobs.length])
+    expect([...ran.ended.values()].every(({ verdict }) => verdict === 'succeeded')).toBe(true)
   })
 
   it('that do not come leave the others alone', async () => {

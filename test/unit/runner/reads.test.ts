@@ -2,14 +2,17 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { isHere, Reads } from '../../../jobs/runner/reads.ts'
+import { isHere } from '../../../jobs/runner/nearness.ts'
+import { Reads } from '../../../jobs/runner/reads.ts'
 
-const node = { name: 'dn1.example.org', addresses: ['10.0.0.1', 'fe80::1'] }
+const node = { names: ['dn1.example.org', 'cn001'], addresses: ['10.0.0.1', 'fe80::1'] }
 
 it.each([
   ['dn1.example.org', true],
   ['DN1.Example.org', true],
   ['dn1', true],
+  ['cn001', true],
+  ['cn001.cluster', true],
   ['10.0.0.1', true],
   ['[fe80::1]', true],
   ['dn1.other.org', false],
