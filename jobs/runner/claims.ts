@@ -1,9 +1,9 @@
 import { closeSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
+import { hostOf, type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
 import { countTasks } from './manifest-range.ts'
-import { isNode, type OwnNames } from './nearness.ts'
+import { isHere, type ThisNode } from './nearness.ts'
 
 /** How near a batch's inputs lie to the node that takes it. */
 export type Nearness = 'node' | 'rack' | 'any'
@@ -17,8 +17,9 @@ const LOOK_MS = 500
 const AS_GOOD = 0.9
 
 /**
- * The task to take of those that nobody has: of what lies on this node the one that lies nowhere better, else what lies anywhere as well, else
- * what is near enough by `nearness`, and of that what most others of its node wait beside. Undefined: what is left lies too far away.
+ * The task to take of those that nobody has. First what lies on this node and nowhere better, of that what other nodes have least need of: those
+ * that hold it too have most others to take. Then what lies anywhere as well; then what is near enough by `nearness`, from where most wait.
+ * Undefined: what is left lies too far away.
  */
 export function chooseTask(
   { nodes, tasks }: Places,
@@ -26,21 +27,23 @@ export function chooseTask(
   { own, nearness }: { readonly own: ReadonlySet<number>; readonly nearness: Nearness },
 ): number | undefined {
   const racks = new Set([...own].map((node) => rackOf(nodes[node]!)))
-  const crowd = new Map<number, number>()
-  for (const task of free) {
-    const best = tasks[task]?.[0]?.[0]
-    if (best !== undefined) crowd.set(best, (crowd.get(best) ?? 0) + 1)
-  }
+  const holdersOf = (task: number) => (tasks[task] ?? []).filter(([, bytes], _, [best]) => bytes >= AS_GOOD * best![1])
+  /** Node → tasks that it may still take. */
+  const choices = new Map<number, number>()
+  for (const task of free) for (const [node] of holdersOf(task)) choices.set(node, (choices.get(node) ?? 0) + 1)
   const rank = (task: number): readonly number[] | undefined => {
     const places = tasks[task] ?? []
     const [best] = places
     if (!best) return [1]
-    const share = Math.max(0, ...places.map(([node, bytes]) => (own.has(node) ? bytes / best[1] : 0)))
-    if (share >= AS_GOOD) return [0, -share]
-    const others = -(crowd.get(best[0]) ?? 0)
-    const isInRack = share > 0 || places.some(([node]) => racks.has(rackOf(nodes[node]!)))
-    if (isInRack) return nearness === 'node' ? undefined : [2, -share, others]
-    return nearness === 'any' ? [3, others] : undefined
+    const holders = holdersOf(task).map(([node]) => node)
+    if (holders.some((node) => own.has(node))) {
+      const others = holders.filter((node) => !own.has(node))
+      return [0, -Math.min(...others.map((node) => choices.get(node)!))]
+    }
+    const waiting = -choices.get(best[0])!
+    const isInRack = places.some(([node]) => racks.has(rackOf(nodes[node]!)))
+    if (isInRack) return nearness === 'node' ? undefined : [2, waiting]
+    return nearness === 'any' ? [3, waiting] : undefined
   }
   let chosen: { readonly task: number; readonly rank: readonly number[] } | undefined
   for (const task of [...free].sort((a, b) => a - b)) {
@@ -73,13 +76,13 @@ export class Claims {
   readonly #places: Places
   readonly #own: ReadonlySet<number>
 
-  constructor(array: string, element: number, own: OwnNames) {
+  constructor(array: string, element: number, node: ThisNode) {
     const places = parsePlaces(readIfThere(join(array, 'places')) ?? '')
     this.#count = countTasks(array)
     this.#folder = join(array, 'claims')
     this.#mine = join(this.#folder, `e${element}`)
     this.#places = places
-    this.#own = new Set(places.nodes.flatMap((node, at) => (isNode(node, own) ? [at] : [])))
+    this.#own = new Set(places.nodes.flatMap((place, at) => (isHere(hostOf(place), node) ? [at] : [])))
   }
 
   /** What this element had when it was started before. Says that it is here. Throws errors of the disk. */
@@ -98,8 +101,9 @@ export class Claims {
     return task === undefined ? undefined : { task, isOld: true }
   }
 
-  /** The next one for this node; undefined: none is left. Waits a little before it takes what lies elsewhere. */
-  async take(waitMs = WAIT_MS): Promise<Claim | undefined> {
+  /** The next one for this node; undefined: none is left. A node that holds anything waits a little before it takes what lies elsewhere. */
+  async take(): Promise<Claim | undefined> {
+    const waitMs = this.#own.size > 0 ? WAIT_MS : 0
     for (const nearness of ['node', 'rack', 'any'] as const) {
       for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
         const free = this.#free()

@@ -1,24 +1,26 @@
 import { hostname, networkInterfaces } from 'node:os'
-import { hostOf, type NodePlace } from '../../src/model/places.ts'
 
-/** Names and addresses that HDFS may call a node by, in small letters. */
-export type OwnNames = ReadonlySet<string>
-
-/** Of this node, with `also`, as the scheduler calls it. */
-export function ownNames(also: readonly string[] = []): OwnNames {
-  const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address))
-  const names = [hostname(), ...also].flatMap((name) => [name, shortName(name)])
-  return new Set([...names, ...addresses].filter((name) => !LOOPS.has(name)).map((name) => name.toLowerCase()))
+/** What others may call this node. */
+export interface ThisNode {
+  readonly names: readonly string[]
+  readonly addresses: readonly string[]
 }
 
-/** What every node calls itself. */
-const LOOPS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
+/** `scheduler`: as that one calls it. */
+export const thisNode = (scheduler?: string): ThisNode => ({
+  names: [hostname(), ...(scheduler === undefined ? [] : [scheduler])],
+  addresses: Object.values(networkInterfaces()).flatMap((some = []) => some.map(({ address }) => address)),
+})
 
-/** `dn1` of `dn1.example.org`; an address has none. */
-const shortName = (name: string): string => (/^[\d.]+$|:/.test(name) ? name : (name.split('.')[0] ?? name))
-
-/** Whether a node of HDFS is the one of these names. */
-export function isNode(node: NodePlace, own: OwnNames): boolean {
-  const host = hostOf(node).toLowerCase()
-  return own.has(host) || own.has(shortName(host))
+/** By a name, also where one of the two is short, or by an address. */
+export function isHere(host: string, { names, addresses }: ThisNode): boolean {
+  const there = host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+  if (addresses.includes(there)) return true
+  const isName = !/^[\d.]+$|:/.test(there)
+  return names.some((name) => {
+    const here = name.toLowerCase()
+    return there === here || (isName && there.includes('.') !== here.includes('.') && first(there) === first(here))
+  })
 }
+
+const first = (name: string): string | undefined => name.split('.')[0]

@@ -9,7 +9,7 @@ import { nowUs } from './finish.ts'
 import { Guard } from './guard.ts'
 import { removeLeftovers, rootName } from './leftovers.ts'
 import { readTask } from './manifest-range.ts'
-import { ownNames } from './nearness.ts'
+import { thisNode } from './nearness.ts'
 import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
 import { type Disks, isDiskError, lackOf } from './room.ts'
 import { Task, type TaskEnding } from './task.ts'
@@ -44,7 +44,7 @@ export async function runTask(options: RunnerOptions): Promise<RunnerEnding> {
   if (!readTask(array, element).header.binds_late) return runRange({ ...options, array, task: element })
   try {
     const node = nodeName(environment)
-    const claims = new Claims(array, element, ownNames([node]))
+    const claims = new Claims(array, element, thisNode(node))
     for (let claim = claims.begin({ element, node }) ?? (await claims.take()); claim; claim = await claims.take()) {
       const ending = await runRange({ ...options, array, task: claim.task })
       // One that was given up before anybody began it is planned anew; there are others.

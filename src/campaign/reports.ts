@@ -36,6 +36,11 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), sites: re
     bytes_lower_bound: costs.bytesLowerBound,
     bytes_catalog_order: costs.bytesCatalogOrder,
     bytes_naive: costs.bytesNaive,
+    ...(costs.reads && {
+      bytes_local: costs.reads.local,
+      bytes_rack: costs.reads.rack,
+      bytes_remote: costs.reads.remote,
+    }),
     seconds: costs.seconds,
     missing: plan.missing,
     missing_inputs: plan.missingInputs.inputs,
@@ -61,6 +66,7 @@ const NOTHING: Costs = {
   bytesNaive: 0,
   filesNaive: 0,
   seconds: null,
+  reads: undefined,
 }
 
 export function toProgress({
@@ -101,7 +107,7 @@ export function toAtWork({ sites }: RoomAtWork, nowMs: number): StatusReport['at
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, untold, elapsedSec } = report
+  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, paces, untold, elapsedSec } = report
   const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
@@ -116,6 +122,7 @@ export function toRunReport(report: RoomReport): RunReport {
     },
     unused,
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
+    paces: paces.map(({ delaySec, ...pace }) => ({ ...pace, delay_median_sec: delaySec })),
     untold,
     elapsed_sec: elapsedSec,
     stopped,

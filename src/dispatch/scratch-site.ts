@@ -2,6 +2,7 @@ import type { Connector, SiteLimits } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import { FloeError } from '../model/errors.ts'
+import { counted } from './calls.ts'
 import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
@@ -24,6 +25,7 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly container: string | null
   /** Where hosts of HDFS are for its nodes; null: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | null
+  readonly dataNodesOf: readonly string[]
   /** Of what floe keeps there, for `clean`; null: none. */
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
@@ -41,8 +43,10 @@ const LIMITS_AGAIN_MS = 60_000
  * A cluster: a scheduler, and a scratch directory that its nodes see, reached by a transport. Arrays are staged in a mirror on this machine
  * and carried over whole; record lines are brought back. Calls of the site: two a look, whatever the number of tasks.
  */
-export function openScratchSite(options: ScratchSiteOptions): Site {
-  const { name, transport, connector, paths, intervalMs } = options
+export function openScratchSite(given: ScratchSiteOptions): Site {
+  const { connector, calls } = counted(given.connector)
+  const options = { ...given, connector }
+  const { name, transport, paths, intervalMs } = options
   const site = new ScratchSite(options)
   const arrays = new ScratchArrays(transport, { ...options, site: name })
   const tell = <T>(tried: string, act: () => Promise<T>): Promise<T> =>
@@ -60,6 +64,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
     clockOffSec: options.clockOffSec,
+    calls,
     isOneNode: options.isOneNode,
     hints: {
       directory: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,
@@ -69,6 +74,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     taskSec: options.task.walltimeSec,
     container: options.container,
     hdfsHosts: options.hdfsHosts ?? undefined,
+    dataNodesOf: options.dataNodesOf,
     limits: async () => taskLimits(options, await limits()),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),
@@ -99,6 +105,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     seal: (id, seals) => tell(`seal tasks of ${id}`, () => arrays.seal(id, seals)),
     full,
     sendCancel: (id) => tell(`cancel jobs of ${id}`, () => arrays.sendCancel(id)),
+    sendEntrances: (id, text) => tell(`renew the way in of ${id}`, () => arrays.sendEntrances(id, text)),
     list: (folder) => tell(`list ${folder}`, () => arrays.list(folder)),
     usage: () => tell('see how full the scratch is', () => arrays.usage()),
     readPart: (id, file, range) =>

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   linkSync,
@@ -7,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -15,6 +17,7 @@ import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
+import type { Calls } from './calls.ts'
 import type { PlacedFile } from './carriage.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
@@ -89,6 +92,8 @@ export interface Site {
   readonly rhythm: Rhythm
   /** The site's clock minus this machine's, seconds, as measured last; null: not measured. */
   readonly clockOffSec: number | null
+  /** What its scheduler was asked since it was opened; null: there is none. */
+  readonly calls: Readonly<Calls> | null
   /** All tasks run on this machine. */
   readonly isOneNode: boolean
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
@@ -111,6 +116,8 @@ export interface Site {
   readonly taskSec: number | null
   /** Where hosts of HDFS are for its nodes; undefined: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | undefined
+  /** HDFS clusters whose data nodes its nodes are, by all their names: `host:port`, or a host for all its ports. */
+  readonly dataNodesOf: readonly string[]
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
@@ -132,6 +139,8 @@ export interface Site {
   full(): Promise<FloeError | undefined>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
+  /** Replaces the file by which tasks of an array get in to HDFS. */
+  sendEntrances(id: string, text: string): Promise<void>
   /** Files below a folder of the site; undefined: it is not there. */
   list(folder: string): Promise<readonly string[] | undefined>
   usage(): Promise<SiteUsage>
@@ -224,13 +233,13 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
-    ...{ clockOffSec: 0, isOneNode: true },
+    ...{ clockOffSec: 0, calls: null, isOneNode: true },
     hints: hintsBelow(paths.arrays),
     misfit: async () => undefined,
     clamped: async (terms) => terms,
     taskSec: null,
     container: 'apptainer',
-    hdfsHosts: undefined,
+    ...{ hdfsHosts: undefined, dataNodesOf: [] },
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {
@@ -242,8 +251,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
       }
     },
     place: ({ path }) => path,
-    elsewhere: undefined,
-    probe: undefined,
+    ...{ elsewhere: undefined, probe: undefined },
     send: async () => {},
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
@@ -251,6 +259,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     seal: async (id, seals) => sealHere(directory(id), seals),
     full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
+    sendEntrances: async (id, text) => writePrivately(join(directory(id), 'hdfs'), text),
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
     list: async () => undefined,
@@ -271,7 +280,9 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
   }
 }
 
-/** A runner that has just made the file, and not written yet, goes on. */
+const BEGINS_MS = 300_000
+
+/** As the seals of a cluster: a file that is empty for minutes is of a runner that was killed before it wrote. */
 function sealHere(directory: string, seals: readonly Seal[]): ReadonlySet<number> {
   const begun = new Set<number>()
   if (!existsSync(directory)) return begun
@@ -283,10 +294,18 @@ function sealHere(directory: string, seals: readonly Seal[]): ReadonlySet<number
       writeFileSync(path, line, { flag: 'wx', mode: 0o600 })
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-      if (statSync(path).size > 0) begun.add(task)
+      const { size, mtimeMs } = statSync(path)
+      if (size > 0 || Date.now() - mtimeMs < BEGINS_MS) begun.add(task)
+      else appendFileSync(path, line)
     }
   }
   return begun
+}
+
+/** For its owner alone, and as a whole: others may be reading it. */
+export function writePrivately(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 })
+  renameSync(`${path}.new`, path)
 }
 
 function fullHere(arrays: string): FloeError | undefined {

@@ -7,6 +7,7 @@
 export type NodePlace = string
 
 export interface Places {
+  /** All that hold something of the array. */
   readonly nodes: readonly NodePlace[]
   /** For each task: [index into `nodes`, bytes of the task's distinct inputs that lie there], most first. */
   readonly tasks: readonly (readonly (readonly [number, number])[])[]
@@ -22,7 +23,7 @@ export const hostOf = (node: NodePlace): string => node.slice(node.lastIndexOf('
 /** `bytes`: for each task, node → bytes of its distinct inputs there. Equal bytes are told in the order of names, so the text is always the same. */
 export function encodePlaces(bytes: readonly ReadonlyMap<NodePlace, number>[]): string {
   const told = bytes.map((one) => [...one].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).slice(0, PLACES_MAX))
-  const nodes = [...new Set(told.flatMap((one) => one.map(([node]) => node)))].sort()
+  const nodes = [...new Set(bytes.flatMap((one) => [...one.keys()]))].sort()
   const index = new Map(nodes.map((node, at) => [node, at]))
   const tasks = told.map((one) => one.map(([node, count]) => [index.get(node)!, count]))
   return `${JSON.stringify({ v: 1, nodes, tasks })}\n`

@@ -2,7 +2,15 @@ import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
 import { quoteText } from '../ports/tables/tables.ts'
-import { commitSighting, type ProbedSite, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
+import {
+  commitSighting,
+  isAtSql,
+  locateInputs,
+  type ProbedSite,
+  probePrograms,
+  type Sighting,
+  sightFiles,
+} from '../stage/stage.ts'
 import { eachSite, type RunContext } from './context.ts'
 import { fitRunnable } from './fit-runnable.ts'
 import { avoidedBy, isGrown, jobsMaxOf, memoryOf, waitOf, walltimeOf } from './next-try.ts'
@@ -131,7 +139,7 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
     good_nodes as (select distinct node from attempts where verdict = 'succeeded' and evidence = 'record' and site = '${siteName}'),
     usual as (
       select j.executable, avg(a.wall_sec) as seconds
-      from attempts a join jobs j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
+      from attempts a join jobs_rows j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
     batched as (
       select p.job_key from plan_positions p join batches b
         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
@@ -186,10 +194,12 @@ export async function planRunnable(
   context: RunContext,
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
-  const { tables, settings, clock, site } = context
+  const { tables, settings, clock, site, stores } = context
   await fitRunnable(context)
   await refusePacks(context)
   await probePrograms(tables, probedSite(context))
+  const at = site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined
+  if (at !== undefined) await locateInputs(tables, { at, clock, stores, guard: wishes.guard, signal: wishes.signal })
   const costs = await planJobs(tables, {
     site: site.name,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),
@@ -199,6 +209,7 @@ export async function planRunnable(
       (site.taskSec ?? Number.POSITIVE_INFINITY) * TASK_SHARE,
     ),
     bytesMax: settings.batchBytesMax,
+    at,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),

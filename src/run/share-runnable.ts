@@ -1,4 +1,4 @@
-import type { PlanCosts } from '../map/map.ts'
+import { type PlanCosts, sumOfReads } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
 import { formatCounted } from '../model/format.ts'
 import { type ProbedProgram, probeProgram, type ResourceClass } from '../stage/stage.ts'
@@ -77,6 +77,7 @@ export const sumOfCosts = (all: readonly PlanCosts[]): PlanCosts =>
     bytesNaive: a.bytesNaive + b.bytesNaive,
     filesNaive: a.filesNaive + b.filesNaive,
     seconds: a.seconds === null || b.seconds === null ? null : a.seconds + b.seconds,
+    reads: a.reads && b.reads ? sumOfReads(a.reads, b.reads) : (a.reads ?? b.reads),
   }))
 
 /**

@@ -8,6 +8,7 @@ import {
   watchTasks,
 } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
+import { intervalAfter } from '../model/pace.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type Fact, judge } from './evidence.ts'
@@ -39,8 +40,9 @@ export class Watch {
   readonly #publisher: Publisher
   readonly #nodes: NodeWatch
   readonly #read: (array: LiveArray) => void
-  #pulledAt = Number.NEGATIVE_INFINITY
-  #watchedAt = Number.NEGATIVE_INFINITY
+  /** When to look next, by the monotonic clock. */
+  #pullAt = Number.NEGATIVE_INFINITY
+  #watchAt = Number.NEGATIVE_INFINITY
   /** Since when nothing that the scheduler says can be read, by the monotonic clock. */
   #unreadableSince: number | undefined
   #waiting: string | null = null
@@ -60,24 +62,31 @@ export class Watch {
   }
 
   get news(): SiteNews {
-    return { waiting: this.#waiting, nextLookMs: this.#watchedAt + this.#context.site.rhythm.watchMs }
+    return { waiting: this.#waiting, nextLookMs: this.#watchAt }
   }
 
   async look(arrays: readonly LiveArray[]): Promise<void> {
-    const { clock, site } = this.#context
+    const { clock } = this.#context
     const open = arrays.filter((array) => !array.over)
     if (open.length === 0) return
-    if (clock.ticks() - this.#pulledAt >= site.rhythm.pullMs) await this.#pull(open)
-    if (clock.ticks() - this.#watchedAt >= site.rhythm.watchMs) await this.#watch(open)
+    if (clock.ticks() >= this.#pullAt) await this.#pull(open)
+    if (clock.ticks() >= this.#watchAt) await this.#watch(open)
+  }
+
+  /** A site that is slow is asked less often. */
+  #next(beganAt: number, usualMs: number): number {
+    const tookMs = this.#context.clock.ticks() - beganAt
+    return beganAt + 1000 * intervalAfter(usualMs / 1000, tookMs / 1000)
   }
 
   /** False: the records could not be read, so nothing may be concluded from what they do not say. */
   async #pull(open: readonly LiveArray[]): Promise<boolean> {
     const { clock, site } = this.#context
-    this.#pulledAt = clock.ticks()
+    const beganAt = clock.ticks()
     // What was not carried yet is not missing there.
     const there = open.filter(({ isSent }) => isSent)
     const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
+    this.#pullAt = this.#next(beganAt, site.rhythm.pullMs)
     for (const array of open) {
       this.#read(array)
       if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
@@ -97,11 +106,14 @@ export class Watch {
   }
 
   async #watch(open: readonly LiveArray[]): Promise<void> {
-    this.#watchedAt = this.#context.clock.ticks()
+    const { clock, site } = this.#context
+    const beganAt = clock.ticks()
+    this.#watchAt = beganAt + site.rhythm.watchMs
     const due = open.filter((array) => !array.over && array.nativeId !== undefined)
     if (due.length === 0) return
     const reports = await this.#ask(due)
     if (!reports) return
+    this.#watchAt = this.#next(beganAt, site.rhythm.watchMs)
     const isWhole = (array: LiveArray) => {
       const states = statesOf(reports, array)
       return array.openTasks.every((task) => isOpen(states.get(task)))
@@ -174,7 +186,9 @@ export class Watch {
     const connector = await this.#context.site.connector()
     const arrays = new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length]))
     try {
-      const reports = await watchTasks(connector, arrays)
+      const reports = await watchTasks(connector, arrays, (laterMs) => {
+        this.#watchAt = this.#context.clock.ticks() + laterMs
+      })
       this.#unreadableSince = undefined
       if (reports) this.#waiting = waitingIn(reports, connector)
       return reports

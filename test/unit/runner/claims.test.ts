@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Claims, chooseTask } from '../../../jobs/runner/claims.ts'
-import { isNode, ownNames } from '../../../jobs/runner/nearness.ts'
+import { thisNode } from '../../../jobs/runner/nearness.ts'
 import type { ManifestTask } from '../../../src/model/manifest.ts'
 import { encodePlaces } from '../../../src/model/places.ts'
 import { encodeRecord } from '../../../src/model/record.ts'
@@ -45,16 +45,6 @@ test('whatever lies where, something is taken in the end', () => {
   )
 })
 
-test('a node is known by its name, by what stands before the first dot, and by its address', () => {
-  const own = new Set(['login7.example.org', 'login7', '10.1.2.3'])
-  expect(isNode('/rack/login7', own)).toBe(true)
-  expect(isNode('/rack/LOGIN7.other.org', own)).toBe(true)
-  expect(isNode('/a/b/10.1.2.3', own)).toBe(true)
-  expect(isNode('/rack/10.1.2.4', own)).toBe(false)
-  expect(isNode('/rack/localhost', ownNames())).toBe(false)
-  expect(isNode('/rack/cn042.cluster', ownNames(['cn042']))).toBe(true)
-})
-
 const runner = useRunner()
 const late = (count: number, terms: Partial<ManifestTask> = {}) => {
   const jobs = Array.from({ length: count }, (_, task) => [
@@ -90,16 +80,16 @@ test('an element that is started again has the task it had; one too many finds n
   expect(recordsOf(directory).length).toBe(1)
   expect(await (await runner.start(directory, { task: 0 })).exit).toBe(0)
   expect(recordsOf(directory).length).toBe(2)
-  expect(new Claims(directory, 7, ownNames()).begin({})).toBeUndefined()
-  expect(await new Claims(directory, 7, ownNames()).take(0)).toBeUndefined()
+  expect(new Claims(directory, 7, thisNode()).begin({})).toBeUndefined()
+  expect(await new Claims(directory, 7, thisNode()).take()).toBeUndefined()
 })
 
 test('a task that was given up is passed over, and an element that died with a claim takes it up again', async () => {
   const directory = late(3)
   // Element 2 died between its claim and its record.
-  const dead = new Claims(directory, 2, ownNames())
+  const dead = new Claims(directory, 2, thisNode())
   expect(dead.begin({ element: 2 })).toBeUndefined()
-  expect(await dead.take(0)).toEqual({ task: 0, isOld: false })
+  expect(await dead.take()).toEqual({ task: 0, isOld: false })
   // Nobody has begun task 1; it is sealed.
   const seal = { v: 1, at: 1, event: 'task ended', reason: 'drained', message: 'given up', jobs: 0 } as const
   writeFileSync(join(directory, 'records', '1.1'), encodeRecord(seal))
