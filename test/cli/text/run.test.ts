@@ -220,3 +220,8 @@ test('outputs that lie at a site are said to be there', () => {
   expect(renderRun(report({ away: 1056 }))).toContain('  1,056 outputs at the site: floe fetch brings them home\n')
   expect(renderRun(report())).not.toContain('fetch')
 })
+
+test('a run says which site was left out, and why', () => {
+  const unused = [{ site: 'rime', why: 'rime does not answer.' }]
+  expect(renderRun(report({ unused }))).toContain('\n  The others did the work of rime: rime does not answer.\n')
+})
