@@ -304,7 +304,7 @@ export class SiteRun {
     const now = this.context.clock.ticks()
     const since = this.#seenAt.get(array) ?? now
     this.#seenAt.set(array, since)
-    if (array.isUntouched) return array.over ? 0 : now - since
+    if (array.isUntouched) return array.over || array.goneSince !== undefined ? 0 : now - since
     if (!this.#begun.has(array)) this.#lastWaitMs = now - since
     this.#begun.add(array)
     return 0
