@@ -28,6 +28,7 @@ export {
 export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
 export { relocateCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
+export type { Counted, Simulation, SimulationWishes } from './simulate.ts'
 export type * from './verbs.ts'
 export { pathsHere } from './whereabouts.ts'
 
