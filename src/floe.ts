@@ -177,6 +177,7 @@ function means({ ask }: OpenOptions, isThere: boolean): Means {
     openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     stores: {
       at: async (url) => (await remote()).at(url),
+      nodes: async (url) => (await remote()).nodes(url),
       sweep: async (url, nowMs) => (await remote()).sweep(url, nowMs),
       entrances: async (urls, hosts) => (await remote()).entrances(urls, hosts),
       // Who has not been to HDFS loads nothing for it.

@@ -9,6 +9,7 @@ import { sweepAsides } from './ports/files/aside.ts'
 import type { Files } from './ports/files/files.ts'
 import { hdfsFiles } from './ports/files/hdfs.ts'
 import { type Login, tokenByKerberos, tokenInFile } from './ports/files/hdfs-login.ts'
+import { bytesAtNodes } from './ports/files/hdfs-places.ts'
 import { negotiateWith } from './ports/files/kerberos.ts'
 import { type HdfsAccess, WebHdfs } from './ports/files/webhdfs.ts'
 import { type HdfsUrl, parseHdfsUrl } from './ports/files/webhdfs-url.ts'
@@ -41,16 +42,24 @@ export function openStore(text: string, environment: NodeJS.ProcessEnv): Campaig
 
 /** What addresses of files in HDFS lead to; each HDFS has one client. */
 export function openStores(environment: NodeJS.ProcessEnv): Means['stores'] {
-  const known = new Map<string, Files>()
+  const known = new Map<string, { readonly client: WebHdfs; readonly files: Files }>()
   const at = async (url: string) => {
     const address = parseHdfsUrl(url)
     const { path, authority } = address
-    const files = known.get(nameOf(address)) ?? hdfsFiles(clientOf(address, environment))
-    known.set(nameOf(address), files)
-    return { files, path, authority }
+    const make = () => {
+      const client = clientOf(address, environment)
+      return { client, files: hdfsFiles(client) }
+    }
+    const store = known.get(nameOf(address)) ?? make()
+    known.set(nameOf(address), store)
+    return { ...store, path, authority }
   }
   return {
     at,
+    async nodes(url) {
+      const { client, path } = await at(url)
+      return bytesAtNodes(client, path, url.endsWith('/'))
+    },
     async sweep(url, nowMs) {
       const { files, path } = await at(url)
       return sweepAsides(files, path, nowMs)

@@ -51,6 +51,13 @@ export interface PlanReport {
   readonly bytes_lower_bound: number
   readonly bytes_catalog_order: number
   readonly bytes_naive: number
+  /**
+   * Of `bytes_to_nodes`, what lies in an HDFS whose data nodes run the jobs: each batch on the node that holds most of what it reads; on that
+   * node, in its rack, elsewhere. Absent at other sites.
+   */
+  readonly bytes_local?: number
+  readonly bytes_rack?: number
+  readonly bytes_remote?: number
   /** Predicted work of all jobs; null: no job of this kind was measured yet. */
   readonly seconds: number | null
   /** Jobs that wait for a file which is not there. */

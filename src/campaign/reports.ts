@@ -35,6 +35,11 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
     bytes_lower_bound: costs.bytesLowerBound,
     bytes_catalog_order: costs.bytesCatalogOrder,
     bytes_naive: costs.bytesNaive,
+    ...(costs.reads && {
+      bytes_local: costs.reads.local,
+      bytes_rack: costs.reads.rack,
+      bytes_remote: costs.reads.remote,
+    }),
     seconds: costs.seconds,
     missing: plan.missing,
     missing_inputs: plan.missingInputs.inputs,
@@ -56,6 +61,7 @@ const NOTHING: Costs = {
   bytesNaive: 0,
   filesNaive: 0,
   seconds: null,
+  reads: undefined,
 }
 
 export function toProgress({

@@ -75,7 +75,8 @@ export class ScratchArrays {
 
   /** The index comes last: an array with an index is staged. */
   async send(id: string): Promise<void> {
-    const names = ['manifest', ...(existsSync(join(this.#here(id), 'hdfs')) ? ['hdfs'] : []), 'index']
+    const some = ['hdfs', 'places'].filter((name) => existsSync(join(this.#here(id), name)))
+    const names = ['manifest', ...some, 'index']
     for (const name of names)
       await this.#transport.send([{ here: join(this.#here(id), name), there: posix.join(this.#there(id), name) }])
   }

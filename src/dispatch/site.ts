@@ -112,6 +112,8 @@ export interface Site {
   readonly taskSec: number | null
   /** Where hosts of HDFS are for its nodes; undefined: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | undefined
+  /** HDFS clusters whose data nodes its nodes are, by all their names: `host:port`, or a host for all its ports. */
+  readonly dataNodesOf: readonly string[]
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
@@ -233,7 +235,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     clamped: async (terms) => terms,
     taskSec: null,
     container: 'apptainer',
-    hdfsHosts: undefined,
+    ...{ hdfsHosts: undefined, dataNodesOf: [] },
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {

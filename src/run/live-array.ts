@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
 import type { ResourceClass } from '../stage/stage.ts'
+import { Elements } from './elements.ts'
 
 /** A staged array as `batches` describes it. */
 export interface LiveBatch {
@@ -59,6 +60,7 @@ export class LiveArray {
   /** Jobs that started and have no verdict yet -> task. */
   readonly #running = new Map<string, { job: string; revision: number; task: number; attempt: number }>()
   readonly #started = new Map<string, TaskStarted>()
+  readonly elements: Elements
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
@@ -78,6 +80,10 @@ export class LiveArray {
     this.batches = fields.batches
     this.#batchOf = new Map(fields.batches.map(({ task, batchId }) => [task, batchId]))
     this.terms = fields.terms
+    this.elements = new Elements(
+      fields.batches.map(({ task }) => task),
+      { bindLate: existsSync(join(this.directory, 'places')) },
+    )
   }
 
   /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
@@ -100,6 +106,7 @@ export class LiveArray {
     for (const [name, { started, ended }] of tasks) {
       const task = Number(name.slice(0, name.indexOf('.')))
       if (started) this.#started.set(name, started)
+      if (started?.element !== undefined) this.elements.bind(task, started.element)
       if (ended) this.#sealed.add(task)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
@@ -313,11 +320,13 @@ export class LiveArray {
     return true
   }
 
-  /** Tasks that have not begun and of which all jobs are among these. */
+  /** Tasks that have not begun and of which all jobs are among these. Elements that may take any task are left alone while one of them is wanted. */
   unstartedAllOf(jobs: readonly { readonly job: string; readonly task: number }[]): number[] {
     const asked = new Map<number, Set<string>>()
     for (const { job, task } of jobs) asked.set(task, (asked.get(task) ?? new Set()).add(job))
     const counts = new Map(this.batches.map(({ task, jobs: count }) => [task, count]))
-    return this.unstartedTasks.filter((task) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0))
+    const isAsked = (task: number) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0)
+    if (this.elements.bindLate && !this.openTasks.every(isAsked)) return []
+    return this.unstartedTasks.filter(isAsked)
   }
 }

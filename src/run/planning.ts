@@ -1,7 +1,7 @@
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
-import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
+import { commitSighting, isAtSql, locateInputs, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { fitRunnable } from './fit-runnable.ts'
 import { avoidedBy, isGrown, jobsMaxOf, memoryOf, waitOf, walltimeOf } from './next-try.ts'
@@ -180,7 +180,7 @@ export async function planRunnable(
   context: RunContext,
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
-  const { tables, settings, clock, site } = context
+  const { tables, settings, clock, site, stores } = context
   await fitRunnable(context)
   await refusePacks(context)
   await probePrograms(tables, {
@@ -189,6 +189,8 @@ export async function planRunnable(
     site: site.name,
     ...(site.probe && { probe: site.probe }),
   })
+  const at = site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined
+  if (at !== undefined) await locateInputs(tables, { at, clock, stores, guard: wishes.guard, signal: wishes.signal })
   const costs = await planJobs(tables, {
     site: site.name,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),
@@ -198,6 +200,7 @@ export async function planRunnable(
       (site.taskSec ?? Number.POSITIVE_INFINITY) * TASK_SHARE,
     ),
     bytesMax: settings.batchBytesMax,
+    at,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),

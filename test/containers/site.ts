@@ -24,14 +24,10 @@ export interface SshEntry {
 }
 
 /** Machines that share /scratch, with users `alice` and `bob` who may log in with a key made for this site. */
-export interface Site {
+export interface Site extends Fleet {
   readonly login: Machine
-  readonly machines: readonly Machine[]
-  machine(name: string): Machine
   /** The way in. Ask again after the login machine was started or plugged in again: its port has changed then. */
   ssh(user?: string): Promise<SshEntry>
-  /** Removes containers, network and volume. */
-  stop(): Promise<void>
 }
 
 export interface MachinePlan {
@@ -50,6 +46,7 @@ export interface MachinePlan {
 
 /** Machines of one image, on a network of their own. */
 export interface Fleet {
+  /** The volume at /scratch has the same name. */
   readonly network: string
   readonly machines: readonly Machine[]
   machine(name: string): Machine

@@ -103,7 +103,7 @@ export async function putJobs(tables: Tables, data: string, jobs: readonly MadeJ
   await tables.commit('files', {
     operation: 'test',
     select: `select url, 'input' as kind, null as size_bytes, null as mtime, null as digest, null as digest_kind, null as missing,
-      null as sites, null as hosts, null as seen_at from (values ${urls.join(', ')}) t(url)`,
+      null as sites, null as hosts, null as seen_at, null as nodes, null as nodes_at from (values ${urls.join(', ')}) t(url)`,
   })
 }
 

@@ -50,7 +50,7 @@ case ${1:-} in
     run $base.fs.http.server.HttpFSServerWebServer
     ;;
   *)
-    echo "usage: start.sh format | admin … | namenode | datanode | httpfs" >&2
+    echo "usage: start.sh format | admin … | fs … | namenode | datanode | httpfs" >&2
     exit 2
     ;;
 esac

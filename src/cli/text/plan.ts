@@ -22,13 +22,20 @@ export function renderPlan(plan: PlanReport): string {
     ],
     { indent: '  ' },
   )
-  return [title, '\n', table, work(plan), missing(plan)].join('')
+  return [title, '\n', table, reads(plan), work(plan), missing(plan)].join('')
 }
 
 function compared(plan: PlanReport): string {
   if (plan.bytes_lower_bound === 0) return ''
   const order = `catalog order would read ${formatBytes(plan.bytes_catalog_order)}`
   return `${formatFactor(plan.bytes_to_nodes / plan.bytes_lower_bound)} best; ${order}`
+}
+
+function reads({ bytes_local: local, bytes_rack: rack = 0, bytes_remote: remote = 0 }: PlanReport): string {
+  if (local === undefined || local + rack + remote === 0) return ''
+  const share = Math.floor((100 * local) / (local + rack + remote))
+  const rest = `${formatBytes(rack)} in their racks, ${formatBytes(remote)} elsewhere`
+  return `\n  from data nodes: ${formatBytes(local)} (${share} %) on the nodes of the batches, ${rest}\n`
 }
 
 function work({ site, seconds }: PlanReport): string {

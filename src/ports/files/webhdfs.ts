@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { FloeError } from '../../model/errors.ts'
 import type { Tokens } from './hdfs-login.ts'
 import type { Negotiate } from './kerberos.ts'
+import { type BlockLocations, type HdfsBlock, type LocatedBlocks, locatedBlocks } from './webhdfs-blocks.ts'
 import { connectionFault, type Fault, faultIn, hdfsError, remoteFault } from './webhdfs-faults.ts'
 import { type Body, bytesOf, exchange, type Hosts } from './webhdfs-http.ts'
 import type { HdfsUrl } from './webhdfs-url.ts'
@@ -38,6 +39,8 @@ export interface HdfsStatus {
   readonly length: number
   readonly modificationTime: number
   readonly fileId?: number
+  /** Bytes; 0 of a folder. */
+  readonly blockSize?: number
 }
 
 export interface HdfsQuota {
@@ -63,7 +66,7 @@ interface Operation {
   /** For messages: `read`, `write` … */
   readonly verb: string
   /** How the answer is taken; a failure in it is one of this try. */
-  readonly take?: (reply: IncomingMessage) => Promise<unknown>
+  readonly take?: (reply: IncomingMessage, host: string | undefined) => Promise<unknown>
   /** What may have been done is not done again. */
   readonly again?: 'unless done'
   /** Other than the usual patience. */
@@ -83,6 +86,8 @@ type Outcome = { readonly value: unknown } | Failure
 
 /** Data nodes that failed are kept out of the way for so long. */
 const AVOID_MS = 30_000
+/** Where blocks lie is good to know, and nothing waits long for it. */
+const LOCATE_MS = 1000
 const PAUSES_MS = [0, 100, 200, 400, 800, 1600, 3000]
 
 /**
@@ -95,6 +100,8 @@ export class WebHdfs {
   readonly #access: HdfsAccess
   readonly #nameNodes: readonly string[]
   #active = 0
+  /** Older ones, and some HttpFS, do not know GETFILEBLOCKLOCATIONS. */
+  #knowsLocations = true
   /** Data node → until when it is kept out of the way. */
   readonly #avoided = new Map<string, number>()
 
@@ -165,13 +172,30 @@ export class WebHdfs {
     return answer?.LocatedBlocks?.isUnderConstruction ?? false
   }
 
+  /** Of a file, in order: where each block lies; none of an empty one. `undefined` when absent. */
+  async blocks(path: string): Promise<readonly HdfsBlock[] | undefined> {
+    const asked = (op: string) => ({ ...get(path, op), verb: 'locate', patienceMs: LOCATE_MS })
+    if (this.#knowsLocations) {
+      try {
+        return locatedBlocks(await this.#json<BlockLocations>(asked('GETFILEBLOCKLOCATIONS')))
+      } catch (cause) {
+        // HttpFS says so with the status of a server in trouble.
+        if (!['other', 'wait'].includes(faultIn(cause) ?? '')) throw cause
+      }
+    }
+    const blocks = locatedBlocks(await this.#json<LocatedBlocks>(asked('GET_BLOCK_LOCATIONS')))
+    this.#knowsLocations = false
+    return blocks
+  }
+
   /**
-   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try. `undefined` when absent.
+   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try, with the host that we were sent on to; undefined: who
+   * was asked has answered itself. `undefined` when absent.
    */
   async read<T>(
     path: string,
     params: () => { offset: number; length?: number },
-    take: (reply: IncomingMessage) => Promise<T>,
+    take: (reply: IncomingMessage, host: string | undefined) => Promise<T>,
   ): Promise<T | undefined> {
     const asked = { ...get(path, 'OPEN'), verb: 'read', params, take }
     return (await this.#unlessAbsent(undefined, asked)) as T | undefined
@@ -303,7 +327,7 @@ export class WebHdfs {
   }
 
   async #tryOnce(operation: Operation): Promise<Outcome> {
-    const { method, body, take = bytesOf } = operation
+    const { method, body, take = (reply) => bytesOf(reply) } = operation
     const { hosts = {}, idleMs = 30_000, ca } = this.#access
     const nameNode = this.#nameNodes[this.#active]!
     let host = nameNode
@@ -321,7 +345,7 @@ export class WebHdfs {
         reply = await exchange({ method, url: to, body, hosts, idleMs, ca })
       }
       const status = reply.statusCode!
-      if (status < 300) return { value: await take(reply) }
+      if (status < 300) return { value: await take(reply, node === undefined ? undefined : hostIn(node)) }
       const fault = remoteFault(status, await textOf(reply), reply.headers['www-authenticate'])
       return { fault, token, ...(node !== undefined && { node }) }
     } catch (cause) {
@@ -355,6 +379,8 @@ export class WebHdfs {
     return new URL(`${scheme === 'webhdfs' ? 'http' : 'https'}://${nameNode}/webhdfs/v1${encoded}?${query}`)
   }
 }
+
+const hostIn = (authority: string): string => authority.replace(/:\d+$/, '')
 
 const withTried = (cause: FloeError, verb: string, url: string): FloeError =>
   new FloeError(cause.code, `cannot ${verb} ${url}: ${cause.message}`, {

@@ -207,6 +207,71 @@ describe('a name node that plays its part', () => {
     server.closeAllConnections()
   })
 
+  describe('says where blocks lie', () => {
+    const located = {
+      BlockLocations: {
+        BlockLocation: [
+          {
+            offset: 0,
+            length: 8,
+            hosts: ['dn1', 'dn2'],
+            topologyPaths: ['/dc/r1/10.0.0.1:9866', '/dc/r2/10.0.0.2:9866'],
+          },
+          { offset: 8, length: 3, hosts: ['dn2'], topologyPaths: ['/dc/r2/10.0.0.2:9866'] },
+        ],
+      },
+    }
+    const older = {
+      LocatedBlocks: {
+        locatedBlocks: [
+          {
+            startOffset: 0,
+            block: { numBytes: 8 },
+            locations: [
+              { hostName: 'dn1', networkLocation: '/dc/r1' },
+              { hostName: 'dn2', networkLocation: '/dc/r2' },
+            ],
+          },
+          { startOffset: 8, block: { numBytes: 3 }, locations: [{ hostName: 'dn2', networkLocation: '/dc/r2' }] },
+        ],
+      },
+    }
+    const blocks = [
+      { offset: 0, length: 8, nodes: ['/dc/r1/dn1', '/dc/r2/dn2'] },
+      { offset: 8, length: 3, nodes: ['/dc/r2/dn2'] },
+    ]
+    const illegal = { RemoteException: { exception: 'IllegalArgumentException', message: 'Invalid value' } }
+
+    it.each([
+      ['as of now', 400, 0],
+      ['as of old', 400, 1],
+      ['as of an old HttpFS', 500, 1],
+    ])('%s', async (_, status, isOld) => {
+      const asked: string[] = []
+      const address = await nameNode(({ url }) => {
+        const op = new URL(url!, 'http://x').searchParams.get('op')!
+        asked.push(op)
+        if (op === 'GET_BLOCK_LOCATIONS') return [200, older]
+        return isOld === 1 ? [status, illegal] : [200, located]
+      })
+      const hdfs = client(address)
+      expect(await hdfs.blocks('/a')).toEqual(blocks)
+      expect(await hdfs.blocks('/a')).toEqual(blocks)
+      const [known, last] = [new Set(asked), asked.at(-1)]
+      expect(known.size).toBe(1 + isOld)
+      expect(last).toBe(isOld === 1 ? 'GET_BLOCK_LOCATIONS' : 'GETFILEBLOCKLOCATIONS')
+    })
+
+    it('of no file, and of one without a replica', async () => {
+      const empty = { BlockLocations: { BlockLocation: [{ offset: 0, length: 8, hosts: [], topologyPaths: [] }] } }
+      const address = await nameNode(({ url }) =>
+        url!.includes('/lost') ? [200, empty] : exception('FileNotFoundException'),
+      )
+      expect(await client(address).blocks('/none')).toBeUndefined()
+      expect(await client(address).blocks('/lost')).toEqual([{ offset: 0, length: 8, nodes: [] }])
+    })
+  })
+
   it('keeps away from data nodes that fail, until no other is left', async () => {
     const asked: (string | null)[] = []
     const good = await nameNode(() => [200, 'content'])

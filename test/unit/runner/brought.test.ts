@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ManifestJob } from '../../../src/model/manifest.ts'
@@ -18,6 +19,10 @@ describe('inputs in HDFS', () => {
   let asked: string[]
   /** The one that is taken. */
   let token: string
+  /** Data nodes that hold the blocks of files below /blocks, 4 bytes each; the first block waits until all are asked for. */
+  const NODES = [hostname(), 'dn-b', 'dn-c']
+  const BLOCK = 4
+  let first: ServerResponse | undefined
   const content = (path: string) => `${path}\n`
   beforeEach(async () => {
     asked = []
@@ -34,8 +39,23 @@ describe('inputs in HDFS', () => {
       asked.push(`${op} ${path}`)
       if (path.startsWith('/expired')) return refuse(403, 'InvalidToken')
       if (path.startsWith('/gone')) return refuse(404, 'FileNotFoundException')
+      if (op === 'OPEN' && path.startsWith('/blocks')) {
+        const [offset, length] = [Number(searchParams.get('offset')), Number(searchParams.get('length'))]
+        const node = NODES[offset / BLOCK]!
+        const port = (server.address() as AddressInfo).port
+        if (request.headers.host === 'nn:9870') {
+          reply.writeHead(307, { location: `http://${node}:${port}${request.url}` })
+          return reply.end()
+        }
+        reply.write(content(path).slice(offset, offset + length))
+        if (offset === 0) first = reply
+        else reply.end()
+        if (asked.filter((one) => one.startsWith('OPEN /blocks')).length === 2 * NODES.length) first?.end()
+        return
+      }
       if (op === 'OPEN') return reply.end(content(path))
       const status = { pathSuffix: '', type: 'FILE', length: content(path).length, modificationTime: 5, fileId: 1 }
+      if (path.startsWith('/blocks')) Object.assign(status, { blockSize: BLOCK })
       reply.end(JSON.stringify(op === 'GETFILESTATUS' ? { FileStatus: status } : { LocatedBlocks: {} }))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -48,11 +68,17 @@ describe('inputs in HDFS', () => {
     ...more,
   })
   function writeEntrances(directory: string): void {
-    const hosts = { nn: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+    const at = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    const hosts = Object.fromEntries(['nn', ...NODES].map((name) => [name, at]))
     writeFileSync(join(directory, 'hdfs'), JSON.stringify({ 'nn:9870': { token, nameNodes: [], hosts } }))
   }
-  async function run(jobs: readonly ManifestJob[], args: string[] = [], meanwhile = async (_: string) => {}) {
+  async function run(
+    jobs: readonly ManifestJob[],
+    args: string[] = [],
+    { places, meanwhile = async () => {} }: { places?: string; meanwhile?: (directory: string) => Promise<void> } = {},
+  ) {
     const directory = runner.array(jobs)
+    if (places !== undefined) writeFileSync(join(directory, 'places'), places)
     writeEntrances(directory)
     const { exit } = await runner.start(directory, { args })
     await meanwhile(directory)
@@ -97,14 +123,28 @@ describe('inputs in HDFS', () => {
         fakeJob(`j${at}`, { ...script('cat b'), inputs: [input('/d/b'), input(`/d/${at}`)] }),
       ),
     ]
-    const ran = await run(jobs, [], async (directory) => {
+    const meanwhile = async (directory: string) => {
       await expect.poll(() => existsSync(`${go}.begun`), { timeout: 30_000 }).toBe(true)
       token = 'bmV3'
       writeEntrances(directory)
       writeFileSync(go, '')
-    })
+    }
+    const ran = await run(jobs, [], { meanwhile })
     expect([ran.seal, ran.ended.size]).toEqual(['done', jobs.length])
     expect([...ran.ended.values()].every(({ verdict }) => verdict === 'succeeded')).toBe(true)
+  })
+
+  it('of several blocks come block by block, at once, and it is told for whom and from where', async () => {
+    // 12 bytes: three blocks.
+    const path = '/blocks/abc'
+    const given = { size_bytes: 12, digest: `sha256:${createHash('sha256').update(content(path)).digest('hex')}` }
+    const places = JSON.stringify({ v: 1, nodes: [`/r1/${NODES[0]}`, '/r1/dn-b', '/r2/dn-c'], tasks: [[]] })
+    const of = (id: string) => fakeJob(id, { ...script('cat "$FLOE_INPUT_1"'), inputs: [input(path, given)] })
+    const ran = await run([of('one'), of('two'), fakeJob('three', script('true'))], [], { places })
+    expect(ran.seal).toBe('done')
+    for (const id of ['one', 'two']) expect(ran.log(ran.ended.get(id)!.stdout)).toBe(content(path))
+    expect(ran.ended.get('one')!.bytes_read).toEqual({ local: 4, rack: 4, remote: 4 })
+    for (const id of ['two', 'three']) expect(ran.ended.get(id)).not.toHaveProperty('bytes_read')
   })
 
   it('that do not come leave the others alone', async () => {
