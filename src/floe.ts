@@ -49,6 +49,7 @@ export type {
   RunProgress,
   RunReport,
   Selection,
+  SiteAtWork,
   StateCounts,
   StatusReport,
   TryOptions,

@@ -92,18 +92,18 @@ export class OpenedCampaign implements Campaign {
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
-    if (context.site.isSimulated && this.#place.file.rehearsal_of === undefined)
-      return this.#planAside(context.site.name, wishes)
+    if (isRehearsed(context) && this.#place.file.rehearsal_of === undefined)
+      return this.#planAside(namesOf(context), wishes)
     const { planCampaign } = await import('../run/run.ts')
-    return toPlanReport(await planCampaign(context, wishes), context.site.name)
+    return toPlanReport(await planCampaign(context, wishes), namesOf(context))
   }
 
   async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
     const context = await this.#toRun(site)
     const isRehearsal = this.#place.file.rehearsal_of !== undefined
-    if (context.site.isSimulated && !isRehearsal)
-      return this.#rehearse(context.site.name, { ...options, ...(onProgress && { onProgress }) })
-    if (!context.site.isSimulated) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
+    if (isRehearsed(context) && !isRehearsal)
+      return this.#rehearse(namesOf(context), { ...options, ...(onProgress && { onProgress }) })
+    if (!isRehearsed(context)) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
     await refuseForeign(this.#place, context)
     const { runCampaign } = await import('../run/run.ts')
     const tell = onProgress && {
@@ -113,14 +113,14 @@ export class OpenedCampaign implements Campaign {
   }
 
   /** What a simulated site tells must never be taken for results: it is told to a copy. */
-  async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
+  async #rehearse(site: readonly string[], options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
     const { rehearsalOf } = await import('./rehearse.ts')
     const root = rehearsalOf(this.#paths.cache)
     return this.#inCopy(root, async (copy) => ({ ...(await copy.run({ ...options, site })), rehearsal: root }))
   }
 
   /** The plan of the campaign is for a site that runs it. */
-  async #planAside(site: string, wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
+  async #planAside(site: readonly string[], wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
     const { planCopyOf } = await import('./rehearse.ts')
     return this.#inCopy(planCopyOf(this.#paths.cache), (copy) => copy.plan({ ...wishes, site }), { keep: false })
   }
@@ -330,10 +330,20 @@ export class OpenedCampaign implements Campaign {
     return leasesOf(this.#place, this.#means.clock)
   }
 
-  /** For verbs that work on a site; refuses a campaign that was copied or moved. */
-  async #toRun(site: string | undefined): Promise<RunContext> {
+  /** For verbs that work on sites; refuses a campaign that was copied or moved. */
+  async #toRun(wanted: string | readonly string[] | undefined): Promise<RunContext> {
     await checkPlace(this.#place)
-    return this.#context(site ?? (await this.#configured()).site)
+    const names = [...new Set(typeof wanted === 'string' ? [wanted] : wanted)]
+    const [first, ...others] = names.length > 0 ? names : [(await this.#configured()).site]
+    const context = await this.#context(first)
+    if (others.length === 0) return context
+    const beside: RunContext['site'][] = []
+    for (const name of others) beside.push(await this.#site(name))
+    const simulated = beside.filter(({ isSimulated }) => isSimulated !== context.site.isSimulated)
+    if (simulated.length === 0) return { ...context, beside }
+    throw new FloeError('USAGE', `Of ${names.join(', ')} some are simulated and some are not.`, {
+      hint: 'Rehearse on simulated sites, or run on others; both at once cannot be.',
+    })
   }
 
   async #context(siteName = 'local'): Promise<RunContext> {
@@ -374,3 +384,8 @@ export class OpenedCampaign implements Campaign {
     return opened
   }
 }
+
+const namesOf = ({ site, beside = [] }: RunContext): string[] => [site, ...beside].map(({ name }) => name)
+
+/** All of its sites are simulated, or none is. */
+const isRehearsed = ({ site }: RunContext): boolean => site.isSimulated

@@ -16,7 +16,7 @@ import type { JobReport } from './verbs.ts'
 
 /** What the run room says, in the words of the command line. */
 
-export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: string): PlanReport {
+export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), sites: readonly string[]): PlanReport {
   const costs: Costs = 'batches' in plan ? plan : NOTHING
   const { example } = plan.missingInputs
   return {
@@ -24,7 +24,8 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
     batches: costs.batches,
     tasks: costs.batches,
     arrays: costs.arrays,
-    site,
+    site: sites.join(' + '),
+    ...(sites.length > 1 && { shares: 'shares' in plan ? plan.shares.map(toShare) : [] }),
     jobs_per_batch: costs.jobsPerBatch,
     files: costs.files,
     files_to_nodes: costs.filesToNodes,
@@ -47,7 +48,11 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
   }
 }
 
-type Costs = Omit<RoomPlan, 'jobs' | keyof Waiting>
+const toShare = ({ site, jobs, batches, arrays, seconds }: RoomPlan['shares'][number]) => ({
+  ...{ site, jobs, batches, arrays, seconds },
+})
+
+type Costs = Omit<RoomPlan, 'jobs' | 'shares' | keyof Waiting>
 
 const NOTHING: Costs = {
   arrays: 0,
@@ -93,13 +98,16 @@ export function toProgress({
   }
 }
 
-export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusReport['at_work']> {
-  const { pid, next_look_at, ...rest } = said
-  return { ...rest, next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10) }
+export function toAtWork({ sites }: RoomAtWork, nowMs: number): StatusReport['at_work'] {
+  const [first, ...beside] = sites.map(({ next_look_at, ...rest }) => ({
+    ...rest,
+    next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10),
+  }))
+  return first ? { ...first, ...(beside.length > 0 && { beside }) } : null
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, reason, missing, merged, elsewhere, untold, elapsedSec } = report
+  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, paces, untold, elapsedSec } = report
   const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
@@ -112,7 +120,9 @@ export function toRunReport(report: RoomReport): RunReport {
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
+    unused,
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
+    paces: paces.map(({ delaySec, ...pace }) => ({ ...pace, delay_median_sec: delaySec })),
     untold,
     elapsed_sec: elapsedSec,
     stopped,

@@ -56,12 +56,14 @@ export interface Upcoming {
 
 /**
  * Facts for the next commit of one table, so that `status` need not count. By default for a commit of attempts by the rows of the temporary
- * view `new_attempts`. Costs a scan of keys of the jobs that change when the counts before are known, else of all. Makes its own views.
+ * view `new_attempts`. Costs a scan of keys of the jobs that change when the counts before are known, else of all. Makes its own views. None
+ * for tables that nobody else reads.
  */
 export async function stateFacts(
   tables: Tables,
   next: Upcoming = { attempts: 'new_attempts' },
 ): Promise<Readonly<Record<string, Json>>> {
+  if (!tables.hasReaders) return {}
   const heads = await readHeads(tables)
   const table = tableOf(next)
   const before = knownGroups(heads)

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   linkSync,
@@ -16,6 +17,7 @@ import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
+import type { Calls } from './calls.ts'
 import type { PlacedFile } from './carriage.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
@@ -90,6 +92,8 @@ export interface Site {
   readonly rhythm: Rhythm
   /** The site's clock minus this machine's, seconds, as measured last; null: not measured. */
   readonly clockOffSec: number | null
+  /** What its scheduler was asked since it was opened; null: there is none. */
+  readonly calls: Readonly<Calls> | null
   /** All tasks run on this machine. */
   readonly isOneNode: boolean
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
@@ -229,7 +233,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
-    ...{ clockOffSec: 0, isOneNode: true },
+    ...{ clockOffSec: 0, calls: null, isOneNode: true },
     hints: hintsBelow(paths.arrays),
     misfit: async () => undefined,
     clamped: async (terms) => terms,
@@ -252,7 +256,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
-    seal: async () => new Set(),
+    seal: async (id, seals) => sealHere(directory(id), seals),
     full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
     sendEntrances: async (id, text) => writePrivately(join(directory(id), 'hdfs'), text),
@@ -274,6 +278,28 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     },
     close: async () => {},
   }
+}
+
+const BEGINS_MS = 300_000
+
+/** As the seals of a cluster: a file that is empty for minutes is of a runner that was killed before it wrote. */
+function sealHere(directory: string, seals: readonly Seal[]): ReadonlySet<number> {
+  const begun = new Set<number>()
+  if (!existsSync(directory)) return begun
+  const folder = join(directory, 'records')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const { task, attempt, line } of seals) {
+    const path = join(folder, `${task}.${attempt}`)
+    try {
+      writeFileSync(path, line, { flag: 'wx', mode: 0o600 })
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+      const { size, mtimeMs } = statSync(path)
+      if (size > 0 || Date.now() - mtimeMs < BEGINS_MS) begun.add(task)
+      else appendFileSync(path, line)
+    }
+  }
+  return begun
 }
 
 /** For its owner alone, and as a whole: others may be reading it. */

@@ -32,6 +32,12 @@ export interface Reads {
   readonly remote: number
 }
 
+export const sumOfReads = (a: Reads, b: Reads): Reads => ({
+  local: a.local + b.local,
+  rack: a.rack + b.rack,
+  remote: a.remote + b.remote,
+})
+
 /** Foretells what the ranges of `order` that end at `cuts` read from where. One pass over the pins. */
 export function foretellReads(
   graph: { readonly offsets: Uint32Array; readonly pins: Uint32Array; readonly inputs: number },

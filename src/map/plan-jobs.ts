@@ -4,7 +4,7 @@ import type { Row, Tables } from '../ports/tables/tables.ts'
 import { affinityOrder } from './affinity-order.ts'
 import { type BatchLimits, type CutBatch, cutBatches } from './cut-batches.ts'
 import { fill } from './fill.ts'
-import { foretellReads, type Holdings, type Reads } from './holdings.ts'
+import { foretellReads, type Holdings, type Reads, sumOfReads } from './holdings.ts'
 import { groupByHome, homesOf } from './homes.ts'
 import { bytesToNodes, type Hypergraph } from './hypergraph.ts'
 import { readHoldings } from './read-holdings.ts'
@@ -206,7 +206,7 @@ function planClass(graph: Hypergraph, range: ClassRange, { options, order, rows,
   costs.batches += batches.length
   costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, ends)
   costs.filesToNodes += filesToNodes(part, partOrder, ends)
-  if (reads) addReads(costs, reads)
+  if (reads) costs.reads = sumOfReads(costs.reads, reads)
 }
 
 /** An order of jobs, cut into batches. */
@@ -255,11 +255,6 @@ function nearest(
 }
 
 const movedBy = ({ rack, remote }: Reads): number => rack + remote
-
-function addReads(costs: Costs, { local, rack, remote }: Reads): void {
-  const sum = costs.reads
-  costs.reads = { local: sum.local + local, rack: sum.rack + rack, remote: sum.remote + remote }
-}
 
 /** Inputs that batches read, each counted once a batch. */
 function filesToNodes(graph: Hypergraph, order: Uint32Array, cuts: Uint32Array): number {

@@ -109,9 +109,9 @@ export class Feed {
       if (!this.#stuck.has(array)) await this.#orStuck(array, () => this.#submit(array))
   }
 
-  /** Lets go of all arrays of which the site surely has nothing. */
-  async withdraw(): Promise<void> {
-    for (const array of this.#untaken)
+  /** Lets go of all arrays, or of one, of which the site surely has nothing. */
+  async withdraw(only?: LiveArray): Promise<void> {
+    for (const array of only ? [only] : this.#untaken)
       if (!array.isSent || this.#putOff.has(array)) await lenient(() => this.#letGo(array))
   }
 

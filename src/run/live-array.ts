@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Site } from '../dispatch/dispatch.ts'
 import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
 import type { ResourceClass } from '../stage/stage.ts'
@@ -11,6 +12,9 @@ export interface LiveBatch {
   readonly task: number
   readonly jobs: number
 }
+
+/** Where an array was sent. */
+export type ArraySite = Pick<Site, 'name' | 'outputs' | 'paths' | 'taskSec'>
 
 /** What was seen of an array and no record says; times are ages in milliseconds. */
 export interface ArrayLooks {
@@ -40,6 +44,7 @@ export interface FailedTask {
  */
 export class LiveArray {
   readonly id: string
+  readonly site: ArraySite
   readonly directory: string
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
@@ -69,13 +74,22 @@ export class LiveArray {
   readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
   readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
+  /** When tasks said that they ended, by the clocks of their nodes, microseconds since 1970; those that nobody has taken yet. */
+  #ends: number[] = []
   /** Nodes on which jobs ran since they were last asked for, and whether one ended there that a full disk did not spoil. */
   #worked = new Map<string, boolean>()
   /** Tasks that ended before they began, and are noted. */
   readonly #barred = new Set<number>()
 
-  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
+  constructor(fields: {
+    id: string
+    site: ArraySite
+    arrays: string
+    batches: readonly LiveBatch[]
+    terms: ResourceClass
+  }) {
     this.id = fields.id
+    this.site = fields.site
     this.directory = join(fields.arrays, fields.id)
     this.batches = fields.batches
     this.#batchOf = new Map(fields.batches.map(({ task, batchId }) => [task, batchId]))
@@ -108,6 +122,7 @@ export class LiveArray {
       if (started) this.#started.set(name, started)
       if (started?.element !== undefined) this.elements.bind(task, started.element)
       if (ended) this.#sealed.add(task)
+      if (ended) this.#ends.push(ended.at)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
     }
@@ -151,10 +166,22 @@ export class LiveArray {
     return failed
   }
 
+  /** Times of ends of tasks that were read since the last call. */
+  takeEnds(): number[] {
+    const ends = this.#ends
+    this.#ends = []
+    return ends
+  }
+
   takeWorked(): ReadonlyMap<string, boolean> {
     const worked = this.#worked
     this.#worked = new Map()
     return worked
+  }
+
+  /** No record is there of any task. */
+  get isUntouched(): boolean {
+    return this.#started.size === 0
   }
 
   hasBegun(task: number): boolean {

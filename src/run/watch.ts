@@ -9,13 +9,13 @@ import {
 } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
 import { intervalAfter } from '../model/pace.ts'
-import { encodeRecord } from '../model/record.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type Fact, judge } from './evidence.ts'
 import type { LiveArray } from './live-array.ts'
 import { isWithoutRecord, type NodeWatch } from './node-watch.ts'
 import type { Publisher } from './publisher.ts'
+import { sealsOf } from './seals.ts'
 
 /** Answers to a question for states that say nothing of the tasks. */
 const UNCLEAR: ReadonlySet<string> = new Set(['SUBMIT_UNREADABLE', 'SUBMIT_REFUSED', 'STATE_UNKNOWN'])
@@ -173,16 +173,7 @@ export class Watch {
   async #sealed(array: LiveArray, tasks: readonly number[]): Promise<readonly number[]> {
     if (tasks.length === 0) return []
     const { clock, site } = this.#context
-    const at = Math.round(clock.now() * 1000)
-    const ended = {
-      v: 1,
-      at,
-      event: 'task ended',
-      reason: 'drained',
-      message: 'given up: not listed any more',
-      jobs: 0,
-    } as const
-    const seals = tasks.map((task) => ({ task, attempt: array.nextAttempt(task), line: encodeRecord(ended) }))
+    const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'given up: not listed any more' })
     const connector = await site.connector()
     const begun = await lenient(async () => {
       await cancelTasks(connector, array.nativeId!, array.elements.of(tasks))
@@ -235,7 +226,7 @@ export class Watch {
 
   async #explain(arrays: readonly LiveArray[]): Promise<void> {
     const ids = arrays.map(({ nativeId }) => nativeId!)
-    const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
+    const endings = (await endingsOf(await this.#context.site.connector(), ids, { inTurn: true })) ?? []
     for (const array of arrays) {
       const ofElements = endings
         .filter(({ id }) => id === array.nativeId)

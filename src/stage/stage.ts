@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
 import type { NodePlace } from '../model/places.ts'
-import type { Tables } from '../ports/tables/tables.ts'
+import type { Row, Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
@@ -152,32 +152,40 @@ export interface ProbedSite {
   readonly probe?: ProbeProgram
 }
 
+/** A program that jobs name, how many do, and the first of them by name. */
+export interface ProbedProgram extends Row {
+  readonly executable: string
+  readonly setup: string | null
+  readonly container: string | null
+  /** It is a file that is staged. */
+  readonly pinned: boolean
+  readonly jobs: number
+  readonly first: string
+}
+
 /** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted; what is in an image is not looked for. */
 export async function probePrograms(tables: Tables, there: ProbedSite): Promise<void> {
-  const { roots, probe = probeHere } = there
-  const programs = await tables.sql.rows<{
-    executable: string
-    setup: string | null
-    container: string | null
-    pinned: boolean
-    jobs: number
-    first: string
-  }>(
+  const programs = await tables.sql.rows<ProbedProgram>(
     `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
        select j.executable, j.setup, j.container, count(*)::integer as jobs, min(j.job_id) as first
        from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, container, pinned, ...concerned } of programs) {
-    try {
-      if (container !== null) await probeContainer(container, setup, { ...there, probe })
-      if (isRemote(executable) || (container !== null && !pinned)) continue
-      // The interpreter of one that runs in an image is in there.
-      const interpreters = container === null ? probe : async () => undefined
-      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, interpreters)
-      else await probeSiteProgram(executable, setup, probe)
-    } catch (cause) {
-      throw nameJobs(cause, concerned)
-    }
+  for (const program of programs) await probeProgram(program, there)
+}
+
+/** Throws EXECUTABLE_INVALID when the site could not run the program. */
+export async function probeProgram(program: ProbedProgram, there: ProbedSite): Promise<void> {
+  const { executable, setup, container, pinned, ...concerned } = program
+  const { roots, probe = probeHere } = there
+  try {
+    if (container !== null) await probeContainer(container, setup, { ...there, probe })
+    if (isRemote(executable) || (container !== null && !pinned)) return
+    // The interpreter of one that runs in an image is in there.
+    const interpreters = container === null ? probe : async () => undefined
+    if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, interpreters)
+    else await probeSiteProgram(executable, setup, probe)
+  } catch (cause) {
+    throw nameJobs(cause, concerned)
   }
 }
 

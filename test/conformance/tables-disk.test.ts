@@ -8,9 +8,9 @@ import { openTables } from '../../src/ports/tables/tables.ts'
 import { readByRules } from './delta-rules.ts'
 import { temporaryFolder } from './files.ts'
 import { rowsOf } from './rows.ts'
-import { tablesConformance } from './tables.ts'
+import { tablesInFolder } from './tables.ts'
 
-tablesConformance('delta on disk', async () => {
+tablesInFolder('delta on disk', async () => {
   const { root, close } = temporaryFolder()
   return {
     ...{ root, close, files: diskFiles(), onDisk: async (folder) => folder },
@@ -19,7 +19,7 @@ tablesConformance('delta on disk', async () => {
   }
 })
 
-tablesConformance('delta beside the disk that DuckDB reads', async () => {
+tablesInFolder('delta beside the disk that DuckDB reads', async () => {
   const { root: above, close } = temporaryFolder()
   const [root, cache] = [join(above, 'there'), join(above, 'cache')]
   const files = diskFiles()

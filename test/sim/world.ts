@@ -5,12 +5,13 @@ import { localSite, type Site } from '../../src/dispatch/dispatch.ts'
 import { campaignPaths, sitePaths } from '../../src/model/campaign.ts'
 import { FloeError } from '../../src/model/errors.ts'
 import type { Clock } from '../../src/ports/clock.ts'
+import { type MemoryTables, memoryTables } from '../../src/ports/tables/memory.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
 import { type RunContext, runCampaign } from '../../src/run/run.ts'
 import { CAMPAIGN, putJobs, runContext } from '../fakes/campaign.ts'
 import { chanceOf } from './chance.ts'
 import { type Coverage, type Fault, MENU, type State } from './faults.ts'
-import { checkEnd, checkNow } from './invariants.ts'
+import { checkEnd, checkNow, type Seen } from './invariants.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** The coordinator's process has ended: nothing that it does from then on has an effect. */
@@ -26,6 +27,12 @@ export interface Trial {
   /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
   readonly kill?: { readonly at: (life: number) => number | undefined; readonly when: 'before' | 'after' }
   readonly coverage: Coverage
+  /** Sites of one cluster that share the jobs; absent: one. */
+  readonly sites?: 2
+  /** How often faults happen, as a share of what the menu says; 1 by default. */
+  readonly often?: number
+  /** Tables on disk, as a campaign has them; else in memory, which is faster. */
+  readonly onDisk?: boolean
 }
 
 /** Faults happen in the first of so many virtual seconds. */
@@ -64,11 +71,13 @@ export class World {
   readonly scheduler: Scheduler
   readonly clock: Clock
   readonly #trial: Trial
+  readonly #memory: MemoryTables | undefined
   readonly #dice: () => number
   readonly #later: { readonly at: number; readonly act: () => void }[] = []
   readonly #jobs = new Map<string, readonly string[]>()
   /** Array directories of which a table has all verdicts. */
   readonly #published = new Set<string>()
+  readonly #seen: Seen = new Map()
   #ms = 0
   #jumpMs = 0
   #turns = 0
@@ -89,6 +98,7 @@ export class World {
       sleep: (ms) => this.step('sleep', async () => this.#pass(ms)),
       uuid: () => `00000000-0000-4000-9000-${String(++uuids).padStart(12, '0')}`,
     }
+    if (!trial.onDisk) this.#memory = memoryTables({ clock: this.clock })
   }
 
   get seconds(): number {
@@ -110,7 +120,9 @@ export class World {
       this.#isGranted = true
       return true
     }
-    return this.#trial.faults && this.seconds < FAULTS_SEC && this.chance() < MENU[fault].share
+    return (
+      this.#trial.faults && this.seconds < FAULTS_SEC && this.chance() < MENU[fault].share * (this.#trial.often ?? 1)
+    )
   }
 
   note(fault: Fault, state: State): void {
@@ -179,6 +191,7 @@ export class World {
       }
       throw new Error(`the campaign did not end in ${LIVES_MAX} lives of its coordinator`)
     } finally {
+      await this.#memory?.close()
       rmSync(this.root, { recursive: true, force: true })
     }
   }
@@ -190,9 +203,10 @@ export class World {
       const context: RunContext = {
         ...runContext(this.root, tables, this.scheduler.connector, YAML),
         ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
+        ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
       }
       const report = await runCampaign(context)
-      await checkEnd(tables)
+      await checkEnd(tables, this.#seen)
       return await this.#ending(tables, report.counts as unknown as Record<string, number>)
     } catch (error) {
       if (error instanceof FloeError ? error.code === 'BUG' : !(error instanceof Killed) && !isMeant(error)) throw error
@@ -213,8 +227,11 @@ export class World {
     return { results: rows.map(({ said }) => said), states, steps: this.#steps, begun, hit }
   }
 
-  #open(): Promise<Tables> {
-    return openTables({ root: this.root, cache: campaignPaths(this.root).cache, clock: this.clock, threads: 1 })
+  async #open(): Promise<Tables> {
+    return (
+      this.#memory?.open() ??
+      openTables({ root: this.root, cache: campaignPaths(this.root).cache, clock: this.clock, threads: 1 })
+    )
   }
 
   #pass(ms: number): void {
@@ -247,19 +264,24 @@ export class World {
           throw new Meant('simulated: EIO')
         }
         const version = await tables.commit(table, wish)
-        await checkNow(tables)
-        await this.#notePublished(tables)
+        await checkNow(tables, table, this.#seen)
+        if (table === 'batches') await this.#notePublished(tables)
         if (this.strikes('commit unheard')) {
           this.noteAll('commit unheard')
           throw new Meant('simulated: EIO')
         }
         return version
       })
-    return Object.assign(Object.create(tables) as Tables, { commit })
+    return new Proxy(tables, {
+      get(target, name) {
+        if (name === 'commit') return commit
+        const value: unknown = Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
   }
 
   async #notePublished(tables: Tables): Promise<void> {
-    await tables.view('batches', undefined, 'sim_batches')
     const { arrays } = sitePaths(campaignPaths(this.root).scratch, CAMPAIGN)
     const rows = await tables.sql.rows<{ id: string }>(
       "select array_id as id from sim_batches where array_id is not null group by 1 having bool_and(state = 'ended')",

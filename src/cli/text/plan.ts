@@ -38,8 +38,15 @@ function reads({ bytes_local: local, bytes_rack: rack = 0, bytes_remote: remote 
   return `\n  from data nodes: ${formatBytes(local)} (${share} %) on the nodes of the batches, ${rest}\n`
 }
 
-function work({ site, seconds }: PlanReport): string {
+function work({ site, seconds, shares = [] }: PlanReport): string {
+  if (shares.length > 0) return `\n${shares.map(share).join('')}`
   return seconds === null ? '' : `\n  ${site}: about ${formatSeconds(seconds)} of work\n`
+}
+
+function share({ site, jobs, batches, arrays, seconds }: NonNullable<PlanReport['shares']>[number]): string {
+  const about = seconds === null ? '' : `, about ${formatSeconds(seconds)} of work`
+  const parts = [formatCounted(jobs, 'job'), formatCounted(batches, 'batch', 'batches'), formatCounted(arrays, 'array')]
+  return `  ${visible(site)}: ${parts.join(', ')}${about}\n`
 }
 
 function missing({ missing_inputs, missing_example: example }: PlanReport): string {

@@ -73,9 +73,11 @@ export function renderRun(report: RunReport): string {
     counts(report),
     missing(report),
     held(report),
+    unused(report),
     elsewhere(report),
     away(report),
     merged(report),
+    paces(report),
     untold(report),
   ]
   if (report.rehearsal !== null) return [...told, rehearsed(report.rehearsal)].join('')
@@ -83,11 +85,11 @@ export function renderRun(report: RunReport): string {
 }
 
 /** What a person who stopped it may do next; `site` as they named it. */
-export function renderStopped({ rehearsal }: RunReport, site: string | undefined): string {
+export function renderStopped({ rehearsal }: RunReport, sites: readonly string[] = []): string {
   if (rehearsal === null)
     return 'Stopped looking; what runs goes on working. `floe run` again takes up from here, from this machine or another.\n'
   const inside = `floe -C ${shellWord(near(rehearsal))}`
-  const run = site === undefined ? 'run' : `run --site ${site}`
+  const run = ['run', ...sites.map((site) => `--site ${site}`)].join(' ')
   return `The rehearsal stopped; this campaign is as it was. \`${inside} status\` shows it, \`${inside} ${run}\` goes on with it, \`floe ${run}\` begins anew.\n`
 }
 
@@ -127,6 +129,9 @@ const held = ({ decided }: RunReport): string =>
     ? ''
     : `  ${decided.held === 1 ? '1 job is held' : `${formatCount(decided.held)} jobs are held`} after a failure: floe jobs --state held lists them, floe retry --state held tries again\n`
 
+const unused = ({ unused }: RunReport): string =>
+  unused.map(({ site, why }) => `  The others did the work of ${visible(site)}: ${visible(why)}\n`).join('')
+
 const elsewhere = ({ elsewhere }: RunReport): string =>
   elsewhere
     .map(
@@ -139,6 +144,18 @@ const away = ({ away, rehearsal }: RunReport): string =>
   away === 0 || rehearsal !== null
     ? ''
     : `  ${formatCounted(away, 'output')} at the site: floe fetch brings them home\n`
+
+/** What the run asked of schedulers beside how soon it knew what became of tasks. */
+const paces = ({ paces }: RunReport): string =>
+  paces
+    .flatMap(({ site, calls, delay_median_sec: delay }) => {
+      if (delay === null) return []
+      const others = calls.accounting + calls.orders + calls.limits
+      const made = `${formatCounted(calls.submit, 'submission')}, ${formatCounted(calls.status, 'look')}`
+      const more = others === 0 ? '' : `, ${formatCounted(others, 'other call')}`
+      return `  ${site} was asked: ${made}${more}; verdicts came a median ${formatSeconds(delay)} after tasks ended\n`
+    })
+    .join('')
 
 const untold = ({ untold }: RunReport): string =>
   untold === null ? '' : `  Status events wait in the record files; the next run tells them, or floe relay. ${untold}\n`

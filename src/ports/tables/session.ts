@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly memoryBytes: number
   readonly threads?: number
   readonly uuid: () => string
+  /** An engine that several sessions share; absent: one of its own, with the memory and threads given here. */
+  readonly shared?: () => Promise<duck.DuckDBInstance>
   /** Says what an error of DuckDB means here. */
   readonly explain: (cause: unknown) => Error
 }
@@ -29,7 +31,8 @@ interface Open {
   readonly instance: duck.DuckDBInstance
   readonly connection: duck.DuckDBConnection
   readonly values: ValueConverter
-  readonly spill: string
+  /** Null: the engine is not the session's own. */
+  readonly spill: string | null
 }
 
 /** Rows of one chunk of DuckDB's. */
@@ -121,6 +124,7 @@ class LazySession implements Session {
     this.#opening.catch(() => {})
     if (!opened) return
     opened.connection.closeSync()
+    if (opened.spill === null) return
     opened.instance.closeSync()
     await rm(opened.spill, { recursive: true, force: true })
   }
@@ -172,6 +176,13 @@ class LazySession implements Session {
 async function openEngine(options: SessionOptions): Promise<Open> {
   // 75 ms instead of 110 for import(): Node 20 looks through each of 150 CommonJS files for the names that they export.
   const engine = createRequire(import.meta.url)('@duckdb/node-api') as typeof duck
+  const values = new ValueConverter(engine)
+  if (options.shared) {
+    const instance = await options.shared()
+    const connection = await instance.connect()
+    await connection.run("SET TimeZone = 'UTC'")
+    return { engine, instance, connection, values, spill: null }
+  }
   const spill = join(await folderFor(options.cache), `spill-${process.pid}-${options.uuid()}`)
   const instance = await engine.DuckDBInstance.create(':memory:', {
     memory_limit: `${Math.floor(options.memoryBytes / 2 ** 20)}MiB`,
@@ -188,7 +199,7 @@ async function openEngine(options: SessionOptions): Promise<Open> {
     "SET allocator_flush_threshold = '16MiB'; SET allocator_bulk_deallocation_flush_threshold = '16MiB'",
   )
   await connection.run("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
-  return { engine, instance, connection, values: new ValueConverter(engine), spill }
+  return { engine, instance, connection, values, spill }
 }
 
 function describeOne(prepared: duck.DuckDBPreparedStatement, kind: string | undefined): Statement {

@@ -107,6 +107,8 @@ export interface Commit {
  */
 export interface Tables {
   readonly sql: Sql
+  /** Others may read them meanwhile, so that what is stated for them in facts is worth its cost. */
+  readonly hasReaders: boolean
   /** The newest version; version -1 and no parts when the table is not there. Throws TABLE_DAMAGED with the file that is. */
   snapshot(table: TableName): Promise<Snapshot>
   /** Version and facts from one listing and one file; never loads the SQL engine, never looks at parts. */
@@ -192,6 +194,7 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
     }
   return {
     sql: session,
+    hasReaders: true,
     snapshot: async (table) => toSnapshot(table, await delta.refresh(table)),
     head: delta.head,
     view: viewIn(session),

@@ -33,7 +33,7 @@ export function selectPlaces(folder: string, { parts, isEvolved }: Snapshot, col
 }
 
 /** Columns of the shape in its order, then those of the table that this version of floe does not know. */
-function columnsOf(table: TableName, schema: readonly NamedType[]): NamedType[] {
+export function columnsOf(table: TableName, schema: readonly NamedType[]): NamedType[] {
   const shape: readonly Column[] = table === 'merged' ? [] : TABLES[table].columns
   const known = new Set(shape.map((column) => column.name))
   return [...shape.map(({ name, type }) => ({ name, type })), ...schema.filter((column) => !known.has(column.name))]

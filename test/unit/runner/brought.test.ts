@@ -17,12 +17,12 @@ describe('inputs in HDFS', () => {
   const runner = useRunner()
   let server: Server
   let asked: string[]
-  /** The one that is taken. */
-  let token: string
   /** Data nodes that hold the blocks of files below /blocks, 4 bytes each; the first block waits until all are asked for. */
   const NODES = [hostname(), 'dn-b', 'dn-c']
   const BLOCK = 4
   let first: ServerResponse | undefined
+  /** The one that is taken. */
+  let token: string
   const content = (path: string) => `${path}\n`
   beforeEach(async () => {
     asked = []
@@ -110,6 +110,19 @@ describe('inputs in HDFS', () => {
     expect(ran.ended.get('j')).toMatchObject({ class: failure, rule: expect.stringContaining(rule) })
   })
 
+  it('of several blocks come block by block, at once, and it is told for whom and from where', async () => {
+    // 12 bytes: three blocks.
+    const path = '/blocks/abc'
+    const given = { size_bytes: 12, digest: `sha256:${createHash('sha256').update(content(path)).digest('hex')}` }
+    const places = JSON.stringify({ v: 1, nodes: [`/r1/${NODES[0]}`, '/r1/dn-b', '/r2/dn-c'], tasks: [[]] })
+    const of = (id: string) => fakeJob(id, { ...script('cat "$FLOE_INPUT_1"'), inputs: [input(path, given)] })
+    const ran = await run([of('one'), of('two'), fakeJob('three', script('true'))], [], { places })
+    expect(ran.seal).toBe('done')
+    for (const id of ['one', 'two']) expect(ran.log(ran.ended.get(id)!.stdout)).toBe(content(path))
+    expect(ran.ended.get('one')!.bytes_read).toEqual({ local: 4, rack: 4, remote: 4 })
+    for (const id of ['two', 'three']) expect(ran.ended.get(id)).not.toHaveProperty('bytes_read')
+  })
+
   it('come with the token that took the place of one that has ended', async () => {
     const go = join(runner.scratch, 'go')
     const first = fakeJob('first', {
@@ -123,28 +136,16 @@ describe('inputs in HDFS', () => {
         fakeJob(`j${at}`, { ...script('cat b'), inputs: [input('/d/b'), input(`/d/${at}`)] }),
       ),
     ]
-    const meanwhile = async (directory: string) => {
-      await expect.poll(() => existsSync(`${go}.begun`), { timeout: 30_000 }).toBe(true)
-      token = 'bmV3'
-      writeEntrances(directory)
-      writeFileSync(go, '')
-    }
-    const ran = await run(jobs, [], { meanwhile })
+    const ran = await run(jobs, [], {
+      meanwhile: async (directory) => {
+        await expect.poll(() => existsSync(`${go}.begun`), { timeout: 30_000 }).toBe(true)
+        token = 'bmV3'
+        writeEntrances(directory)
+        writeFileSync(go, '')
+      },
+    })
     expect([ran.seal, ran.ended.size]).toEqual(['done', jobs.length])
     expect([...ran.ended.values()].every(({ verdict }) => verdict === 'succeeded')).toBe(true)
-  })
-
-  it('of several blocks come block by block, at once, and it is told for whom and from where', async () => {
-    // 12 bytes: three blocks.
-    const path = '/blocks/abc'
-    const given = { size_bytes: 12, digest: `sha256:${createHash('sha256').update(content(path)).digest('hex')}` }
-    const places = JSON.stringify({ v: 1, nodes: [`/r1/${NODES[0]}`, '/r1/dn-b', '/r2/dn-c'], tasks: [[]] })
-    const of = (id: string) => fakeJob(id, { ...script('cat "$FLOE_INPUT_1"'), inputs: [input(path, given)] })
-    const ran = await run([of('one'), of('two'), fakeJob('three', script('true'))], [], { places })
-    expect(ran.seal).toBe('done')
-    for (const id of ['one', 'two']) expect(ran.log(ran.ended.get(id)!.stdout)).toBe(content(path))
-    expect(ran.ended.get('one')!.bytes_read).toEqual({ local: 4, rack: 4, remote: 4 })
-    for (const id of ['two', 'three']) expect(ran.ended.get(id)).not.toHaveProperty('bytes_read')
   })
 
   it('that do not come leave the others alone', async () => {
