@@ -17,7 +17,7 @@ import {
 import type { DoctorReport, ExamineOptions } from './doctor/doctor.ts'
 import type { EventNews } from './events/events.ts'
 import { FloeError } from './model/errors.ts'
-import { systemClock } from './ports/clock.ts'
+import { systemClock, virtualClock } from './ports/clock.ts'
 import { diskFiles } from './ports/files/disk.ts'
 import { isHdfsUrl } from './ports/files/webhdfs-url.ts'
 import type { SitesReport } from './sites.ts'
@@ -39,6 +39,7 @@ export type {
   LogOptions,
   PlanOptions,
   PlanReport,
+  RealRun,
   Rejected,
   RequestReport,
   ResultsFormat,
@@ -49,6 +50,9 @@ export type {
   RunProgress,
   RunReport,
   Selection,
+  SimulatedRun,
+  SimulateOptions,
+  SimulationReport,
   SiteAtWork,
   StateCounts,
   StatusReport,
@@ -175,6 +179,9 @@ function means({ ask }: OpenOptions, isThere: boolean): Means {
     openTables: async (options) => (await import('./ports/tables/tables.ts')).openTables(options),
     openSite: async (name, ground) =>
       (await import('./sites.ts')).openSite(name, ground, { program, ...(ask && { ask }) }),
+    openSimulation: async (name, ground, wishes) =>
+      (await import('./simulation.ts')).openSimulation(name, ground, wishes),
+    virtualClock,
     openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     stores: {
       at: async (url) => (await remote()).at(url),

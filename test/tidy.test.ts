@@ -65,11 +65,13 @@ const MAINS: Readonly<Record<string, readonly string[]>> = {
   'src/floe.ts': [
     'src/model/',
     'src/ports/',
+    'src/simulation.ts',
     'src/sites.ts',
     'src/status-events.ts',
     'src/stores.ts',
     ...doors([...ROOMS, 'config', 'run', 'campaign', 'doctor']),
   ],
+  'src/simulation.ts': ['src/model/', 'connectors/', ...doors(['stage', 'dispatch', 'config', 'campaign', 'doctor'])],
   'src/stores.ts': ['src/model/', 'src/ports/', ...doors(['config', 'campaign'])],
   'src/status-events.ts': ['src/model/', 'src/ports/', ...doors(['config', 'campaign', 'events'])],
   'src/sites.ts': [

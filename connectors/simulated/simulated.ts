@@ -1,7 +1,18 @@
-import { createHash } from 'node:crypto'
 import type { ArraySpec, Connector, NativeId, SiteLimits, TaskReport } from '../connector.ts'
 import { takeLock } from '../local/lock.ts'
 import { Queue, type QueuedSpec } from '../local/queue.ts'
+import { chance } from './chance.ts'
+
+export { chance } from './chance.ts'
+export {
+  type BegunTask,
+  type Calls,
+  NO_TROUBLE,
+  type Performance,
+  type Sample,
+  SimulatedCluster,
+  type Troubles,
+} from './cluster.ts'
 
 /** A task that stands for one that runs. Times are milliseconds since 1970. */
 export interface PlayedTask {
@@ -125,7 +136,3 @@ const endTask = (queue: Queue, id: NativeId, task: number, reason: string): void
 
 const waitOf = ({ name }: ArraySpec, { seed, queueDelaySec }: SimulatedOptions): number =>
   1000 * queueDelaySec * (0.5 + chance(seed, name))
-
-/** A number from 0 to 1 that hangs on the words alone. */
-export const chance = (...words: readonly (string | number)[]): number =>
-  createHash('sha256').update(JSON.stringify(words)).digest().readUIntBE(0, 6) / 2 ** 48

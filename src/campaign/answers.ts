@@ -233,3 +233,86 @@ export interface FetchReport {
   /** The first few of these. */
   readonly missing_outputs: readonly string[]
 }
+
+/** What a simulation tells: of copies of the campaign, on a site of which nothing is real. */
+export interface SimulationReport {
+  readonly site: string
+  /** What was believed of the site and the jobs; times in seconds. */
+  readonly assumed: {
+    readonly seed: number
+    /** That tasks use at a time. */
+    readonly cores: number
+    readonly job_sec: number
+    readonly job_sec_from: 'given' | 'measured' | 'guessed'
+    /** Median of the time that an array waits. */
+    readonly wait_sec: number
+    readonly wait_sec_from: 'given' | 'measured' | 'guessed'
+    /** Between two looks at the site. */
+    readonly interval_sec: number
+    /** Share of the jobs that fail by themselves. */
+    readonly failures: number
+    readonly trouble: 'none' | 'some' | 'much'
+    /** When `doctor` looked at the site; null: it never did. */
+    readonly profile_of: string | null
+  }
+  /** One for each policy. */
+  readonly runs: readonly SimulatedRun[]
+  /** With `against`: what the campaign really did; null: not asked, or nothing yet. */
+  readonly really: RealRun | null
+}
+
+export interface SimulatedRun {
+  /** File of the policy; null: that of floe.yaml. */
+  readonly policy: string | null
+  readonly jobs: number
+  readonly succeeded: number
+  readonly failed: number
+  readonly lost: number
+  readonly cancelled: number
+  readonly held: number
+  readonly pending: number
+  /** Jobs that wait for a file that is not there. */
+  readonly missing: number
+  readonly stopped: RunReport['stopped']
+  /** Why most jobs failed, when it stopped for that. */
+  readonly reason: string | null
+  readonly elapsed_sec: number
+  /** Verdicts: more than jobs when some were tried again. */
+  readonly tries: number
+  readonly tasks: number
+  /** Of these, those that something else ended. */
+  readonly lost_tasks: number
+  readonly arrays: number
+  readonly bytes_to_nodes: number
+  readonly core_hours: number
+  /** Of these, those of tasks that something else ended. */
+  readonly lost_core_hours: number
+  /** Questions to the scheduler. */
+  readonly calls: {
+    readonly submit: number
+    readonly status: number
+    readonly accounting: number
+    readonly cancel: number
+    readonly unanswered: number
+  }
+  /** Median of the time from the end of a job to its verdict in the table; null: the site was looked at more rarely than it would be. */
+  readonly delay_sec: number | null
+  /** Spans of equal length: mean tasks in it, and jobs decided at its end, `sec` after the start. */
+  readonly timeline: readonly {
+    readonly sec: number
+    readonly running: number
+    readonly waiting: number
+    readonly done: number
+  }[]
+}
+
+export interface RealRun {
+  readonly jobs: number
+  readonly succeeded: number
+  readonly tries: number
+  /** From the start of the first job to the end of the last, pauses between runs included. */
+  readonly elapsed_sec: number
+  readonly core_hours: number
+  readonly job_sec: number | null
+  readonly delay_sec: number | null
+}

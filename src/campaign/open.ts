@@ -3,12 +3,12 @@ import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import { type CampaignPaths, campaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { Clock } from '../ports/clock.ts'
-import type { Files } from '../ports/files/files.ts'
+import type { TableName } from '../model/tables.ts'
 import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { Leases, RunContext } from '../run/run.ts'
-import type { AddReport, FetchReport, RequestReport, StatusReport } from './answers.ts'
+import type { AddReport, FetchReport, RequestReport, SimulationReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
+import type { Means } from './means.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { columnNamed, converted, JOB_COLUMNS, jsonRows } from './rows.ts'
 import type {
@@ -20,30 +20,17 @@ import type {
   RowStream,
   RunOptions,
   Selection,
+  SimulateOptions,
 } from './verbs.ts'
 import { leasesOf, onDisk, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
 
-/** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
-export interface Means {
-  readonly clock: Clock
-  /** user@host */
-  readonly user: string
-  readonly cores: number
-  readonly openTables: (options: TablesOptions) => Promise<Tables>
-  readonly files: Files
-  /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
-  readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
-  readonly openBus: RunContext['openBus']
-  readonly stores: RunContext['stores']
-  readonly runner: readonly string[]
-}
-
-/** What a site needs to know of the campaign. */
-export interface SiteGround {
-  readonly campaignId: string
-  readonly paths: CampaignPaths
-  readonly roots: Readonly<Record<string, string>>
-  readonly slots: number
+interface CopyWishes {
+  readonly keep?: boolean
+  /** Tables that it begins without. */
+  readonly without?: readonly TableName[]
+  readonly means?: Means
+  /** Absent: as the campaign's. */
+  readonly config?: Config
 }
 
 type Action = RequestReport['action']
@@ -62,7 +49,8 @@ export class OpenedCampaign implements Campaign {
   #light: Promise<Tables> | undefined
   readonly #sites = new Map<string, Promise<RunContext['site']>>()
 
-  constructor(place: CampaignPlace, means: Means) {
+  constructor(place: CampaignPlace, means: Means, config?: Config) {
+    this.#config = config && Promise.resolve(config)
     this.root = place.root
     this.id = place.file.id
     this.#paths = pathsHere(place)
@@ -125,15 +113,36 @@ export class OpenedCampaign implements Campaign {
     return this.#inCopy(planCopyOf(this.#paths.cache), (copy) => copy.plan({ ...wishes, site }), { keep: false })
   }
 
-  async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, { keep = true } = {}): Promise<T> {
+  async simulate(options: SimulateOptions = {}): Promise<SimulationReport> {
+    const { configWith, simulateCampaign, simulationOf } = await import('./simulate.ts')
+    const config = await this.#configured()
+    const { clock, virtualClock, openSimulation } = this.#means
+    const root = simulationOf(this.#paths.cache)
+    const without = options.against ? (['attempts', 'results', 'batches', 'plan', 'requests', 'merged'] as const) : []
+    return simulateCampaign(options, {
+      ...{ campaign: this, site: options.site ?? config.site, roots: config.roots, nowMs: clock.now() },
+      ...{ policies: options.policies ?? [], virtualClock, open: openSimulation },
+      inCopy: ({ policy, ...given }, act) =>
+        this.#inCopy(root, act, {
+          ...{ keep: false, without, means: { ...this.#means, ...given, openBus: async () => undefined } },
+          config: { ...configWith(config, policy), outputs: `${root}/outputs` },
+        }),
+    })
+  }
+
+  async #inCopy<T>(
+    root: string,
+    act: (copy: OpenedCampaign) => Promise<T>,
+    { keep = true, without = [], means = this.#means, config }: CopyWishes = {},
+  ): Promise<T> {
     const { makeRehearsal } = await import('./rehearse.ts')
     const { files, clock, openTables } = this.#means
     await this.#configured()
     const place = await makeRehearsal({
-      ...{ place: this.#place, root, files, clock },
+      ...{ place: this.#place, root, files, clock, without },
       openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
     })
-    const copy = new OpenedCampaign(place, this.#means)
+    const copy = new OpenedCampaign(place, means, config)
     try {
       return await act(copy)
     } finally {

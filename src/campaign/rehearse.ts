@@ -1,6 +1,7 @@
 import { copyFileSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { CONFIG_FILE } from '../config/config.ts'
+import type { TableName } from '../model/tables.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 import type { Tables } from '../ports/tables/tables.ts'
@@ -24,6 +25,7 @@ export async function makeRehearsal({
   openTables,
   files,
   clock,
+  without = [],
 }: {
   readonly place: CampaignPlace
   /** Where it will lie. */
@@ -31,6 +33,8 @@ export async function makeRehearsal({
   readonly openTables: (root: string) => Promise<Tables>
   readonly files: Files
   readonly clock: Clock
+  /** Tables that it begins without. */
+  readonly without?: readonly TableName[]
 }): Promise<CampaignPlace> {
   mkdirSync(root, { recursive: true, mode: 0o700 })
   const lease = await diskLeases(root, clock).take()
@@ -38,6 +42,7 @@ export async function makeRehearsal({
     for (const name of readdirSync(root).filter((name) => !isLease(name)))
       rmSync(join(root, name), { recursive: true, force: true })
     await copyFrom(place, root)
+    for (const table of without) rmSync(join(root, 'tables', table), { recursive: true, force: true })
     const tables = await openTables(root)
     try {
       const forked = await forkCampaign({ place: { root, file: place.file }, tables, files, clock })

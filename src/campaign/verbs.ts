@@ -10,6 +10,7 @@ import type {
   ResultsReport,
   RunProgress,
   RunReport,
+  SimulationReport,
   StatusReport,
 } from './answers.ts'
 import type { Columns } from './rows.ts'
@@ -56,6 +57,29 @@ export interface RunOptions extends PlanOptions {
   readonly maxTries?: number
   /** Failed jobs at which the run stops by itself; absent: by the share `stop_when_failed`. */
   readonly maxFailures?: number
+  readonly onProgress?: (progress: RunProgress) => void
+}
+
+export interface SimulateOptions {
+  /** Whose limits and rhythm are believed; absent: `site` of floe.yaml. */
+  readonly site?: string
+  /** 1 when absent. */
+  readonly seed?: number
+  /** That tasks use at a time. */
+  readonly cores?: number
+  /** Of one job, half of it to one and a half; absent: the mean of those that succeeded so far. */
+  readonly jobSec?: number
+  /** Median of the time that an array waits; absent: as `doctor` measured it. */
+  readonly waitSec?: number
+  /** Share of the jobs that fail by themselves, 0 to 1. */
+  readonly failures?: number
+  /** How often calls get no answer, nodes fail, tasks are preempted or forgotten, directories purged; none when absent. */
+  readonly trouble?: 'none' | 'some' | 'much'
+  /** Files as floe.yaml, of which `policy`, `batch` and `stop_when_failed` are taken: one simulation for each. */
+  readonly policies?: readonly string[]
+  /** From the start, as if nothing had been run yet, to be compared with what really was. */
+  readonly against?: boolean
+  readonly signal?: AbortSignal
   readonly onProgress?: (progress: RunProgress) => void
 }
 
@@ -181,6 +205,8 @@ export interface Campaign {
   remove(selection: Selection, why?: string): Promise<RequestReport>
   plan(options?: PlanOptions): Promise<PlanReport>
   run(options?: RunOptions): Promise<RunReport>
+  /** In virtual time, on a copy; no site is asked anything. */
+  simulate(options?: SimulateOptions): Promise<SimulationReport>
   try(jobId: string, options: TryOptions): Promise<TryReport>
   status(): Promise<StatusReport>
   jobs(options?: JobsOptions): RowStream

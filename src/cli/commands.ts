@@ -14,6 +14,7 @@ import { cancel, hold, release, remove, retry } from './commands/requests.ts'
 import { results } from './commands/results.ts'
 import { run } from './commands/run.ts'
 import { show } from './commands/show.ts'
+import { simulate } from './commands/simulate.ts'
 import { sites } from './commands/sites.ts'
 import { status } from './commands/status.ts'
 import { tryOne } from './commands/try.ts'
@@ -25,6 +26,7 @@ export const commands: readonly AnyCommand[] = [
   add,
   remove,
   plan,
+  simulate,
   run,
   tryOne,
   status,

@@ -12,9 +12,9 @@ import { translated } from './translate.ts'
 
 export type { Calls } from './calls.ts'
 export { programThere } from './runner-there.ts'
-export { openScratchSite, type ScratchSiteOptions } from './scratch-site.ts'
-export { simulatedRunner } from './simulated-runner.ts'
-export { simulatedSite } from './simulated-site.ts'
+export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
+export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
+export { clusterSite, simulatedSite } from './simulated-site.ts'
 export { type CachedContent, localSite, type Seal, type Site, type SiteUsage, type TaskLimits } from './site.ts'
 export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }

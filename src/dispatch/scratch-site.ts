@@ -123,7 +123,8 @@ const isUnwritable = (error: unknown): boolean =>
   error instanceof FloeError && error.code === 'SUBMIT_REFUSED' && !isRefusal(error)
 
 /** A turn of the loop looks at what is here already, so it may be more frequent than looks at the site. */
-const rhythmOf = (intervalMs: number): Rhythm => ({
+/** Of a site that is looked at so often. */
+export const rhythmOf = (intervalMs: number): Rhythm => ({
   turnMs: Math.min(1000, intervalMs),
   pullMs: intervalMs,
   watchMs: intervalMs,

@@ -1,9 +1,16 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chance, type PlayedTask } from '../../connectors/simulated/simulated.ts'
+import { type BegunTask, chance, type Performance, type PlayedTask } from '../../connectors/simulated/simulated.ts'
 import { type Cancelled, decodeCancel } from '../model/cancel.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
-import { decodeRecord, encodeRecord, type JobEnded, type RecordLine } from '../model/record.ts'
+import {
+  decodeRecord,
+  encodeRecord,
+  type JobEnded,
+  type JobStarted,
+  type RecordLine,
+  type TaskStarted,
+} from '../model/record.ts'
 
 export interface SimulatedRule {
   readonly seed: number
@@ -48,6 +55,49 @@ export const simulatedRunner =
     return isOver
   }
 
+/**
+ * The same for a cluster in memory: what a task will write is made when it begins, by as many slots as its jobs fit into it, and shown as time goes
+ * on. Throws when the directory of its array is gone. Memory: the lines of a task that are not shown yet.
+ */
+export const simulatedPerformance =
+  (rule: SimulatedRule, readTask: ReadTask) =>
+  ({ array, index, startedAt, node, slowness }: BegunTask): Performance => {
+    const folder = join(array.directory, 'records')
+    // One that was given up is sealed, and never begins.
+    if (isSealed(folder, index)) return { endsAt: startedAt, show: () => {} }
+    const { header, jobs } = readTask(array.directory, index)
+    const free = new Array<number>(Math.max(1, Math.floor(array.cpus / header.cpus))).fill(startedAt)
+    const lines: RecordLine[] = [{ ...startedLine(header, startedAt), node, slots: free.length }]
+    for (const job of jobs) {
+      const slot = free.indexOf(Math.min(...free))
+      const from = free[slot]!
+      const lengthMs = 1000 * rule.jobSec * slowness * (0.5 + chance(rule.seed, job.job, job.try, 'length'))
+      free[slot] = from + lengthMs
+      lines.push({ ...beginning(job, header, toUs(from)), slot })
+      lines.push({ ...endedLine(job, fateOf(job, rule), { from, to: from + lengthMs }), slot })
+    }
+    const endsAt = Math.max(...free)
+    lines.push({ v: 1, at: toUs(endsAt), event: 'task ended', reason: 'done', message: null, jobs: jobs.length })
+    // Of one moment what ends comes before what begins.
+    lines.sort((a, b) => a.at - b.at)
+    return { endsAt, show: shower(join(folder, `${index}.1`), lines) }
+  }
+
+function shower(path: string, lines: RecordLine[]): Performance['show'] {
+  let shown = 0
+  return (until) => {
+    let text = ''
+    for (let line = lines[shown]; line && line.at <= toUs(until); line = lines[++shown]) text += encodeRecord(line)
+    if (text === '') return
+    try {
+      appendFileSync(path, text, { mode: 0o600 })
+    } catch (error) {
+      // Its directory was purged.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+}
+
 const textsOf = (paths: readonly string[]): string[] =>
   paths.filter((path) => existsSync(path)).map((path) => readFileSync(path, 'utf8'))
 
@@ -76,13 +126,13 @@ const isSealed = (folder: string, task: number): boolean =>
 
 const toUs = (ms: number): number => Math.round(ms * 1000)
 
-const startedLine = ({ campaign, array, task, batch }: ManifestTask, startedAt: number): RecordLine => ({
+const startedLine = ({ campaign, array, task, batch }: ManifestTask, startedAt: number): TaskStarted => ({
   ...{ v: 1, at: toUs(startedAt), event: 'task started', campaign, array, task, attempt: 1, batch },
   ...{ node: 'simulated', native_id: null, pid: process.pid, slots: 1 },
 })
 
 /** Its streams, as nobody writes any, are files that are not there. */
-const beginning = ({ job, revision }: ManifestJob, { task }: ManifestTask, startedAtUs: number): RecordLine => ({
+const beginning = ({ job, revision }: ManifestJob, { task }: ManifestTask, startedAtUs: number): JobStarted => ({
   ...{ v: 1, at: startedAtUs, event: 'job started', job, revision, slot: 0, started_at: startedAtUs },
   stdout: { file: `${task}.1.0.out`, offset: 0 },
   stderr: { file: `${task}.1.0.err`, offset: 0 },

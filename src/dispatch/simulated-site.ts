@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Connector } from '../../connectors/connector.ts'
+import type { SimulatedCluster } from '../../connectors/simulated/simulated.ts'
 import { type TaskWishes, taskLimits, taskShape } from './fit.ts'
-import { type LocalSiteOptions, localSite, type Site } from './site.ts'
+import { type LocalSiteOptions, localSite, type Rhythm, type SeenFile, type Site } from './site.ts'
 
 export interface SimulatedSiteOptions
   extends TaskWishes,
@@ -30,5 +33,33 @@ export function simulatedSite(options: SimulatedSiteOptions): Site {
       isBare: async () => false,
     },
     probe: async () => undefined,
+  }
+}
+
+export interface ClusterSiteOptions extends Omit<SimulatedSiteOptions, 'connector'> {
+  readonly cluster: SimulatedCluster
+  readonly rhythm: Rhythm
+  /** What is known of a file that only the site sees. */
+  readonly known: (path: string) => SeenFile | undefined
+}
+
+/** A site on a cluster in memory, that is looked at as often as the real one would be. What tasks write is seen when it is pulled. */
+export function clusterSite({ cluster, rhythm, known, ...options }: ClusterSiteOptions): Site {
+  const site = simulatedSite({ ...options, connector: cluster.connector })
+  const { elsewhere } = site
+  return {
+    ...site,
+    rhythm,
+    isOneNode: false,
+    ...(elsewhere && {
+      elsewhere: {
+        ...elsewhere,
+        see: async (paths) => paths.map((path) => known(path) ?? { sizeBytes: 0, mtimeUs: 0 }),
+      },
+    }),
+    async pull(ids) {
+      cluster.show()
+      return new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))
+    },
   }
 }

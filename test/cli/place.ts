@@ -89,8 +89,9 @@ export class Place {
   }
 
   /** The document that a verb prints with --json. */
-  async json<T = Record<string, unknown>>(...args: string[]): Promise<T> {
-    const { stdout, stderr } = await this.run([...args, '--json'])
+  async json<T = Record<string, unknown>>(...given: (string | Wish)[]): Promise<T> {
+    const args = given.filter((arg): arg is string => typeof arg === 'string')
+    const { stdout, stderr } = await this.run([...args, '--json'], given.find((arg) => typeof arg === 'object') ?? {})
     if (stdout === '') throw new Error(`floe ${args.join(' ')} printed no JSON: ${stderr}`)
     return JSON.parse(stdout) as T
   }

@@ -21,6 +21,7 @@ export const MENU = {
   'killed: preempted': { share: 0.07, meets: ['running'] },
   vanished: { share: 0.12, meets: ['queued', 'running'] },
   'record cut short': { share: 0.06, meets: ['running'] },
+  'record doubled': { share: 0.05, meets: ['running'] },
   'record late': { share: 0.1, meets: ['ended'] },
   'scratch purged': { share: 0.02, meets: ['queued', 'running', 'ended'] },
   'clock jumping': { share: 0.04, meets: ['queued', 'running', 'ended'] },
@@ -28,6 +29,7 @@ export const MENU = {
   'commit failing': { share: 0.06, meets: ['staged', 'queued', 'running', 'ended'] },
   'commit unheard': { share: 0.06, meets: ['staged', 'queued', 'running', 'ended'] },
   'disk full': { share: 0.06, meets: ['staged', 'queued', 'running', 'ended'] },
+  'coordinator asleep': { share: 0.02, meets: ['staged', 'queued', 'running', 'ended'] },
   'coordinator killed': { share: 0.012, meets: ['staged', 'queued', 'running', 'ended'] },
 } as const satisfies Readonly<Record<string, { readonly share: number; readonly meets: readonly State[] }>>
 

@@ -71,6 +71,14 @@ export class Scheduler {
       .flatMap(({ tasks }) => tasks.flatMap(({ state }) => (state === 'forgotten' ? [] : [state])))
   }
 
+  /** Whether tasks of the array with this directory wait or run. */
+  has(directory: string): boolean {
+    return this.#arrays.some(
+      ({ spec, tasks }) =>
+        spec.directory === directory && tasks.some(({ state }) => state === 'queued' || state === 'running'),
+    )
+  }
+
   /** What happens up to now. */
   advance(): void {
     const world = this.#world
@@ -102,7 +110,11 @@ export class Scheduler {
         this.begun.set(line.job, (this.begun.get(line.job) ?? 0) + 1)
         if (!isThere) this.hit.add(line.job)
       }
-      if (line !== null && isThere) appendFileSync(path, encodeRecord(line))
+      if (line === null || !isThere) continue
+      appendFileSync(path, encodeRecord(line))
+      if (line.event !== 'job ended' || !this.#world.strikes('record doubled', 'running')) continue
+      this.#world.note('record doubled', 'running')
+      appendFileSync(path, encodeRecord({ ...line, at: line.at + 1 }))
     }
     if (ends && seconds >= ends.at) this.#end(array, task, ends.fault)
     else if (task.state === 'running' && task.script.length === 0) this.#over(task, 'succeeded')
@@ -164,10 +176,12 @@ export class Scheduler {
       world.note('record late', 'ended')
       const late = at + (world.chance() < 0.5 ? 5 : 90)
       for (const { job } of jobs) this.hit.add(job)
-      task.script = [{ at, line: null }]
+      // Of all of it, or of what comes after the start of its first job.
+      const seen = world.chance() < 0.5 ? 0 : 2
+      task.script = [...lines.slice(0, seen), { at, line: null }]
       world.later(late, () => {
         if (!existsSync(join(directory, 'records'))) return
-        for (const { line } of lines) {
+        for (const { line } of lines.slice(seen)) {
           if (line === null) continue
           if (line.event === 'job started') this.begun.set(line.job, (this.begun.get(line.job) ?? 0) + 1)
           appendFileSync(join(directory, 'records', `${index}.1`), encodeRecord(line))

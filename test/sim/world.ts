@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +8,7 @@ import { FloeError } from '../../src/model/errors.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import { type MemoryTables, memoryTables } from '../../src/ports/tables/memory.ts'
 import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
-import { type RunContext, runCampaign } from '../../src/run/run.ts'
+import { type Leases, type RunContext, runCampaign } from '../../src/run/run.ts'
 import { CAMPAIGN, putJobs, runContext } from '../fakes/campaign.ts'
 import { chanceOf } from './chance.ts'
 import { type Coverage, type Fault, MENU, type State } from './faults.ts'
@@ -65,6 +66,15 @@ export interface Ending {
   readonly hit: ReadonlySet<string>
 }
 
+/** Which life of the coordinator it is that acts. */
+const lives = new AsyncLocalStorage<number>()
+
+/** A coordinator that stands still, as on a machine that was suspended, until it is woken. */
+interface Sleeper {
+  readonly ended: Promise<Ending>
+  readonly wake: () => void
+}
+
 /** One campaign on one site, with time, chance and faults from a seed. */
 export class World {
   readonly root: string
@@ -85,6 +95,10 @@ export class World {
   #steps: number[] = []
   #isDead = false
   #isGranted = false
+  #epoch = 0
+  #sleeper: Sleeper | undefined
+  /** Puts the coordinator of this life to sleep; answers when it is woken. */
+  #fallAsleep: () => Promise<void> = async () => {}
 
   constructor(trial: Trial) {
     this.#trial = trial
@@ -159,7 +173,10 @@ export class World {
 
   /** Something that the coordinator does to the world; it may die before, or when it is done. */
   async step<T>(what: string, act: () => Promise<T>): Promise<T> {
+    const life = lives.getStore() ?? this.#life
+    if (life < this.#life) throw new Error(`one that was taken over went on: ${what}`)
     if (this.#isDead) throw new Killed(what)
+    if (this.#sleeper && this.chance() < 0.1) await this.#wake()
     const nth = ++this.#steps[this.#life]!
     const { kill } = this.#trial
     if (kill?.at(this.#life) !== nth && !this.strikes('coordinator killed')) return act()
@@ -199,23 +216,74 @@ export class World {
   /** One life of the coordinator: until the campaign has ended, or something ended it. */
   async #live(): Promise<Ending | undefined> {
     const tables = await this.#open()
+    const life = this.#life
+    let fellAsleep: (() => void) | undefined
+    const asleep = new Promise<'asleep'>((done) => {
+      fellAsleep = () => done('asleep')
+    })
+    let wake = (): void => {}
+    this.#fallAsleep = () => {
+      fellAsleep!()
+      return new Promise<void>((woken) => {
+        wake = woken
+      })
+    }
+    const ended = lives.run(life, () => this.#coordinate(tables)).finally(() => tables.close())
+    ended.catch(() => {})
     try {
-      const context: RunContext = {
-        ...runContext(this.root, tables, this.scheduler.connector, YAML),
-        ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
-        ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
+      const ending = await Promise.race([ended, asleep])
+      if (ending !== 'asleep') {
+        await this.#wake()
+        return ending
       }
-      const report = await runCampaign(context)
-      await checkEnd(tables, this.#seen)
-      return await this.#ending(tables, report.counts as unknown as Record<string, number>)
+      this.#sleeper = { ended, wake }
     } catch (error) {
       if (error instanceof FloeError ? error.code === 'BUG' : !(error instanceof Killed) && !isMeant(error)) throw error
-      // A person starts it again, a while later.
-      this.#pass(this.#trial.faults ? 20_000 : 1000)
-      return undefined
-    } finally {
-      await tables.close()
     }
+    // A person starts it again, a while later.
+    this.#pass(this.#trial.faults ? 20_000 : 1000)
+    return undefined
+  }
+
+  async #coordinate(tables: Tables): Promise<Ending> {
+    const context: RunContext = {
+      ...runContext(this.root, tables, this.scheduler.connector, YAML),
+      ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
+      ...(!this.#trial.onDisk && { leases: this.#leases }),
+      ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
+    }
+    const report = await runCampaign(context)
+    await checkEnd(tables, this.#seen)
+    return this.#ending(tables, report.counts as unknown as Record<string, number>)
+  }
+
+  /** Whoever takes it is believed to be alone: the one before is dead, or is taken for it. */
+  get #leases(): Leases {
+    return {
+      take: async () => {
+        const epoch = ++this.#epoch
+        const guard = async () => {
+          if (epoch !== this.#epoch) throw new FloeError('RUN_LOCKED', 'simulated: another coordinator took over')
+        }
+        return { epoch, guard, release: () => {} }
+      },
+      holder: async () => undefined,
+    }
+  }
+
+  /** One that wakes after it was taken over may change nothing any more. */
+  async #wake(): Promise<void> {
+    const sleeper = this.#sleeper
+    if (!sleeper) return
+    this.#sleeper = undefined
+    sleeper.wake()
+    try {
+      await sleeper.ended
+    } catch (error) {
+      if (error instanceof FloeError && error.code === 'RUN_LOCKED') return
+      throw error
+    }
+    throw new Error('a coordinator that was taken over came to its end')
   }
 
   async #ending(tables: Tables, states: Record<string, number>): Promise<Ending> {
@@ -249,8 +317,16 @@ export class World {
   }
 
   #stepping(tables: Tables): Tables {
-    const commit: Tables['commit'] = (table, wish) =>
-      this.step(`commit ${table}`, async () => {
+    const commit: Tables['commit'] = (table, given) => {
+      const guard = async () => {
+        if (!this.#trial.onDisk && !this.#sleeper && this.strikes('coordinator asleep')) {
+          this.noteAll('coordinator asleep')
+          await this.#fallAsleep()
+        }
+        await given.guard?.()
+      }
+      const wish = { ...given, guard }
+      return this.step(`commit ${table}`, async () => {
         if (this.strikes('store slow')) {
           this.noteAll('store slow')
           this.#pass(100_000)
@@ -272,6 +348,7 @@ export class World {
         }
         return version
       })
+    }
     return new Proxy(tables, {
       get(target, name) {
         if (name === 'commit') return commit
@@ -306,7 +383,12 @@ export class World {
       rhythm: { turnMs: 5000, pullMs: 5000, watchMs: 10_000, graceMs: 20_000, absentMs: 60_000, blankMs: 180_000 },
       limits: async () => ({ planBelow: 6, refillBelow: 6, openMax: 12, arrayMax: 4, arraysMax: 8 }),
       makeArray: (id) => this.step('make array', () => site.makeArray(id)),
-      remove: (ids, cached) => this.step('remove', () => site.remove(ids, cached)),
+      remove: (ids, cached) =>
+        this.step('remove', () => {
+          const needed = ids.find((id) => this.scheduler.has(join(site.paths.arrays, id)))
+          if (needed !== undefined) throw new Error(`array ${needed} is taken away, and the scheduler has tasks of it`)
+          return site.remove(ids, cached)
+        }),
       pull: (ids) =>
         this.step('pull', async () => new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))),
       seal: (id, seals) =>
