@@ -8,6 +8,7 @@ import {
   type SiteLimits,
   type TaskEnding,
   type TaskReport,
+  TooEarly,
 } from './connector.ts'
 import type { Argv, Dialect } from './dialect.ts'
 import { quoteWords } from './quote.ts'
@@ -15,6 +16,7 @@ import { asking, firstLines, nameOf, repliesIn, type Surroundings, saidIn, scrip
 import { inChunks } from './scheduler-text.ts'
 import { answering, parseSaid, type Said, type Step, searching, submitLines } from './submit-script.ts'
 import type { Output, Transport } from './transport/transport.ts'
+import { inTurn, laterIn, type Turns } from './turns.ts'
 
 export interface CommandOptions {
   readonly dialect: Dialect
@@ -23,6 +25,8 @@ export interface CommandOptions {
   readonly nonce?: () => string
   /** Lines of sh that put the scheduler's commands on PATH, e.g. `module load slurm`. */
   readonly setup?: readonly string[]
+  /** Absent: questions are asked whenever somebody asks. */
+  readonly turns?: Turns
   /** Milliseconds a command may take, submitting aside. */
   readonly timeoutMs?: number
   /** Pauses between looks for a submission of which no answer came. The scheduler's accounting may lag by a second or two. */
@@ -187,7 +191,9 @@ class CommandSite {
 
   async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
     const reports: TaskReport[] = []
-    for (const { ids, output } of await this.#askOf([...arrays.keys()], (some) => this.#dialect.status(some))) {
+    for (const { ids, output } of await this.#askOf('status', [...arrays.keys()], (some) =>
+      this.#dialect.status(some),
+    )) {
       const asked = new Map(ids.map((id) => [id, arrays.get(id)!]))
       const place = new Map(ids.map((id, at) => [id, at]))
       const found = this.#dialect.parseStatus(output, asked)
@@ -215,7 +221,7 @@ class CommandSite {
     const { accounting, parseAccounting } = this.#dialect
     if (!accounting || !parseAccounting) return []
     const asked = new Set(ids)
-    const answers = await this.#askOf(ids, accounting)
+    const answers = await this.#askOf('accounting', ids, accounting)
     return answers.flatMap(({ output }) => parseAccounting(output).filter(({ id }) => asked.has(id)))
   }
 
@@ -223,17 +229,26 @@ class CommandSite {
     return this.#dialect.parseLimits(await this.#ask(this.#dialect.limits()))
   }
 
-  /** Runs commands in one round trip. The first one must be there; others may be missing at a site. */
-  async #ask(commands: readonly Argv[]): Promise<Output[]> {
+  /** Runs commands in one round trip. The first one must be there; others may be missing at a site. Those of a `kind` take turns. */
+  async #ask(commands: readonly Argv[], kind?: string): Promise<Output[]> {
     const mark = `floe-${this.#nonce()}`
+    const { turns } = this.#options
     const lines = asking(commands, mark)
     const login = this.#login
-    const output = await this.#run(lines, this.#options.timeoutMs ?? TIMEOUT_MS)
+    const output = await this.#run(
+      turns && kind ? inTurn(lines, kind, turns, mark) : lines,
+      this.#options.timeoutMs ?? TIMEOUT_MS,
+    )
+    const laterSec = laterIn(output, mark)
+    if (laterSec !== undefined) {
+      const waits = `${nameOf(commands[0]!)} at ${this.#where} is asked in ${laterSec} s: another run of yours has just asked it`
+      throw new TooEarly(waits, laterSec * 1000)
+    }
     const replies = repliesIn(output, mark, commands)
     if (replies[0]?.exit !== 127) return replies
     if (login) throw this.#missing(commands[0]!)
     this.#login = true
-    return this.#ask(commands)
+    return this.#ask(commands, kind)
   }
 
   #run(lines: readonly string[], timeoutMs: number): Promise<Output> {
@@ -281,6 +296,7 @@ class CommandSite {
 
   /** Asks about ids, as many a command as it takes, all in one round trip. Where a scheduler cannot be asked for some, it is asked once. */
   async #askOf(
+    kind: 'status' | 'accounting',
     all: readonly NativeId[],
     command: (ids: readonly NativeId[]) => Argv,
   ): Promise<{ ids: readonly NativeId[]; output: Output }[]> {
@@ -296,7 +312,10 @@ class CommandSite {
     }
     if (questions.size === 0) return []
     const asked = [...questions.values()]
-    const outputs = await this.#ask(asked.map(({ words }) => words))
+    const outputs = await this.#ask(
+      asked.map(({ words }) => words),
+      kind,
+    )
     return asked.map((question, at) => ({ ids: question.ids, output: outputs[at]! }))
   }
 }

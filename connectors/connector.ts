@@ -129,6 +129,16 @@ export class ConnectorError extends Error {
   }
 }
 
+/** The scheduler was not asked, for others have just asked it. */
+export class TooEarly extends ConnectorError {
+  readonly laterMs: number
+
+  constructor(message: string, laterMs: number) {
+    super('unreachable', message, 'Records decide, so there is time; floe asks then.')
+    this.laterMs = laterMs
+  }
+}
+
 /** What was tried and what came back, for a person. */
 export interface RefusedCommand {
   /** The command as one line, cut where it is long. */

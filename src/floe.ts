@@ -53,6 +53,7 @@ export type {
   SimulatedRun,
   SimulateOptions,
   SimulationReport,
+  SiteAtWork,
   StateCounts,
   StatusReport,
   TryOptions,
@@ -71,7 +72,8 @@ export type { RelayOptions, RelayReport, WatchOptions } from './status-events.ts
  * CAMPAIGN_MISSING. To be closed by the caller.
  */
 export async function openCampaign(directory?: string, options: OpenOptions = {}): Promise<Campaign> {
-  return new OpenedCampaign(await placeAt(directory), means(options))
+  const isThere = directory !== undefined && isHdfsUrl(directory)
+  return new OpenedCampaign(await placeAt(directory), means(options, isThere))
 }
 
 async function placeAt(directory: string | undefined): Promise<CampaignPlace> {
@@ -161,9 +163,11 @@ async function relocate(directory: string, action: 'forked' | 'adopted'): Promis
 }
 
 /** The implementations that this main chooses. */
-function means({ ask }: OpenOptions): Means {
+function means({ ask }: OpenOptions, isThere: boolean): Means {
   let stores: Promise<Means['stores']> | undefined
+  let hasBeenThere = isThere
   const remote = () => {
+    hasBeenThere = true
     stores ??= import('./stores.ts').then(({ openStores }) => openStores(process.env))
     return stores
   }
@@ -181,8 +185,11 @@ function means({ ask }: OpenOptions): Means {
     openBus: async () => (await import('./status-events.ts')).openBus(process.env),
     stores: {
       at: async (url) => (await remote()).at(url),
+      nodes: async (url) => (await remote()).nodes(url),
       sweep: async (url, nowMs) => (await remote()).sweep(url, nowMs),
       entrances: async (urls, hosts) => (await remote()).entrances(urls, hosts),
+      // Who has not been to HDFS loads nothing for it.
+      keep: async (nowMs) => (hasBeenThere ? (await remote()).keep(nowMs) : null),
     },
     runner: [process.execPath, program('runner')],
   }

@@ -175,9 +175,11 @@ function schedulerOf(
   transport: Transport,
   own: ScratchSiteOptions['runner'],
 ): Pick<ScratchSiteOptions, 'connector' | 'companion'> {
-  const { connector, setup, scratch, slots } = setting
+  const { connector, setup, scratch, slots, intervalSec } = setting
+  // A second for the time that the question itself takes.
+  const turns = { folder: `${scratch}/floe`, everySec: intervalSec - 1 }
   if (connector !== 'local')
-    return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup }) }
+    return { connector: openCommandConnector({ dialect: DIALECTS[connector](setting), transport, setup, turns }) }
   const companion = programThere(transport, { scratch, cache: sitePaths(scratch, '').cache }, own)
   const make = async () => {
     const { argv } = await companion()

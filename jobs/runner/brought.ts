@@ -1,23 +1,37 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { createReadStream, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { FloeError } from '../../src/model/errors.ts'
 import type { ManifestInput } from '../../src/model/manifest.ts'
-import { fetchFile } from '../../src/ports/files/hdfs.ts'
+import { type Fetching, fetchFile, Lanes } from '../../src/ports/files/hdfs-fetch.ts'
 import type { WebHdfs } from '../../src/ports/files/webhdfs.ts'
 import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
 import { HdfsClients } from './entrances.ts'
 import { inputDifference } from './inputs.ts'
+import type { Reads } from './reads.ts'
 import { isDiskError } from './room.ts'
 import { failed, type Judged } from './verdict.ts'
 
-/** Files at once. */
+/** Files at once, and blocks of files that have several. */
 const AT_ONCE = 6
+const BLOCKS_AT_ONCE = 8
 /** So many files in a row that do not come for no reason of their own: it is the way there, and other jobs would wait for nothing. */
 const VAIN_MAX = 3
 /** Faults of a file; the rest is of the way to it. */
 const OF_THE_FILE = ['absent', 'denied', 'busy', 'name']
+
+interface Wanted {
+  readonly input: ManifestInput
+  readonly job: string
+}
+
+/** From HDFS to this node. */
+interface Way {
+  readonly path: string
+  readonly local: string
+  readonly fetching: Fetching
+}
 
 /** An input as it is on this node, or why its jobs cannot run. */
 export type Brought = { readonly path: string } | { readonly judged: Judged }
@@ -29,7 +43,9 @@ export type Brought = { readonly path: string } | { readonly judged: Judged }
 export class BroughtInputs {
   readonly #folder: string
   readonly #known = new Map<string, Brought | 'coming'>()
-  readonly #waiting: ManifestInput[] = []
+  readonly #waiting: Wanted[] = []
+  readonly #lanes = new Lanes(BLOCKS_AT_ONCE)
+  readonly #reads: Reads
   readonly #clients: HdfsClients
   readonly #told: { onBrought: () => void; onFailed: (error: unknown) => void }
   #coming = 0
@@ -38,20 +54,21 @@ export class BroughtInputs {
   #isClosed = false
 
   constructor(
-    place: { readonly array: string; readonly folder: string },
+    place: { readonly array: string; readonly folder: string; readonly reads: Reads },
     told: { onBrought: () => void; onFailed: (error: unknown) => void },
   ) {
     this.#clients = new HdfsClients(place.array)
     this.#folder = place.folder
+    this.#reads = place.reads
     this.#told = told
   }
 
-  /** What is known of it; it is on its way from the first question on. */
-  find(input: ManifestInput): Brought | 'coming' {
+  /** What is known of it; it is on its way from the first question on, for the job that asked. */
+  find(input: ManifestInput, job: string): Brought | 'coming' {
     const known = this.#known.get(input.path)
     if (known !== undefined) return known
     this.#known.set(input.path, 'coming')
-    this.#waiting.push(input)
+    this.#waiting.push({ input, job })
     this.#begin()
     return 'coming'
   }
@@ -69,9 +86,13 @@ export class BroughtInputs {
     }
   }
 
-  async #bring(input: ManifestInput): Promise<void> {
+  async #bring({ input, job }: Wanted): Promise<void> {
     try {
-      const path = await this.#fetch(input)
+      const path = await this.#fetch(input, {
+        lanes: this.#lanes,
+        onReply: () => this.#goOn(),
+        onBytes: (host, bytes) => this.#reads.add(job, host, bytes),
+      })
       this.#vain = 0
       this.#known.set(input.path, { path })
     } catch (error) {
@@ -90,7 +111,7 @@ export class BroughtInputs {
     return this.#vain < VAIN_MAX
   }
 
-  async #fetch(input: ManifestInput): Promise<string> {
+  async #fetch(input: ManifestInput, fetching: Fetching): Promise<string> {
     const { path } = parseHdfsUrl(input.path)
     const client = this.#clients.at(input.path)
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
@@ -98,42 +119,39 @@ export class BroughtInputs {
     const name = [...path.slice(path.lastIndexOf('/') + 1)].slice(-40).join('').replace(/[:,]/g, '_')
     const local = join(this.#folder, `${this.#count++}-${name}`)
     if (!input.path.endsWith('/')) {
-      await this.#fetchFile(client, input, { path, local })
+      await this.#fetchFile(client, input, { path, local, fetching })
       return local
     }
-    await this.#fetchFolder(client, path, local)
+    await this.#fetchFolder(client, { path, local, fetching })
     return `${local}/`
   }
 
-  async #fetchFile(client: WebHdfs, input: ManifestInput, { path, local }: { path: string; local: string }) {
+  async #fetchFile(client: WebHdfs, input: ManifestInput, { path, local, fetching }: Way): Promise<void> {
     const status = await client.status(path)
     if (status === undefined || status.type === 'DIRECTORY')
       throw new Difference(`input ${input.name} is not there: ${input.path}`)
     const difference = inputDifference(input, { sizeBytes: status.length, mtimeUs: status.modificationTime * 1000 })
     if (difference !== undefined) throw new Difference(difference)
-    const hash = input.digest === undefined ? undefined : createHash('sha256')
-    const isThere = await fetchFile(client, path, local, {
-      status,
-      onReply: () => this.#goOn(),
-      onChunk: (chunk) => hash?.update(chunk),
-    })
-    if (!isThere) throw new Difference(`input ${input.name} is not there: ${input.path}`)
-    const digest = hash && `sha256:${hash.digest('hex')}`
+    if (!(await fetchFile(client, path, local, { ...fetching, status })))
+      throw new Difference(`input ${input.name} is not there: ${input.path}`)
+    if (input.digest === undefined) return
+    // Its blocks came in any order.
+    const digest = await digestOf(local)
     if (digest === input.digest) return
     rmSync(local, { force: true })
     throw new Difference(`input ${input.name} has the digest ${digest}, its job says ${input.digest}`)
   }
 
-  async #fetchFolder(client: WebHdfs, path: string, local: string): Promise<void> {
+  async #fetchFolder(client: WebHdfs, { path, local, fetching }: Way): Promise<void> {
     mkdirSync(local, { mode: 0o700 })
     const entries = await client.list(path)
     if (entries === undefined || entries.some(({ pathSuffix }) => pathSuffix === ''))
       throw new Difference(`the folder ${client.urlOf(path)} is not there`)
     for (const { pathSuffix: name, type } of entries) {
       this.#goOn()
-      const below = { path: `${path}/${name}`, local: join(local, name) }
-      if (type === 'DIRECTORY') await this.#fetchFolder(client, below.path, below.local)
-      else if (!(await fetchFile(client, below.path, below.local, { onReply: () => this.#goOn() })))
+      const below = { path: `${path}/${name}`, local: join(local, name), fetching }
+      if (type === 'DIRECTORY') await this.#fetchFolder(client, below)
+      else if (!(await fetchFile(client, below.path, below.local, fetching)))
         throw new Difference(`${client.urlOf(below.path)} was removed meanwhile`)
     }
   }
@@ -141,6 +159,12 @@ export class BroughtInputs {
   #goOn(): void {
     if (this.#isClosed) throw new FloeError('INTERRUPTED', 'the task ends')
   }
+}
+
+async function digestOf(local: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(local, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer)
+  return `sha256:${hash.digest('hex')}`
 }
 
 /** It is not what was planned. */

@@ -1,6 +1,6 @@
 import { FloeError } from '../../src/model/errors.ts'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
-import type { JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
+import type { BytesRead, JobEnded, LogRange, OutputWritten } from '../../src/model/record.ts'
 import { faultIn } from '../../src/ports/files/webhdfs-faults.ts'
 import { CancelFiles } from './cancel.ts'
 import { HdfsClients, isRemote } from './entrances.ts'
@@ -8,6 +8,7 @@ import { collectOutputs } from './outputs.ts'
 import { PackPublisher, TablePublisher } from './pack.ts'
 import { FilePublisher, type Publisher } from './publish.ts'
 import { HdfsPublisher } from './publish-hdfs.ts'
+import type { Reads } from './reads.ts'
 import { isDiskError } from './room.ts'
 import { KeptSandboxes, type Sandbox, type SandboxPool, sandboxName } from './sandbox.ts'
 import type { Flight } from './slot.ts'
@@ -18,13 +19,17 @@ export const nowUs = (): number => usOf(performance.now())
 export const usOf = (ticksMs: number): number => Math.round((performance.timeOrigin + ticksMs) * 1000)
 
 /** The line of a job that never ran. */
-export function refused({ job, revision, job_digest, try: tries }: ManifestJob, judged: Judged): JobEnded {
+export function refused(
+  { job, revision, job_digest, try: tries }: ManifestJob,
+  judged: Judged,
+  read: BytesRead | undefined,
+): JobEnded {
   const at = nowUs()
   return {
     ...{ v: 1, at, event: 'job ended', job, revision, job_digest, try: tries, slot: 0, started_at: at },
     ...judged,
     ...{ wall_sec: 0, cpu_sec: null, memory_max_bytes: null, stdout: null, stderr: null },
-    ...{ outputs: [], checked: false, sandbox: null },
+    ...{ outputs: [], checked: false, ...(read && { bytes_read: read }), sandbox: null },
   }
 }
 
@@ -44,6 +49,7 @@ export interface FinishPlace {
   readonly header: ManifestTask
   readonly attempt: number
   readonly pool: SandboxPool
+  readonly reads: Reads
 }
 
 /** From a job's last exit to its record line: outputs checked and published, directory kept or removed. */
@@ -55,8 +61,10 @@ export class Finish {
   readonly #cancel: CancelFiles
   readonly #name: string
   readonly #pool: SandboxPool
+  readonly #reads: Reads
 
-  constructor({ array, header, attempt, pool }: FinishPlace) {
+  constructor({ array, header, attempt, pool, reads }: FinishPlace) {
+    this.#reads = reads
     this.#name = `${header.task}.${attempt}`
     this.#pool = pool
     const packed = `${header.array}-${this.#name}`
@@ -126,6 +134,7 @@ export class Finish {
     const isKept = this.#keepsAll || (judged.verdict === 'failed' && judged.class !== 'launch')
     const kept = isKept ? this.#kept.keep(sandbox.path, sandboxName(this.#name, sandbox.path)) : null
     if (kept === null) this.#pool.release(sandbox, slot)
+    const read = this.#reads.take(job.job)
     return {
       v: 1,
       at: usOf(startedMs + wallMs),
@@ -148,6 +157,7 @@ export class Finish {
       stderr: run.stderr,
       outputs,
       checked: job.check !== undefined && judged.verdict === 'succeeded',
+      ...(read && { bytes_read: read }),
       sandbox: kept,
     }
   }

@@ -56,7 +56,7 @@ export class JobsAhead {
     let isComing = false
     // Each is asked for, so that all are on their way.
     for (const input of job.inputs) {
-      const brought = isRemote(input.path) ? this.#brought.find(input) : input
+      const brought = isRemote(input.path) ? this.#brought.find(input, job.job) : input
       if (brought === 'coming') isComing = true
       else if ('judged' in brought) return { job, judged: brought.judged }
       else inputs.push({ ...input, path: brought.path, mtime: isRemote(input.path) ? null : input.mtime })

@@ -22,7 +22,7 @@ if (array === undefined || task === undefined || !Number.isInteger(task)) {
 }
 const ending = await runTask({
   array,
-  task,
+  element: task,
   cpus: number(values.cpus),
   walltimeSec: number(values.walltime),
   environment: process.env,

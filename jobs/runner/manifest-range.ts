@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 
@@ -20,11 +20,17 @@ function* parseJobs(lines: Iterable<string>): Generator<ManifestJob> {
   for (const line of lines) yield JSON.parse(line) as ManifestJob
 }
 
+/** Bytes of the index a task. */
+const ENTRY_BYTES = 16
+
+export const countTasks = (directory: string): number => statSync(join(directory, 'index')).size / ENTRY_BYTES
+
 function rangeOf(directory: string, task: number): [number, number] {
-  const entry = Buffer.alloc(16)
+  const entry = Buffer.alloc(ENTRY_BYTES)
   const fd = openSync(join(directory, 'index'), 'r')
   try {
-    if (readSync(fd, entry, 0, 16, task * 16) < 16) throw new Error(`the array has no task ${task}`)
+    if (readSync(fd, entry, 0, ENTRY_BYTES, task * ENTRY_BYTES) < ENTRY_BYTES)
+      throw new Error(`the array has no task ${task}`)
   } finally {
     closeSync(fd)
   }

@@ -6,6 +6,7 @@ import { containerArguments, imageEnvironment } from './container.ts'
 import { bareRoot, InputLook } from './inputs.ts'
 import { JobsAhead } from './jobs-ahead.ts'
 import { ProgramLook } from './program.ts'
+import type { Reads } from './reads.ts'
 import { jobName } from './record-file.ts'
 import { isDiskError } from './room.ts'
 import type { SandboxPool } from './sandbox.ts'
@@ -20,6 +21,7 @@ export interface PreparationPlace {
   readonly decided: ReadonlySet<string>
   readonly cancelled: ReadonlySet<string>
   readonly pool: SandboxPool
+  readonly reads: Reads
   /** Directory of the array. */
   readonly array: string
   /** Where its directories are. */
@@ -45,8 +47,8 @@ export class Preparation {
 
   constructor(place: PreparationPlace) {
     this.#place = place
-    const { array, root, onReady: onBrought, onFailed } = place
-    this.#brought = new BroughtInputs({ array, folder: join(root, 'inputs') }, { onBrought, onFailed })
+    const { array, root, reads, onReady: onBrought, onFailed } = place
+    this.#brought = new BroughtInputs({ array, folder: join(root, 'inputs'), reads }, { onBrought, onFailed })
     this.#ahead = new JobsAhead(() => this.#read(), this.#brought)
   }
 

@@ -4,10 +4,12 @@ import { hostname, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ManifestTask } from '../../src/model/manifest.ts'
+import { Claims } from './claims.ts'
 import { nowUs } from './finish.ts'
 import { Guard } from './guard.ts'
 import { removeLeftovers, rootName } from './leftovers.ts'
 import { readTask } from './manifest-range.ts'
+import { thisNode } from './nearness.ts'
 import { decidedJobs, isSealed, RecordFile } from './record-file.ts'
 import { type Disks, isDiskError, lackOf } from './room.ts'
 import { Task, type TaskEnding } from './task.ts'
@@ -15,7 +17,8 @@ import { Task, type TaskEnding } from './task.ts'
 export interface RunnerOptions {
   /** The array's directory. */
   readonly array: string
-  readonly task: number
+  /** The scheduler's index in the array: the number of the task, unless elements choose theirs when they start. */
+  readonly element: number
   /** Cores for this task; undefined: those of one job. */
   readonly cpus: number | undefined
   /** Limit of the task itself: it drains when this draws near. */
@@ -36,7 +39,33 @@ export interface RunnerEnding extends TaskEnding {
  * in one attempt; killed at any instruction it leaves whole outputs and a record whose complete lines are true.
  */
 export async function runTask(options: RunnerOptions): Promise<RunnerEnding> {
-  const array = resolve(options.array)
+  const { array: directory, element, environment } = options
+  const array = resolve(directory)
+  if (!readTask(array, element).header.binds_late) return runRange({ ...options, array, task: element })
+  try {
+    const node = nodeName(environment)
+    const claims = new Claims(array, element, thisNode(node))
+    for (let claim = claims.begin({ element, node }) ?? (await claims.take()); claim; claim = await claims.take()) {
+      const ending = await runRange({ ...options, array, task: claim.task })
+      // One that was given up before anybody began it is planned anew; there are others.
+      if (!ending.wasSealed || claim.isOld) return ending
+    }
+    return { reason: 'done', message: 'no task is left', jobs: 0, isRecorded: true }
+  } catch (error) {
+    if (!isDiskError(error)) throw error
+    return {
+      reason: 'failed',
+      message: lackOf({ sandboxes: array, array }) ?? (error as Error).message,
+      jobs: 0,
+      isRecorded: false,
+    }
+  }
+}
+
+async function runRange(
+  options: RunnerOptions & { readonly task: number },
+): Promise<RunnerEnding & { readonly wasSealed?: true }> {
+  const { array, element } = options
   const { header, jobs } = readTask(array, options.task)
   const sandboxes = sandboxesOf(header, array, options.environment)
   // First of all: they may be what fills the disk.
@@ -44,14 +73,14 @@ export async function runTask(options: RunnerOptions): Promise<RunnerEnding> {
   const slots = Math.max(1, Math.floor((options.cpus ?? header.cpus) / header.cpus))
   let record: RecordFile | undefined
   try {
-    record = begin(array, header, { slots, environment: options.environment })
+    record = begin(array, header, { slots, element, environment: options.environment })
   } catch (error) {
     if (!isDiskError(error)) throw error
     return { reason: 'failed', message: messageOf(error, { sandboxes, array }), jobs: 0, isRecorded: false }
   }
   if (record === undefined) {
     const message = 'an earlier attempt sealed this task; what it left is planned anew'
-    return { reason: 'done', message, jobs: 0, isRecorded: true }
+    return { reason: 'done', message, jobs: 0, isRecorded: true, wasSealed: true }
   }
   const { attempt } = record
   const { task } = header
@@ -82,19 +111,22 @@ const messageOf = (error: unknown, disks: Disks): string =>
 /** Takes the next attempt and says so; undefined: an earlier one sealed the task. */
 function begin(
   array: string,
-  { campaign, array: name, task, batch }: ManifestTask,
-  { slots, environment }: { slots: number; environment: NodeJS.ProcessEnv },
+  { campaign, array: name, task, batch, binds_late: bindsLate }: ManifestTask,
+  { slots, element, environment }: { slots: number; element: number; environment: NodeJS.ProcessEnv },
 ): RecordFile | undefined {
   // Empty folders are purged before the files beside them.
   for (const folder of ['records', 'logs']) mkdirSync(join(array, folder), { recursive: true, mode: 0o700 })
-  if (isSealed(array, task)) return undefined
   const record = new RecordFile(array, task)
-  // What the scheduler calls it, for it is told by that name where not to send tasks.
-  const node = environment.SLURMD_NODENAME ?? hostname()
+  // Looked at with an attempt in hand: who seals a task takes the next one.
+  if (isSealed(array, task)) {
+    record.discard()
+    return undefined
+  }
+  const node = nodeName(environment)
   const nativeId = NATIVE_IDS.map((key) => environment[key]).find((id) => id !== undefined) ?? null
   record.write({
     ...{ v: 1, at: nowUs(), event: 'task started', campaign, array: name, task, attempt: record.attempt, batch, node },
-    ...{ native_id: nativeId, pid: process.pid, slots },
+    ...{ native_id: nativeId, pid: process.pid, slots, ...(bindsLate && { element }) },
   })
   try {
     record.flush()
@@ -104,6 +136,9 @@ function begin(
     throw error
   }
 }
+
+/** What the scheduler calls it, for it is told by that name where not to send tasks. */
+const nodeName = (environment: NodeJS.ProcessEnv): string => environment.SLURMD_NODENAME ?? hostname()
 
 /** How often a full disk is asked whether it takes the rest of the record, and the pause between. */
 const SEAL_TRIES = 10

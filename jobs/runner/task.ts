@@ -8,6 +8,7 @@ import { Finish, type JobRun, refused } from './finish.ts'
 import { Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills } from './processes.ts'
 import { launchProblem } from './program.ts'
+import { Reads } from './reads.ts'
 import type { RecordFile } from './record-file.ts'
 import { isDiskError, Room, type Spoiled } from './room.ts'
 import { SandboxPool } from './sandbox.ts'
@@ -86,15 +87,17 @@ export class Task implements SlotListener {
     this.place = place
     const { array, header, jobs, decided, root, record } = place
     this.#room = new Room({ sandboxes: dirname(root), array })
+    const reads = new Reads(array)
     const told = {
-      refuse: (job: ManifestJob, judged: Judged) => this.#record(refused(job, judged)),
+      reads,
+      refuse: (job: ManifestJob, judged: Judged) => this.#record(refused(job, judged, reads.take(job.job))),
       onReady: () => this.guard(() => this.#goOn()),
       onFailed: (error: unknown) => this.#fail(error),
     }
     const pool = new SandboxPool(root)
     this.#pool = pool
     this.#prepare = new Preparation({ array, header, jobs, decided, cancelled: this.cancelled, pool, root, ...told })
-    this.#finish = new Finish({ array, header, attempt: record.attempt, pool })
+    this.#finish = new Finish({ array, header, attempt: record.attempt, pool, reads })
     this.#watch = new Watch(this)
   }
 

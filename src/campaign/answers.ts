@@ -41,7 +41,16 @@ export interface PlanReport {
   readonly batches: number
   readonly tasks: number
   readonly arrays: number
+  /** The site, or several joined by ` + `. */
   readonly site: string
+  /** With several sites: what each of them would take, and predicted seconds of its work. */
+  readonly shares?: readonly {
+    readonly site: string
+    readonly jobs: number
+    readonly batches: number
+    readonly arrays: number
+    readonly seconds: number | null
+  }[]
   readonly jobs_per_batch: number
   readonly files: number
   readonly files_to_nodes: number
@@ -51,6 +60,13 @@ export interface PlanReport {
   readonly bytes_lower_bound: number
   readonly bytes_catalog_order: number
   readonly bytes_naive: number
+  /**
+   * Of `bytes_to_nodes`, what lies in an HDFS whose data nodes run the jobs: each batch on the node that holds most of what it reads; on that
+   * node, in its rack, elsewhere. Absent at other sites.
+   */
+  readonly bytes_local?: number
+  readonly bytes_rack?: number
+  readonly bytes_remote?: number
   /** Predicted work of all jobs; null: no job of this kind was measured yet. */
   readonly seconds: number | null
   /** Jobs that wait for a file which is not there. */
@@ -71,17 +87,19 @@ export interface StatusReport extends StateCounts {
   readonly sites: Readonly<Record<string, Readonly<Partial<Record<JobState, number>>>>>
   /** Who runs the campaign now. */
   readonly runner: { readonly host: string; readonly pid: number } | null
-  /** What that run says of its site; null: no run is going on, or it said nothing yet. */
-  readonly at_work: {
-    readonly site: string
-    readonly tasks_running: number
-    readonly tasks_queued: number
-    /** Tasks that the site takes at once; null: no limit is known. */
-    readonly tasks_max: number | null
-    /** What holds the campaign back, in words. */
-    readonly waiting: string | null
-    readonly next_look_sec: number
-  } | null
+  /** What that run says of its site, and of those `beside` it; null: no run is going on, or it said nothing yet. */
+  readonly at_work: (SiteAtWork & { readonly beside?: readonly SiteAtWork[] }) | null
+}
+
+export interface SiteAtWork {
+  readonly site: string
+  readonly tasks_running: number
+  readonly tasks_queued: number
+  /** Tasks that the site takes at once; null: no limit is known. */
+  readonly tasks_max: number | null
+  /** What holds the campaign back there, in words. */
+  readonly waiting: string | null
+  readonly next_look_sec: number
 }
 
 export interface RunReport extends StateCounts {
@@ -112,6 +130,8 @@ export interface RunReport extends StateCounts {
     }[]
     readonly unreadable: readonly { readonly output: string; readonly reason: string }[]
   }
+  /** Sites of this run that did not do what they were asked, and why; the others did their work. */
+  readonly unused: readonly { readonly site: string; readonly why: string }[]
   /** Work under way at other sites, which this run left alone. */
   readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
   /** Why status events wait to be told over Kafka; null: none does. */
@@ -155,6 +175,7 @@ export type JsonRow = Readonly<Record<string, Json>>
 
 /** How far a run is. */
 export interface RunProgress {
+  /** The site, or several joined by ` + `. */
   readonly site: string
   readonly total: number
   readonly done: number
@@ -167,7 +188,7 @@ export interface RunProgress {
   readonly queued: number
   readonly elapsed_sec: number
   readonly stopping: string | null
-  /** What holds the site back, in words. */
+  /** What holds the sites back, in words. */
   readonly waiting: string | null
 }
 

@@ -1,9 +1,7 @@
-import { rmSync } from 'node:fs'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
-import { type CampaignPaths, campaignPaths } from '../model/campaign.ts'
+import type { CampaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { TableName } from '../model/tables.ts'
 import type { Clock, VirtualClock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
 import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
@@ -12,7 +10,7 @@ import type { AddReport, FetchReport, RequestReport, SimulationReport, StatusRep
 import { type CampaignPlace, checkPlace } from './identity.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { columnNamed, converted, JOB_COLUMNS, jsonRows } from './rows.ts'
-import type { Simulation, SimulationWishes } from './simulate.ts'
+import type { CopyWishes, Simulation, SimulationWishes } from './simulate.ts'
 import type {
   AddOptions,
   Campaign,
@@ -52,15 +50,6 @@ export interface SiteGround {
   readonly slots: number
 }
 
-interface CopyWishes {
-  readonly keep?: boolean
-  /** Tables that it begins without. */
-  readonly without?: readonly TableName[]
-  readonly means?: Means
-  /** Absent: as the campaign's. */
-  readonly config?: Config
-}
-
 type Action = RequestReport['action']
 
 /** Composes the rooms; each is loaded by the verb that needs it, so that `status` does not pay for `run`. */
@@ -78,7 +67,7 @@ export class OpenedCampaign implements Campaign {
   readonly #sites = new Map<string, Promise<RunContext['site']>>()
 
   constructor(place: CampaignPlace, means: Means, config?: Config) {
-    this.#config = config && Promise.resolve(config)
+    this.#config = config && Promise.resolve({ ...config, outputs: `${place.root}/outputs` })
     this.root = place.root
     this.id = place.file.id
     this.#paths = pathsHere(place)
@@ -108,18 +97,18 @@ export class OpenedCampaign implements Campaign {
 
   async plan({ site, ...wishes }: Parameters<Campaign['plan']>[0] = {}): ReturnType<Campaign['plan']> {
     const context = await this.#toRun(site)
-    if (context.site.isSimulated && this.#place.file.rehearsal_of === undefined)
-      return this.#planAside(context.site.name, wishes)
+    if (isRehearsed(context) && this.#place.file.rehearsal_of === undefined)
+      return this.#planAside(namesOf(context), wishes)
     const { planCampaign } = await import('../run/run.ts')
-    return toPlanReport(await planCampaign(context, wishes), context.site.name)
+    return toPlanReport(await planCampaign(context, wishes), namesOf(context))
   }
 
   async run({ site, onProgress, ...options }: RunOptions = {}): ReturnType<Campaign['run']> {
     const context = await this.#toRun(site)
     const isRehearsal = this.#place.file.rehearsal_of !== undefined
-    if (context.site.isSimulated && !isRehearsal)
-      return this.#rehearse(context.site.name, { ...options, ...(onProgress && { onProgress }) })
-    if (!context.site.isSimulated) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
+    if (isRehearsed(context) && !isRehearsal)
+      return this.#rehearse(namesOf(context), { ...options, ...(onProgress && { onProgress }) })
+    if (!isRehearsed(context)) this.#refuseIfRehearsal('Run the campaign itself, or a simulated site here.')
     await refuseForeign(this.#place, context)
     const { runCampaign } = await import('../run/run.ts')
     const tell = onProgress && {
@@ -129,54 +118,33 @@ export class OpenedCampaign implements Campaign {
   }
 
   /** What a simulated site tells must never be taken for results: it is told to a copy. */
-  async #rehearse(site: string, options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
+  async #rehearse(site: readonly string[], options: Omit<RunOptions, 'site'>): ReturnType<Campaign['run']> {
     const { rehearsalOf } = await import('./rehearse.ts')
     const root = rehearsalOf(this.#paths.cache)
     return this.#inCopy(root, async (copy) => ({ ...(await copy.run({ ...options, site })), rehearsal: root }))
   }
 
   /** The plan of the campaign is for a site that runs it. */
-  async #planAside(site: string, wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
+  async #planAside(site: readonly string[], wishes: Omit<PlanOptions, 'site'>): ReturnType<Campaign['plan']> {
     const { planCopyOf } = await import('./rehearse.ts')
     return this.#inCopy(planCopyOf(this.#paths.cache), (copy) => copy.plan({ ...wishes, site }), { keep: false })
   }
 
   async simulate(options: SimulateOptions = {}): Promise<SimulationReport> {
-    const { configWith, simulateCampaign, simulationOf } = await import('./simulate.ts')
-    const config = await this.#configured()
-    const { clock, virtualClock, openSimulation } = this.#means
+    const { simulateIn, simulationOf } = await import('./simulate.ts')
     const root = simulationOf(this.#paths.cache)
-    const without = options.against ? (['attempts', 'results', 'batches', 'plan', 'requests', 'merged'] as const) : []
-    return simulateCampaign(options, {
-      ...{ campaign: this, site: options.site ?? config.site, roots: config.roots, nowMs: clock.now() },
-      ...{ policies: options.policies ?? [], virtualClock, open: openSimulation },
-      inCopy: ({ policy, ...given }, act) =>
-        this.#inCopy(root, act, {
-          ...{ keep: false, without, means: { ...this.#means, ...given, openBus: async () => undefined } },
-          config: { ...configWith(config, policy), outputs: `${root}/outputs` },
-        }),
+    return simulateIn(options, {
+      ...{ campaign: this, config: await this.#configured(), means: this.#means },
+      inCopy: (wishes, act) => this.#inCopy(root, act, { ...wishes, keep: false }),
     })
   }
 
-  async #inCopy<T>(
-    root: string,
-    act: (copy: OpenedCampaign) => Promise<T>,
-    { keep = true, without = [], means = this.#means, config }: CopyWishes = {},
-  ): Promise<T> {
-    const { makeRehearsal } = await import('./rehearse.ts')
-    const { files, clock, openTables } = this.#means
+  async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, wishes: CopyWishes = {}): Promise<T> {
+    const { inRehearsal } = await import('./rehearse.ts')
+    const { means = this.#means, config, ...rest } = wishes
     await this.#configured()
-    const place = await makeRehearsal({
-      ...{ place: this.#place, root, files, clock, without },
-      openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
-    })
-    const copy = new OpenedCampaign(place, means, config)
-    try {
-      return await act(copy)
-    } finally {
-      await copy.close()
-      if (!keep) rmSync(root, { recursive: true, force: true })
-    }
+    const ours = { ...this.#means, place: this.#place, root, ...rest }
+    return inRehearsal(ours, (place) => new OpenedCampaign(place, means, config), act)
   }
 
   #refuseIfRehearsal(hint: string): void {
@@ -367,10 +335,20 @@ export class OpenedCampaign implements Campaign {
     return leasesOf(this.#place, this.#means.clock)
   }
 
-  /** For verbs that work on a site; refuses a campaign that was copied or moved. */
-  async #toRun(site: string | undefined): Promise<RunContext> {
+  /** For verbs that work on sites; refuses a campaign that was copied or moved. */
+  async #toRun(wanted: string | readonly string[] | undefined): Promise<RunContext> {
     await checkPlace(this.#place)
-    return this.#context(site ?? (await this.#configured()).site)
+    const names = [...new Set(typeof wanted === 'string' ? [wanted] : wanted)]
+    const [first, ...others] = names.length > 0 ? names : [(await this.#configured()).site]
+    const context = await this.#context(first)
+    if (others.length === 0) return context
+    const beside: RunContext['site'][] = []
+    for (const name of others) beside.push(await this.#site(name))
+    const simulated = beside.filter(({ isSimulated }) => isSimulated !== context.site.isSimulated)
+    if (simulated.length === 0) return { ...context, beside }
+    throw new FloeError('USAGE', `Of ${names.join(', ')} some are simulated and some are not.`, {
+      hint: 'Rehearse on simulated sites, or run on others; both at once cannot be.',
+    })
   }
 
   async #context(siteName = 'local'): Promise<RunContext> {
@@ -411,3 +389,8 @@ export class OpenedCampaign implements Campaign {
     return opened
   }
 }
+
+const namesOf = ({ site, beside = [] }: RunContext): string[] => [site, ...beside].map(({ name }) => name)
+
+/** All of its sites are simulated, or none is. */
+const isRehearsed = ({ site }: RunContext): boolean => site.isSimulated

@@ -16,7 +16,7 @@ import type { JobReport } from './verbs.ts'
 
 /** What the run room says, in the words of the command line. */
 
-export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: string): PlanReport {
+export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), sites: readonly string[]): PlanReport {
   const costs: Costs = 'batches' in plan ? plan : NOTHING
   const { example } = plan.missingInputs
   return {
@@ -24,7 +24,8 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
     batches: costs.batches,
     tasks: costs.batches,
     arrays: costs.arrays,
-    site,
+    site: sites.join(' + '),
+    ...(sites.length > 1 && { shares: 'shares' in plan ? plan.shares.map(toShare) : [] }),
     jobs_per_batch: costs.jobsPerBatch,
     files: costs.files,
     files_to_nodes: costs.filesToNodes,
@@ -35,6 +36,11 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
     bytes_lower_bound: costs.bytesLowerBound,
     bytes_catalog_order: costs.bytesCatalogOrder,
     bytes_naive: costs.bytesNaive,
+    ...(costs.reads && {
+      bytes_local: costs.reads.local,
+      bytes_rack: costs.reads.rack,
+      bytes_remote: costs.reads.remote,
+    }),
     seconds: costs.seconds,
     missing: plan.missing,
     missing_inputs: plan.missingInputs.inputs,
@@ -42,7 +48,11 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), site: str
   }
 }
 
-type Costs = Omit<RoomPlan, 'jobs' | keyof Waiting>
+const toShare = ({ site, jobs, batches, arrays, seconds }: RoomPlan['shares'][number]) => ({
+  ...{ site, jobs, batches, arrays, seconds },
+})
+
+type Costs = Omit<RoomPlan, 'jobs' | 'shares' | keyof Waiting>
 
 const NOTHING: Costs = {
   arrays: 0,
@@ -56,6 +66,7 @@ const NOTHING: Costs = {
   bytesNaive: 0,
   filesNaive: 0,
   seconds: null,
+  reads: undefined,
 }
 
 export function toProgress({
@@ -87,13 +98,16 @@ export function toProgress({
   }
 }
 
-export function toAtWork(said: RoomAtWork, nowMs: number): NonNullable<StatusReport['at_work']> {
-  const { pid, next_look_at, ...rest } = said
-  return { ...rest, next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10) }
+export function toAtWork({ sites }: RoomAtWork, nowMs: number): StatusReport['at_work'] {
+  const [first, ...beside] = sites.map(({ next_look_at, ...rest }) => ({
+    ...rest,
+    next_look_sec: Math.max(0, Math.round((next_look_at - nowMs) / 100) / 10),
+  }))
+  return first ? { ...first, ...(beside.length > 0 && { beside }) } : null
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, reason, missing, merged, elsewhere, untold, elapsedSec } = report
+  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, untold, elapsedSec } = report
   const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
@@ -106,6 +120,7 @@ export function toRunReport(report: RoomReport): RunReport {
       conflicts: merged?.conflicts ?? [],
       unreadable: merged?.unreadable ?? [],
     },
+    unused,
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
     untold,
     elapsed_sec: elapsedSec,

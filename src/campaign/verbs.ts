@@ -41,7 +41,8 @@ export interface CleanOptions {
 }
 
 export interface PlanOptions {
-  readonly site?: string
+  /** Where to run; several share the jobs. */
+  readonly site?: string | readonly string[]
   readonly jobsPerBatch?: number
   readonly batchSeconds?: number
   readonly signal?: AbortSignal

@@ -77,8 +77,8 @@ export async function foreignArrays(place: CampaignPlace, tables: Pick<Tables, '
 }
 
 /** Throws RUN_LOCKED when the local site of another machine has work of this campaign: to run it here too would be twice. */
-export async function refuseForeign(place: CampaignPlace, { tables, site }: RunContext): Promise<void> {
-  if (!place.store || site.name !== 'local') return
+export async function refuseForeign(place: CampaignPlace, { tables, site, beside = [] }: RunContext): Promise<void> {
+  if (!place.store || ![site, ...beside].some(({ name }) => name === 'local')) return
   const { arrays, jobs, nodes } = await foreignArrays(place, tables)
   if (arrays.length === 0) return
   const here = arraysHere(place)

@@ -87,7 +87,7 @@ async function commitFiles(adding: Adding, tables: Tables): Promise<void> {
   await tables.commit('files', {
     operation: 'add',
     select: `SELECT url, kind, size_bytes, NULL AS mtime, digest, CASE WHEN digest IS NOT NULL THEN 'declared' END AS digest_kind,
-      NULL AS missing, NULL AS sites, NULL AS hosts, NULL AS seen_at FROM (${known})`,
+      NULL AS missing, NULL AS sites, NULL AS hosts, NULL AS seen_at, NULL AS nodes, NULL AS nodes_at FROM (${known})`,
   })
 }
 

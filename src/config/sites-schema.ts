@@ -134,6 +134,14 @@ const site = z.strictObject({
         'Where hosts of HDFS are for its nodes, as `hosts` of `hdfs`, which holds where commands are run here. Absent over SSH: its nodes resolve them.',
       ),
     ),
+  data_nodes_of: z
+    .array(address)
+    .default([])
+    .meta(
+      text(
+        'HDFS clusters whose data nodes its nodes are, named as in addresses or in `hdfs`: `[namenode:9870]`. Batches are made for, and told of, the nodes that hold their inputs.',
+      ),
+    ),
   setup: z
     .array(z.string().min(1))
     .default([])
@@ -146,7 +154,7 @@ const site = z.strictObject({
 /** Keys that say nothing of a machine without a scheduler of its own. */
 const OF_SCHEDULERS = ['queue', 'account', 'pe', 'memory', 'gpu', 'options'] as const
 /** Keys that say nothing where nothing is run. */
-const OF_PLACES = ['ssh', 'scratch', 'quota', 'node', 'container', 'hdfs_hosts', 'setup'] as const
+const OF_PLACES = ['ssh', 'scratch', 'quota', 'node', 'container', 'hdfs_hosts', 'data_nodes_of', 'setup'] as const
 
 const checked = site.superRefine((given, context) => {
   const { connector } = given
@@ -173,7 +181,23 @@ const hdfs = z.strictObject({
     .nullable()
     .default(null)
     .meta(text('The user that a cluster without Kerberos believes. Absent: `$HADOOP_USER_NAME`, or who you are here.')),
+  kerberos: z
+    .boolean()
+    .default(false)
+    .meta(
+      text(
+        'Log in by Kerberos, with the ticket that `kinit` got; the package `kerberos` is installed beside floe for it.',
+      ),
+    ),
   token: absolute.nullable().default(null).meta(text('A file that holds a delegation token, instead of a user.')),
+  ca: absolute
+    .nullable()
+    .default(null)
+    .meta(
+      text(
+        'Of swebhdfs: a file with the certificates of who signed those of the cluster, PEM; tasks are given it, too. Absent: those that Node trusts.',
+      ),
+    ),
   hosts: z
     .record(address, address)
     .default({})

@@ -43,6 +43,8 @@ export interface SiteSetting {
   readonly container: string | null
   /** Where hosts of HDFS are for its nodes; null: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | null
+  /** HDFS clusters whose data nodes its nodes are: all names of them, `host:port`, or a host for all its ports. */
+  readonly dataNodesOf: readonly string[]
   readonly setup: readonly string[]
   readonly options: readonly string[]
   readonly intervalSec: number
@@ -66,13 +68,20 @@ export const sitesFile = (environment: NodeJS.ProcessEnv): string =>
  * file: it says where commands are sent and what they are.
  */
 export function openSites(path: string): readonly SiteSetting[] {
-  return Object.entries(readSites(path).sites ?? {}).map(([name, site]) => toSetting(name, site, path))
+  const { sites = {}, hdfs = {} } = readSites(path)
+  return Object.entries(sites).map(([name, site]) => ({
+    ...toSetting(name, site, path),
+    dataNodesOf: allNames(site.data_nodes_of, hdfs),
+  }))
 }
 
 /** How an HDFS is reached. */
 export interface HdfsSetting {
   readonly nameNodes: readonly string[]
   readonly user: string | null
+  readonly kerberos: boolean
+  /** A file. */
+  readonly ca: string | null
   /** A file. */
   readonly token: string | null
   readonly hosts: Readonly<Record<string, string>>
@@ -124,11 +133,23 @@ export function siteNamed(sites: readonly SiteSetting[], name: string, path: str
 
 const HOUR_SEC = 3600
 
-function toSetting(name: string, site: ParsedSite, path: string): SiteSetting {
+/** A cluster goes by the name that `hdfs` gives it, and by each of its name nodes. */
+function allNames(named: readonly string[], hdfs: ParsedSites['hdfs']): readonly string[] {
+  const bare = (name: string) => name.replace(/:\d+$/, '')
+  const isSame = (one: string, other: string) => one === other || one === bare(other) || bare(one) === other
+  const all = new Set(named)
+  for (const [alias, { name_nodes: nameNodes }] of Object.entries(hdfs)) {
+    const names = [alias, ...nameNodes]
+    if (names.some((name) => named.some((one) => isSame(name, one)))) for (const name of names) all.add(name)
+  }
+  return [...all].sort()
+}
+
+function toSetting(name: string, site: ParsedSite, path: string): Omit<SiteSetting, 'dataNodesOf'> {
   if (name === 'local') {
     throw new FloeError('CONFIG_INVALID', `${path}: \`local\` is this machine and cannot be named anew.`)
   }
-  const { ssh, task, interval, quota, simulate = usualRule(), hdfs_hosts: hdfsHosts, ...rest } = site
+  const { ssh, task, interval, quota, simulate = usualRule(), hdfs_hosts: hdfsHosts, data_nodes_of: _, ...rest } = site
   return {
     ...rest,
     name,

@@ -1,4 +1,11 @@
-import type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport } from '../../connectors/connector.ts'
+import {
+  type ArraySpec,
+  type Connector,
+  type NativeId,
+  type TaskEnding,
+  type TaskReport,
+  TooEarly,
+} from '../../connectors/connector.ts'
 import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
@@ -6,17 +13,28 @@ export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
 export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
 export { clusterSite, simulatedSite } from './simulated-site.ts'
-export { type CachedContent, localSite, type Site, type SiteUsage, type TaskLimits } from './site.ts'
+export { type CachedContent, localSite, type Seal, type Site, type SiteUsage, type TaskLimits } from './site.ts'
 export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }
 
-/** One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand. */
+/**
+ * One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand; `onEarly`
+ * hears when it may be asked, if that is why.
+ */
 export async function watchTasks(
   connector: Connector,
   arrays: ReadonlyMap<NativeId, number>,
+  onEarly: (laterMs: number) => void = () => {},
 ): Promise<TaskReport[] | undefined> {
   if (arrays.size === 0) return []
-  return lenient(() => translated('ask for the states of the tasks', () => connector.status(arrays)))
+  return lenient(async () => {
+    try {
+      return await translated('ask for the states of the tasks', () => connector.status(arrays))
+    } catch (error) {
+      if (error instanceof FloeError && error.cause instanceof TooEarly) onEarly(error.cause.laterMs)
+      throw error
+    }
+  })
 }
 
 /** What accounting says of tasks that ended; undefined: nothing that could be used. It only explains, so it stops nothing. */

@@ -1,14 +1,17 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { ConnectorError } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import type { SitePaths } from '../model/campaign.ts'
-import { pullRecords } from './pull-records.ts'
+import { pullRecords, readPartThere } from './pull-records.ts'
 import { removeFrom, usageOf } from './scratch-clean.ts'
 import { type ScratchShell, scratchShell } from './scratch-shell.ts'
-import type { Seal, SiteUsage, Submission } from './site.ts'
+import { type Seal, type SiteUsage, type Submission, writePrivately } from './site.ts'
 import { fullIn, ROOM_BYTES } from './translate.ts'
+
+/** Bytes of a file `hdfs` at most: it has some hundred for each HDFS. */
+const ENTRANCES_MAX = 1_000_000
 
 export interface ScratchPlace {
   /** For messages. */
@@ -72,7 +75,8 @@ export class ScratchArrays {
 
   /** The index comes last: an array with an index is staged. */
   async send(id: string): Promise<void> {
-    const names = ['manifest', ...(existsSync(join(this.#here(id), 'hdfs')) ? ['hdfs'] : []), 'index']
+    const some = ['hdfs', 'places'].filter((name) => existsSync(join(this.#here(id), name)))
+    const names = ['manifest', ...some, 'index']
     for (const name of names)
       await this.#transport.send([{ here: join(this.#here(id), name), there: posix.join(this.#there(id), name) }])
   }
@@ -106,6 +110,9 @@ export class ScratchArrays {
     await this.#transport.fetch(
       wanted.map((name) => ({ here: join(this.#here(id), name), there: posix.join(this.#there(id), name) })),
     )
+    const range = { offset: 0, bytes: ENTRANCES_MAX }
+    const entrances = await readPartThere(this.#transport, posix.join(this.#there(id), 'hdfs'), range)
+    if (entrances) writePrivately(join(this.#here(id), 'hdfs'), entrances.toString())
   }
 
   pull(ids: readonly string[]): Promise<ReadonlySet<string>> {
@@ -151,6 +158,14 @@ export class ScratchArrays {
     const here = join(this.#here(id), 'cancel')
     if (!existsSync(here) || readFileSync(here).length === 0) return
     await this.#transport.send([{ here, there: posix.join(this.#there(id), 'cancel') }])
+  }
+
+  async sendEntrances(id: string, text: string): Promise<void> {
+    const here = join(this.#here(id), 'hdfs')
+    // Here it is in place once it is there: what does not arrive is sent again.
+    writePrivately(`${here}.sent`, text)
+    await this.#transport.send([{ here: `${here}.sent`, there: posix.join(this.#there(id), 'hdfs') }])
+    renameSync(`${here}.sent`, here)
   }
 
   usage(): Promise<SiteUsage> {

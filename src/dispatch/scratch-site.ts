@@ -24,6 +24,7 @@ export interface ScratchSiteOptions extends Omit<ScratchPlace, 'site'>, TaskWish
   readonly container: string | null
   /** Where hosts of HDFS are for its nodes; null: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | null
+  readonly dataNodesOf: readonly string[]
   /** Of what floe keeps there, for `clean`; null: none. */
   readonly quotaBytes: number | null
   /** What the site allowed when it was looked at last; taken when it does not say now. */
@@ -69,6 +70,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     taskSec: options.task.walltimeSec,
     container: options.container,
     hdfsHosts: options.hdfsHosts ?? undefined,
+    dataNodesOf: options.dataNodesOf,
     limits: async () => taskLimits(options, await limits()),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),
@@ -99,6 +101,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     seal: (id, seals) => tell(`seal tasks of ${id}`, () => arrays.seal(id, seals)),
     full,
     sendCancel: (id) => tell(`cancel jobs of ${id}`, () => arrays.sendCancel(id)),
+    sendEntrances: (id, text) => tell(`renew the way in of ${id}`, () => arrays.sendEntrances(id, text)),
     list: (folder) => tell(`list ${folder}`, () => arrays.list(folder)),
     usage: () => tell('see how full the scratch is', () => arrays.usage()),
     readPart: (id, file, range) =>

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   linkSync,
@@ -7,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -111,6 +113,8 @@ export interface Site {
   readonly taskSec: number | null
   /** Where hosts of HDFS are for its nodes; undefined: as for this machine. */
   readonly hdfsHosts: Readonly<Record<string, string>> | undefined
+  /** HDFS clusters whose data nodes its nodes are, by all their names: `host:port`, or a host for all its ports. */
+  readonly dataNodesOf: readonly string[]
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */
@@ -132,6 +136,8 @@ export interface Site {
   full(): Promise<FloeError | undefined>
   /** Tells runners what was written into the mirror's file `cancel`. */
   sendCancel(id: string): Promise<void>
+  /** Replaces the file by which tasks of an array get in to HDFS. */
+  sendEntrances(id: string, text: string): Promise<void>
   /** Files below a folder of the site; undefined: it is not there. */
   list(folder: string): Promise<readonly string[] | undefined>
   usage(): Promise<SiteUsage>
@@ -230,7 +236,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     clamped: async (terms) => terms,
     taskSec: null,
     container: 'apptainer',
-    hdfsHosts: undefined,
+    ...{ hdfsHosts: undefined, dataNodesOf: [] },
     async makeArray(id) {
       mkdirSync(paths.arrays, { recursive: true, mode: 0o700 })
       try {
@@ -242,15 +248,15 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
       }
     },
     place: ({ path }) => path,
-    elsewhere: undefined,
-    probe: undefined,
+    ...{ elsewhere: undefined, probe: undefined },
     send: async () => {},
     submission: async (id) => submissionHere(directory(id)),
     submit: async (array) => submitHere(await connected(), array),
     pull: async () => new Set(),
-    seal: async () => new Set(),
+    seal: async (id, seals) => sealHere(directory(id), seals),
     full: async () => fullHere(paths.arrays),
     sendCancel: async () => {},
+    sendEntrances: async (id, text) => writePrivately(join(directory(id), 'hdfs'), text),
     readPart: async (id, file, range) => partOf(join(directory(id), file), range),
     fetch: async () => {},
     list: async () => undefined,
@@ -269,6 +275,34 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     },
     close: async () => {},
   }
+}
+
+const BEGINS_MS = 300_000
+
+/** As the seals of a cluster: a file that is empty for minutes is of a runner that was killed before it wrote. */
+function sealHere(directory: string, seals: readonly Seal[]): ReadonlySet<number> {
+  const begun = new Set<number>()
+  if (!existsSync(directory)) return begun
+  const folder = join(directory, 'records')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  for (const { task, attempt, line } of seals) {
+    const path = join(folder, `${task}.${attempt}`)
+    try {
+      writeFileSync(path, line, { flag: 'wx', mode: 0o600 })
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+      const { size, mtimeMs } = statSync(path)
+      if (size > 0 || Date.now() - mtimeMs < BEGINS_MS) begun.add(task)
+      else appendFileSync(path, line)
+    }
+  }
+  return begun
+}
+
+/** For its owner alone, and as a whole: others may be reading it. */
+export function writePrivately(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 })
+  renameSync(`${path}.new`, path)
 }
 
 function fullHere(arrays: string): FloeError | undefined {

@@ -3,14 +3,12 @@ import { quote } from '../../connectors/quote.ts'
 import type { SiteSetting } from '../config/config.ts'
 import { formatCount, formatCounted, formatSeconds } from '../model/format.ts'
 import { nearest } from '../model/nearest.ts'
+import { intervalAfter } from '../model/pace.ts'
 import type { Ledger, Measured } from './report.ts'
 import { medianOf, roundedMs, type SiteAtHand, timed, troubleOf, type Wishes } from './site-at-hand.ts'
 
 const LIMITS_LOOKS = 3
 const QUEUES_SHOWN = 6
-/** A look at the site may take this share of the time between two. */
-const SHARE = 0.05
-const INTERVAL_MAX_SEC = 300
 
 /** What the scheduler says of itself. False: it says nothing, or is not there. */
 export async function checkScheduler(hand: SiteAtHand, ledger: Ledger, { tell }: Wishes): Promise<boolean> {
@@ -125,7 +123,7 @@ export function policyFindings({ forgetsAfterSec, hasAccounting, notes }: SiteLi
 /** Seconds between two looks of a run: those of sites.yaml, or as many as keep a slow scheduler idle enough. The way to it is not its work. */
 export function intervalFor(intervalSec: number, { status_ms, limits_ms, trip_ms }: Measured): number {
   const own = Math.max(0, (status_ms ?? limits_ms ?? 0) - (trip_ms ?? 0))
-  return Math.max(intervalSec, Math.min(INTERVAL_MAX_SEC, Math.ceil(own / 1000 / SHARE)))
+  return Math.ceil(intervalAfter(intervalSec, own / 1000))
 }
 
 export function checkReplies({ setting, transport }: SiteAtHand, ledger: Ledger): void {

@@ -68,6 +68,10 @@ const jobEnded = z.looseObject({
   stderr: log.nullable(),
   outputs: z.array(output),
   checked: z.boolean().meta({ description: '`check` was asked for and passed' }),
+  bytes_read: z
+    .looseObject({ local: whole('of its node'), rack: whole('of the rack'), remote: whole('of elsewhere') })
+    .optional()
+    .meta({ description: 'what was brought from HDFS for it, bytes; absent: nothing' }),
   sandbox: z.string().nullable().meta({ description: "kept directory, relative to the array's" }),
 })
 

@@ -37,9 +37,10 @@ export async function* followEvents(bus: Bus, { campaign, ...wish }: FollowWish)
     const events: { event: StatusEvent; text: string }[] = []
     for (const { key, value } of messages) {
       if (campaign !== undefined && !key.startsWith(`${campaign}/`)) continue
-      const event = readEvent(value)
+      const text = value?.toString('utf8') ?? ''
+      const event = readEvent(text)
       if (typeof event === 'string') skipped[event]++
-      else if (board.heed(event)) events.push({ event, text: value!.toString('utf8') })
+      else if (board.heed(event)) events.push({ event, text })
     }
     yield { events, board, skipped, waiting }
     await done()

@@ -1,10 +1,10 @@
 import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sitePaths } from '../model/campaign.ts'
-import { decodeRecord } from '../model/record.ts'
+import { glanceAtRecord } from '../model/record.ts'
 import type { Bus, Message } from '../ports/bus/bus.ts'
 import { namesIn } from './read-records.ts'
-import { toMessage } from './to-event.ts'
+import { messagesOf } from './to-event.ts'
 
 /** How far a record file was told. */
 interface Mark {
@@ -119,18 +119,15 @@ export class Relay {
     const bytes = readFrom(join(directory, 'records', name), mark.bytes)
     const messages: Message[] = []
     let { lines, batch } = mark
+    const tell = messagesOf({ campaign, site: this.#site, array: id, task, attempt })
     let damaged = 0
     let at = 0
     for (let newline = bytes.indexOf(10, at); newline >= 0; newline = bytes.indexOf(10, at)) {
-      const text = bytes.toString('utf8', at, newline)
-      const record = decodeRecord(text)
+      const record = glanceAtRecord(bytes.toString('utf8', at, newline))
       at = newline + 1
       lines++
-      if (record?.event === 'task started') batch = record.batch
-      if (record && batch !== null)
-        messages.push(
-          toMessage(text, record, { campaign, site: this.#site, array: id, task, attempt, batch, line: lines }),
-        )
+      batch = record?.batch ?? batch
+      if (record && batch !== null) messages.push(tell(record, { batch, line: lines }))
       else damaged++
     }
     return { mark: { bytes: mark.bytes + at, lines, batch }, messages, damaged }

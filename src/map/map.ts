@@ -1,4 +1,6 @@
 export { type AffinityOptions, type AffinityOrder, affinityOrder } from './affinity-order.ts'
 export { type BatchLimits, type CutBatch, type CutOrder, cutBatches, type OrderedJobs } from './cut-batches.ts'
+export { foretellReads, type Holdings, type Reads, sumOfReads } from './holdings.ts'
+export { groupByHome, homesOf, NO_HOME } from './homes.ts'
 export { bytesToNodes, type Hypergraph } from './hypergraph.ts'
 export { type PlanCosts, type PlanOptions, planJobs } from './plan-jobs.ts'

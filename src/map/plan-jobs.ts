@@ -2,8 +2,12 @@ import type { Json } from '../model/json.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
 import { affinityOrder } from './affinity-order.ts'
-import { cutBatches } from './cut-batches.ts'
+import { type BatchLimits, type CutBatch, cutBatches } from './cut-batches.ts'
+import { fill } from './fill.ts'
+import { foretellReads, type Holdings, type Reads, sumOfReads } from './holdings.ts'
+import { groupByHome, homesOf } from './homes.ts'
 import { bytesToNodes, type Hypergraph } from './hypergraph.ts'
+import { readHoldings } from './read-holdings.ts'
 
 export interface PlanOptions {
   readonly site: string
@@ -13,6 +17,8 @@ export interface PlanOptions {
   readonly batchSeconds: number
   /** Most bytes of distinct inputs of a batch; null: no limit. */
   readonly bytesMax: number | null
+  /** SQL condition on `url`: an input lies in an HDFS whose data nodes run the jobs; undefined: the site has none. */
+  readonly at?: string | undefined
   readonly clock: Clock
   readonly guard?: () => Promise<void>
   /** Facts for the commit of batches, from a SELECT of all of them. */
@@ -37,6 +43,8 @@ export interface PlanCosts {
   readonly filesNaive: number
   /** Predicted seconds of all jobs; null: not known. */
   readonly seconds: number | null
+  /** Of the bytes to the nodes, those of an HDFS whose data nodes run the jobs; undefined: the site has none. */
+  readonly reads: Reads | undefined
 }
 
 /** Jobs of one priority and resource class: rows `from` to `to` of temporary table `plan_jobs`. */
@@ -51,6 +59,7 @@ interface Costs {
   bytesToNodes: number
   filesToNodes: number
   bytesCatalogOrder: number
+  reads: Reads
 }
 
 /** How much the work of a block may be above the mean. */
@@ -59,7 +68,8 @@ const IMBALANCE = 0.03
 /**
  * Plans the jobs of the temporary table `runnable` (job_id, job_key, revision, priority, seconds, resource_class): writes the affinity
  * order to `plan` and the ranges of it to `batches`, state `cut`. The same jobs give the same plan whatever the order of their rows:
- * they are numbered by (priority, resource class, name). Memory: some 30 bytes a job and input.
+ * they are numbered by (priority, resource class, name). With `at`, jobs of one class whose inputs lie at one node are batched together, by
+ * what table `files` knows of nodes. Memory: some 30 bytes a job and input.
  */
 export async function planJobs(tables: Tables, options: PlanOptions): Promise<PlanCosts> {
   const { sql } = tables
@@ -71,16 +81,23 @@ export async function planJobs(tables: Tables, options: PlanOptions): Promise<Pl
     `select (select coalesce(max(plan_id), 0) + 1 from plan_positions)::double as plan_id,
        (select coalesce(max(batch_id), 0) + 1 from batches)::double as batch_id`,
   )
-  await numberRows(tables)
+  await numberRows(tables, options.at)
   const graph = await readGraph(tables)
+  const holdings = options.at === undefined ? undefined : await readHoldings(tables)
   const classes = await sql.rows<{ resource_class: string; from: number; to: number }>(
     'select resource_class, min(n)::double as "from", max(n)::double + 1 as "to" from plan_jobs group by priority, resource_class order by 2',
   )
   const order = new Uint32Array(graph.jobs)
   const rows: Row[] = []
-  const costs: Costs = { batches: 0, bytesToNodes: 0, filesToNodes: 0, bytesCatalogOrder: 0 }
+  const costs: Costs = {
+    batches: 0,
+    bytesToNodes: 0,
+    filesToNodes: 0,
+    bytesCatalogOrder: 0,
+    reads: { local: 0, rack: 0, remote: 0 },
+  }
   for (const { resource_class: resourceClass, from, to } of classes) {
-    planClass(graph, { resourceClass, from, to }, { options, order, rows, costs })
+    planClass(graph, { resourceClass, from, to }, { options, order, rows, costs, holdings })
   }
   await writePlan(
     tables,
@@ -102,18 +119,24 @@ export async function planJobs(tables: Tables, options: PlanOptions): Promise<Pl
     bytesNaive,
     filesNaive: graph.pins.length,
     seconds,
+    reads: holdings && costs.reads,
   }
 }
 
 /** Temporary tables `plan_jobs` (n, …) and `plan_pins` (n, input), `plan_inputs` (input, bytes): names become numbers in an order of their own. */
-async function numberRows({ sql }: Tables): Promise<void> {
+async function numberRows({ sql }: Tables, at: string | undefined): Promise<void> {
   await sql.run(`create or replace temp table plan_jobs as
     select (row_number() over (order by priority desc, resource_class, job_id) - 1)::integer as n, job_id, job_key, revision, seconds, priority, resource_class
     from runnable`)
   await sql.run(`create or replace temp table plan_urls as
     select p.n, unnest(j.inputs) as url from plan_jobs p join jobs_rows j using (job_key, revision)`)
   await sql.run(`create or replace temp table plan_inputs as
-    select (row_number() over (order by url) - 1)::integer as input, url, coalesce(f.size_bytes, 0)::double as bytes
+    select (row_number() over (order by url) - 1)::integer as input, url, coalesce(f.size_bytes, 0)::double as bytes${
+      at === undefined
+        ? ''
+        : `,
+      ${at} as there, case when ${at} then f.nodes end as nodes`
+    }
     from (select distinct url from plan_urls) left join files f using (url)`)
   await sql.run(`create or replace temp table plan_pins as
     select distinct u.n, i.input from plan_urls u join plan_inputs i using (url)`)
@@ -141,23 +164,16 @@ async function readGraph({ sql }: Tables): Promise<Hypergraph> {
   return { jobs, inputs, offsets, pins, inputBytes, jobWeight }
 }
 
-async function fill(
-  chunks: AsyncIterable<readonly ArrayLike<unknown>[]>,
-  into: readonly (Uint32Array | Float64Array)[],
-): Promise<void> {
-  let at = 0
-  for await (const columns of chunks) {
-    for (const [i, target] of into.entries()) target.set(columns[i] as ArrayLike<number>, at)
-    at += columns[0]!.length
-  }
+interface ClassPlace {
+  readonly options: PlanOptions
+  readonly order: Uint32Array
+  readonly rows: Row[]
+  readonly costs: Costs
+  readonly holdings: Holdings | undefined
 }
 
 /** Order and batches of one resource class; its part of `order` is filled, its batches are added to `rows`. */
-function planClass(
-  graph: Hypergraph,
-  range: ClassRange,
-  { options, order, rows, costs }: { options: PlanOptions; order: Uint32Array; rows: Row[]; costs: Costs },
-): void {
+function planClass(graph: Hypergraph, range: ClassRange, { options, order, rows, costs, holdings }: ClassPlace): void {
   const { from, to, resourceClass } = range
   const part = subgraph(graph, from, to)
   const { jobs_max: jobsMax = Number.POSITIVE_INFINITY } = JSON.parse(resourceClass) as { jobs_max?: number }
@@ -165,20 +181,14 @@ function planClass(
   const mean = part.jobWeight === undefined ? 1 : part.jobWeight.reduce((sum, weight) => sum + weight, 0) / part.jobs
   const capacity =
     part.jobWeight === undefined ? jobsPerBatch : Math.max(mean, Math.min(options.batchSeconds, jobsPerBatch * mean))
-  const planned = affinityOrder(part, { capacity, imbalance: IMBALANCE })
   // The blocks are of about equal work: a limit of their mean would cut those that are a little over it.
   const limits = {
     secondsMax: capacity * (1 + IMBALANCE),
     ...(options.bytesMax !== null && { diskBytesMax: options.bytesMax }),
     ...(jobsMax < Number.POSITIVE_INFINITY && { jobsMax }),
   }
-  const { batches } = cutBatches({ graph: part, order: planned.order, cuts: planned.cuts }, limits)
-  for (let i = 0; i < part.jobs; i++) order[from + i] = from + planned.order[i]!
-  const cuts = Uint32Array.from(batches, ({ to: end }) => end)
-  const catalogOrder = Uint32Array.from({ length: part.jobs }, (_, i) => i)
-  costs.batches += batches.length
-  costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, cuts)
-  costs.filesToNodes += filesToNodes(part, planned.order, cuts)
+  const cut = (groups: readonly (Uint32Array | undefined)[]): Arranged => arrange(part, groups, { capacity, limits })
+  const { order: partOrder, batches, reads } = holdings ? nearest(part, holdings, capacity, cut) : cut([undefined])
   for (const batch of batches) {
     costs.bytesToNodes += batch.inputBytes
     rows.push({
@@ -190,7 +200,61 @@ function planClass(
       resource_class: resourceClass,
     })
   }
+  for (let i = 0; i < part.jobs; i++) order[from + i] = from + partOrder[i]!
+  const ends = Uint32Array.from(batches, ({ to: end }) => end)
+  const catalogOrder = Uint32Array.from({ length: part.jobs }, (_, i) => i)
+  costs.batches += batches.length
+  costs.bytesCatalogOrder += bytesToNodes(part, catalogOrder, ends)
+  costs.filesToNodes += filesToNodes(part, partOrder, ends)
+  if (reads) costs.reads = sumOfReads(costs.reads, reads)
 }
+
+/** An order of jobs, cut into batches. */
+interface Arranged {
+  readonly order: Uint32Array
+  readonly batches: readonly CutBatch[]
+  readonly reads?: Reads
+}
+
+/** Orders and cuts each group on its own; undefined: all jobs. */
+function arrange(
+  part: Hypergraph,
+  groups: readonly (Uint32Array | undefined)[],
+  { capacity, limits }: { capacity: number; limits: BatchLimits },
+): Arranged {
+  const order = new Uint32Array(part.jobs)
+  const batches: CutBatch[] = []
+  let at = 0
+  for (const jobs of groups) {
+    const group = jobs === undefined ? part : subgraphOf(part, jobs)
+    const planned = affinityOrder(group, { capacity, imbalance: IMBALANCE })
+    const cut = cutBatches({ graph: group, order: planned.order, cuts: planned.cuts }, limits)
+    for (let i = 0; i < group.jobs; i++)
+      order[at + i] = jobs === undefined ? planned.order[i]! : jobs[planned.order[i]!]!
+    for (const batch of cut.batches) batches.push({ ...batch, from: at + batch.from, to: at + batch.to })
+    at += group.jobs
+  }
+  return { order, batches }
+}
+
+/** By homes, unless more would pass the network: jobs that share inputs of many nodes are better kept together. */
+function nearest(
+  part: Hypergraph,
+  holdings: Holdings,
+  capacity: number,
+  cut: (groups: readonly (Uint32Array | undefined)[]) => Arranged,
+): Arranged {
+  const byHome = () => groupByHome(part, { homes: homesOf(part, holdings), holdings, capacity })
+  const found = (holdings.nodes.length === 0 ? [[undefined]] : [byHome(), [undefined]]).map((some) => {
+    const { order, batches } = cut(some)
+    const cuts = Uint32Array.from(batches, ({ to }) => to)
+    return { order, batches, reads: foretellReads(part, { order, cuts }, holdings) }
+  })
+  const [byHomes, plain = byHomes] = found as [Required<Arranged>, Required<Arranged>?]
+  return movedBy(byHomes.reads) <= movedBy(plain.reads) ? byHomes : plain
+}
+
+const movedBy = ({ rack, remote }: Reads): number => rack + remote
 
 /** Inputs that batches read, each counted once a batch. */
 function filesToNodes(graph: Hypergraph, order: Uint32Array, cuts: Uint32Array): number {
@@ -208,6 +272,27 @@ function subgraph(graph: Hypergraph, from: number, to: number): Hypergraph {
     pins: graph.pins.subarray(first, graph.offsets[to]!),
     inputBytes: graph.inputBytes,
     jobWeight: graph.jobWeight?.subarray(from, to),
+  }
+}
+
+/** Some jobs, in rising order, with their inputs alone, which are numbered anew in the same order. */
+function subgraphOf(graph: Hypergraph, jobs: Uint32Array): Hypergraph {
+  const offsets = new Uint32Array(jobs.length + 1)
+  for (const [i, job] of jobs.entries()) offsets[i + 1] = offsets[i]! + graph.offsets[job + 1]! - graph.offsets[job]!
+  const pins = new Uint32Array(offsets[jobs.length]!)
+  for (const [i, job] of jobs.entries())
+    pins.set(graph.pins.subarray(graph.offsets[job]!, graph.offsets[job + 1]!), offsets[i]!)
+  const used = Uint32Array.from(new Set(pins)).sort()
+  const numbers = new Map<number, number>()
+  for (const [number, input] of used.entries()) numbers.set(input, number)
+  const { jobWeight } = graph
+  return {
+    jobs: jobs.length,
+    inputs: used.length,
+    offsets,
+    pins: pins.map((input) => numbers.get(input)!),
+    inputBytes: Float64Array.from(used, (input) => graph.inputBytes[input]!),
+    jobWeight: jobWeight && Float64Array.from(jobs, (job) => jobWeight[job]!),
   }
 }
 

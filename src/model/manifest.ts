@@ -26,6 +26,8 @@ export interface ManifestTask {
   readonly publish: 'files' | 'pack' | 'table'
   /** Absolute directory that output paths are relative to, or a folder in HDFS by its address. */
   readonly outputs: string
+  /** Elements of the array choose their tasks when they start, by file `places` and by claims. Absent: element n runs task n. */
+  readonly binds_late?: true
   /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
   readonly cache?: string
   /** Directories that inputs are read in, in place. One that is bare on a node is not mounted there, which is no fault of a job. */

@@ -20,6 +20,8 @@ export interface TaskStarted extends RecordBase {
   readonly campaign: string
   readonly array: string
   readonly task: number
+  /** The scheduler's index in the array, where elements choose their tasks when they start. Absent: the number of the task. */
+  readonly element?: number
   readonly attempt: number
   readonly batch: number
   readonly node: string
@@ -69,6 +71,13 @@ export interface OutputWritten {
   readonly offset?: number
 }
 
+/** Bytes that came from HDFS: of the node's own disks, of its rack, of elsewhere. */
+export interface BytesRead {
+  readonly local: number
+  readonly rack: number
+  readonly remote: number
+}
+
 export interface JobEnded extends RecordBase {
   readonly event: 'job ended'
   readonly job: string
@@ -92,6 +101,8 @@ export interface JobEnded extends RecordBase {
   readonly outputs: readonly OutputWritten[]
   /** `check` was asked for and passed. */
   readonly checked: boolean
+  /** What was brought for it. An input that several jobs of a task read is brought once, for the first of them; absent: nothing was. */
+  readonly bytes_read?: BytesRead
   /** The kept sandbox of a failed job, relative to the array's directory. */
   readonly sandbox: string | null
 }
@@ -114,15 +125,49 @@ export function encodeRecord(line: RecordLine): string {
   return `${body},"crc":"${crcHex(body)}"}\n`
 }
 
-const TAIL = /,"crc":"([0-9a-f]{8})"\}$/
+const TAIL = ',"crc":"'
+/** `,"crc":"xxxxxxxx"}` */
+const TAIL_LENGTH = TAIL.length + 10
 
 /** A line without its newline; `undefined` when it is torn or damaged. */
 export function decodeRecord(text: string): RecordLine | undefined {
-  const tail = TAIL.exec(text)
-  if (!tail) return undefined
-  const body = text.slice(0, tail.index)
-  if (crcHex(body) !== tail[1]) return undefined
-  return JSON.parse(`${body}}`) as RecordLine
+  const body = checkedBody(text)
+  return body === undefined ? undefined : (JSON.parse(`${body}}`) as RecordLine)
+}
+
+/** What a line tells of itself, and its JSON but for the last brace. */
+export interface RecordGlance {
+  readonly at: number
+  readonly event: RecordLine['event']
+  /** Of a job: its name, as JSON. */
+  readonly job: string | undefined
+  /** Where a task starts. */
+  readonly batch: number | undefined
+  readonly body: string
+}
+
+/** How runners begin lines of jobs: nearly all that there are, and the rest of each need not be read. */
+const JOB_LINE = /^\{"v":1,"at":(\d+),"event":"(job started|job ended)","job":("(?:[^"\\]|\\.)*"),"/
+
+/** As `decodeRecord`, in a quarter of the time. */
+export function glanceAtRecord(text: string): RecordGlance | undefined {
+  const body = checkedBody(text)
+  if (body === undefined) return undefined
+  const [, at, event, job] = JOB_LINE.exec(body) ?? []
+  if (event !== undefined) return { at: Number(at), event: event as RecordLine['event'], job, batch: undefined, body }
+  const line = JSON.parse(`${body}}`) as RecordLine
+  return {
+    ...{ at: line.at, event: line.event, body },
+    job: 'job' in line ? JSON.stringify(line.job) : undefined,
+    batch: 'batch' in line ? line.batch : undefined,
+  }
+}
+
+function checkedBody(text: string): string | undefined {
+  const end = text.length - TAIL_LENGTH
+  if (end < 0 || !text.startsWith(TAIL, end) || !text.endsWith('"}')) return undefined
+  const body = text.slice(0, end)
+  return crcHex(body) === text.slice(end + TAIL.length, -2) ? body : undefined
 }
 
 function crcHex(text: string): string {

@@ -4,7 +4,7 @@ import { openViews, stateFacts } from '../catalog/catalog.ts'
 import type { Site } from '../dispatch/dispatch.ts'
 import type { Offsets } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
-import type { Snapshot, Tables } from '../ports/tables/tables.ts'
+import { quoteText, type Snapshot, type Tables } from '../ports/tables/tables.ts'
 import { type ResourceClass, readManifest } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
@@ -29,7 +29,8 @@ export async function liveArrays(
     [site.name],
   )
   const [cut] = await tables.sql.rows<{ n: number; jobs: number }>(
-    "select count(*)::integer as n, coalesce(sum(jobs), 0)::double as jobs from batches where state = 'cut'",
+    "select count(*)::integer as n, coalesce(sum(jobs), 0)::double as jobs from batches where state = 'cut' and site = $1",
+    [site.name],
   )
   const byArray = new Map<string, BatchRow[]>()
   for (const row of rows) {
@@ -72,13 +73,12 @@ export async function liveSites(tables: Pick<Tables, 'sql' | 'view'>): Promise<s
   return rows.map(({ site }) => site)
 }
 
-/** What is live at sites other than this one. */
-export async function liveElsewhere({ tables, site }: RunContext): Promise<readonly Elsewhere[]> {
+/** What is live at sites other than these. */
+export async function liveElsewhere(tables: Tables, sites: readonly string[]): Promise<readonly Elsewhere[]> {
   await tables.view('batches')
   const rows = await tables.sql.rows<Elsewhere>(
     `select site, list(distinct array_id order by array_id) as arrays, count(*)::integer as tasks, sum(jobs)::double as jobs
-     from batches where state in ('staged', 'submitted') and site <> $1 group by site order by site`,
-    [site.name],
+     from batches where state in ('staged', 'submitted') and site not in (${sites.map(quoteText).join(', ')}) group by site order by site`,
   )
   return rows.map((row) => ({ ...row, arrays: [...row.arrays] }))
 }
@@ -97,7 +97,7 @@ export async function assignArray(
     'select (coalesce(max(substr(array_id, 2)::bigint), 0) + 1)::double as number from batches',
   )
   await sql.run(`create or replace temp table assigned as
-    with cut as (select * from batches where state = 'cut'),
+    with cut as (select * from batches where state = 'cut' and site = ${quoteText(site.name)}),
     chosen as (select resource_class from cut order by batch_id limit 1),
     ranked as (
       select batch_id, jobs, resource_class, row_number() over w - 1 as task, sum(jobs) over w - jobs as before
@@ -127,25 +127,26 @@ async function makeDirectory(site: Site, from: number): Promise<string> {
   }
 }
 
-/** How many arrays the batches that are cut will make. */
+/** How many arrays the batches that are cut for the site will make. */
 export async function countArrays({ tables, site }: RunContext): Promise<number> {
   const { arrayMax } = await site.limits()
   await tables.view('batches')
   const [row] = await tables.sql.rows<{ arrays: number }>(
     `select coalesce(sum(greatest(ceil(n / ${arrayMax}), ceil(jobs / ${ARRAY_JOBS_MAX}))), 0)::integer as arrays
-     from (select count(*) as n, sum(jobs) as jobs from batches where state = 'cut' group by resource_class)`,
+     from (select count(*) as n, sum(jobs) as jobs from batches where state = 'cut' and site = $1 group by resource_class)`,
+    [site.name],
   )
   return row!.arrays
 }
 
-/** Batches that are cut and not staged, of all sites or of the others, are dropped: their jobs wait for a new plan. */
+/** Batches that are cut and not staged are dropped, of all sites, of one, or of all but some: their jobs wait for a new plan. */
 export async function dropCut(
-  { tables, site }: RunContext,
-  which: 'all' | 'of other sites',
+  tables: Tables,
+  which: 'all' | { readonly of: string } | { readonly notOf: readonly string[] },
   guard: () => Promise<void>,
 ): Promise<void> {
   const snapshot = await tables.view('batches')
-  const dropped = `state = 'cut'${which === 'all' ? '' : ` and site is distinct from '${site.name.replaceAll("'", "''")}'`}`
+  const dropped = `state = 'cut'${which === 'all' ? '' : 'of' in which ? ` and site = ${quoteText(which.of)}` : which.notOf.map((site) => ` and site is distinct from ${quoteText(site)}`).join('')}`
   const [cut] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from batches where ${dropped}`)
   if (cut!.n === 0) return
   await commitBatches(tables, snapshot, {
@@ -228,9 +229,10 @@ export function undecidedJobs(array: LiveArray, task: number, attempt: number): 
   return { task, attempt, jobs }
 }
 
-function arrayOf(id: string, { paths, campaignId }: RunContext, rows: readonly BatchRow[]): LiveArray {
+function arrayOf(id: string, { paths, campaignId, site }: RunContext, rows: readonly BatchRow[]): LiveArray {
   return new LiveArray({
     id,
+    site,
     arrays: sitePaths(paths.scratch, campaignId).arrays,
     batches: rows.map(
       ({ batch_id, task, jobs }): LiveBatch => ({ batchId: Number(batch_id), task, jobs: Number(jobs) }),

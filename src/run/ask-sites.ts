@@ -2,12 +2,15 @@ import { endingsOf, type Site, type TaskEnding, watchTasks } from '../dispatch/d
 import { FloeError } from '../model/errors.ts'
 import type { Row } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
+import type { LiveEvidence } from './show.ts'
 
 /** What a scheduler says of the task in which a job waits or runs. */
 export interface QueueWord {
   readonly site: string
   readonly native_id: string
   readonly task: number
+  /** Its index in the array; null: any that waits may become this task. */
+  readonly element: number | null
   /** Null: it is not listed any more. */
   readonly state: 'queued' | 'held' | 'running' | 'ended' | null
   /** In the scheduler's own word, and what that means. */
@@ -34,6 +37,9 @@ export interface SiteWords {
   readonly silent: readonly { readonly site: string; readonly why: string }[]
 }
 
+/** Where a job is under way. */
+type LivePlace = Pick<LiveEvidence, 'site' | 'array' | 'task' | 'element' | 'tasks'>
+
 /** Attempts that accounting is asked about: the newest. */
 const ASKED_MAX = 10
 
@@ -43,7 +49,7 @@ const ASKED_MAX = 10
  */
 export async function askSites(
   { openSite }: Pick<RunContext, 'openSite'>,
-  { live, attempts }: { live: { site: string; array: string; task: number } | null; attempts: readonly Row[] },
+  { live, attempts }: { live: LivePlace | null; attempts: readonly Row[] },
 ): Promise<SiteWords> {
   const silent: { site: string; why: string }[] = []
   const asked = async <T>(name: string, ask: (site: Site) => Promise<T>): Promise<T | undefined> => {
@@ -65,18 +71,22 @@ export async function askSites(
   return { queue: queue ?? null, accounting, silent }
 }
 
-async function queueWord(site: Site, { array, task }: { array: string; task: number }): Promise<QueueWord | null> {
+async function queueWord(site: Site, { array, task, element, tasks }: LivePlace): Promise<QueueWord | null> {
   const { nativeId } = await site.submission(array)
   if (nativeId === undefined) return null
   const connector = await site.connector()
-  const reports = await watchTasks(connector, new Map([[nativeId, task + 1]]))
+  const reports = await watchTasks(connector, new Map([[nativeId, tasks]]))
   if (!reports) throw new FloeError('SITE_UNREACHABLE', `the scheduler of ${site.name} did not answer`)
-  const report = reports.find(({ id, index }) => id === nativeId && index === task)
+  const own = reports.filter(({ id }) => id === nativeId)
+  const report =
+    element === null
+      ? own.find(({ state }) => state === 'queued' || state === 'held')
+      : own.find(({ index }) => index === element)
   const reason = report?.reason ?? null
   const waits = (report?.state === 'queued' || report?.state === 'held') && reason !== null
   const meaning = waits ? connector.waiting(reason) : undefined
   return {
-    ...{ site: site.name, native_id: nativeId, task, state: report?.state ?? null, reason },
+    ...{ site: site.name, native_id: nativeId, task, element, state: report?.state ?? null, reason },
     ...{ meaning: meaning?.sentence ?? null, clears: meaning?.clears ?? null },
   }
 }

@@ -3,11 +3,16 @@ import type { LiveArray } from './live-array.ts'
 
 /*
  * .floe/at-work.json: what a run that is going on says of itself, for `status`. Nothing rests on it, and it may be deleted at any time. One
- * object: {"pid", "site", "tasks_running", "tasks_queued", "tasks_max", "waiting", "next_look_at"}; the time is milliseconds since 1970.
+ * object: {"pid", "sites": [{"site", "tasks_running", "tasks_queued", "tasks_max", "waiting", "next_look_at"} …]}; times are milliseconds
+ * since 1970.
  */
 
 export interface AtWork {
   readonly pid: number
+  readonly sites: readonly SiteAtWork[]
+}
+
+export interface SiteAtWork {
   readonly site: string
   readonly tasks_running: number
   readonly tasks_queued: number
@@ -18,7 +23,7 @@ export interface AtWork {
   readonly next_look_at: number
 }
 
-export function countTasks(arrays: Iterable<LiveArray>): Pick<AtWork, 'tasks_running' | 'tasks_queued'> {
+export function countTasks(arrays: Iterable<LiveArray>): Pick<SiteAtWork, 'tasks_running' | 'tasks_queued'> {
   const counts = { tasks_running: 0, tasks_queued: 0 }
   for (const { openTasks, unstartedTasks } of arrays) {
     counts.tasks_running += openTasks.length - unstartedTasks.length
@@ -34,5 +39,5 @@ export const tellAtWork = (cache: string, news: AtWork): void => writeCacheFile(
 /** What the run of that process said last. */
 export function readAtWork(cache: string, pid: number): AtWork | null {
   const news = readCacheFile(cache, FILE) as AtWork | null | undefined
-  return news?.pid === pid ? news : null
+  return news?.pid === pid && Array.isArray(news.sites) ? news : null
 }

@@ -51,8 +51,8 @@ export class Cancels {
       if (array.over || (await lenient(() => this.#recall(array)))) this.#backs.delete(array)
   }
 
-  async #recall({ nativeId, unstartedTasks }: LiveArray): Promise<true> {
-    await cancelTasks(await this.#context.site.connector(), nativeId!, unstartedTasks)
+  async #recall({ nativeId, unstartedTasks, elements }: LiveArray): Promise<true> {
+    await cancelTasks(await this.#context.site.connector(), nativeId!, elements.of(unstartedTasks))
     return true
   }
 
@@ -60,7 +60,7 @@ export class Cancels {
     const { site } = this.#context
     await site.sendCancel(array.id)
     if (array.nativeId === undefined || tasks.length === 0) return true
-    await cancelTasks(await site.connector(), array.nativeId, tasks)
+    await cancelTasks(await site.connector(), array.nativeId, array.elements.of(tasks))
     array.recall(tasks)
     return true
   }

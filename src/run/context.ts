@@ -49,6 +49,8 @@ export interface RunContext {
   readonly openOther: (root: string) => Promise<Tables>
   /** Where arrays are sent. */
   readonly site: Site
+  /** More sites that arrays are sent to; absent: none. */
+  readonly beside?: readonly Site[]
   /** Another site of this campaign by its name, for what lies there; throws SITE_UNKNOWN. */
   readonly openSite: (name: string) => Promise<Site>
   /** Where status events are told; undefined: nowhere. Closed by who opened it. */
@@ -58,3 +60,7 @@ export interface RunContext {
   /** argv of the runner on this machine, without array and task. */
   readonly runner: readonly string[]
 }
+
+/** The same for each site that arrays are sent to. */
+export const eachSite = ({ beside = [], ...context }: RunContext): RunContext[] =>
+  [context.site, ...beside].map((site) => ({ ...context, site }))

@@ -1,26 +1,19 @@
-import { stateFacts } from '../catalog/catalog.ts'
-import { lenient, type Site } from '../dispatch/dispatch.ts'
-import { type Code, FloeError } from '../model/errors.ts'
+import { countStates, stateFacts } from '../catalog/catalog.ts'
+import type { FloeError } from '../model/errors.ts'
 import { type Merged, mergeOutputs } from '../results/results.ts'
 import { type Elsewhere, endArrays, liveElsewhere } from './arrays.ts'
 import { bringOutputs } from './bring.ts'
-import { Cancels } from './cancels.ts'
-import type { RunContext } from './context.ts'
-import { Feed } from './feed.ts'
+import { eachSite, type RunContext } from './context.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { harvestedFacts, harvestedOf } from './live-status.ts'
-import { keepLooks, type Looking, recallLooks } from './looks.ts'
-import { NodeWatch } from './node-watch.ts'
 import { Planner } from './planner.ts'
 import { lookAtFiles, type PlanWishes } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { commonestReason, type Reason } from './reason.ts'
 import { RequestWatch } from './requests.ts'
-import { takeUp } from './take-up.ts'
+import { SiteRun } from './site-run.ts'
 import { type Progress, Teller } from './teller.ts'
-import { Telling } from './telling.ts'
-import { Watch } from './watch.ts'
 
 export interface CoordinateOptions extends PlanWishes {
   readonly once?: boolean
@@ -36,6 +29,8 @@ export interface Outcome {
   readonly merged: Merged | null
   /** Why most of the jobs failed, when it stopped for that. */
   readonly reason: Reason | null
+  /** Sites that did not do what they were asked, and why; the others did their work. */
+  readonly unused: readonly { readonly site: string; readonly why: string }[]
   /** Work of other sites, which this run left alone. */
   readonly elsewhere: readonly Elsewhere[]
   /** Why status events wait to be told; null: none does. */
@@ -47,29 +42,20 @@ const PUBLISH_EVERY_MS = 60_000
 const WAITING_MAX = 100_000
 /** Looks for requests of people. */
 const HEED_EVERY_MS = 500
-/** Trouble of some jobs, or of one array, which others need not share. */
-const OF_SOME: readonly Code[] = [
-  'SUBMIT_REFUSED',
-  'SUBMIT_UNREADABLE',
-  'EXECUTABLE_INVALID',
-  'STAGE_FAILED',
-  'INPUTS_MISSING',
-  'DISK_FULL',
-]
 /** Decided jobs before a share of failures says anything. */
 const SHARE_FROM = 20
 
 /**
  * The loop: look, decide, act, sleep. Holds no state that table, record files and scheduler do not hold: killed anywhere, the next
- * call goes on. Ends when nothing is pending, cut or live.
+ * call goes on. Ends when nothing is pending, cut or live at any of its sites.
  */
 export async function coordinate(context: RunContext, lease: Lease, options: CoordinateOptions): Promise<Outcome> {
-  const telling = await Telling.open(context)
+  const coordinator = new Coordinator(context, lease, options)
   try {
-    const outcome = await new Coordinator(context, lease, { ...options, telling }).run()
-    return { ...outcome, untold: (await telling?.finish()) ?? null }
+    const outcome = await coordinator.run()
+    return { ...outcome, untold: await coordinator.endTelling() }
   } finally {
-    await telling?.finish()
+    await coordinator.endTelling()
   }
 }
 
@@ -77,15 +63,9 @@ class Coordinator {
   readonly #context: RunContext
   readonly #lease: Lease
   readonly #options: CoordinateOptions
-  readonly #telling: Telling | undefined
-  readonly #site: Site
-  readonly #watch: Watch
-  readonly #nodes: NodeWatch
-  readonly #feed: Feed
+  readonly #sites: readonly SiteRun[]
   readonly #publisher: Publisher
   readonly #requests: RequestWatch
-  readonly #arrays = new Map<string, LiveArray>()
-  readonly #cancels: Cancels
   readonly #planner: Planner
   readonly #teller: Teller
   #publishedAt = 0
@@ -98,34 +78,24 @@ class Coordinator {
   #judged = 0
   /** Jobs came whose files nobody looked at yet. */
   #unseen = false
-  /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
-  #trouble: FloeError | undefined
 
-  constructor(
-    context: RunContext,
-    lease: Lease,
-    { telling, ...options }: CoordinateOptions & { telling: Telling | undefined },
-  ) {
+  constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
     this.#lease = lease
     this.#options = options
-    this.#telling = telling
-    this.#site = context.site
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
       async () => ({
         ...(await stateFacts(context.tables)),
-        ...harvestedFacts(this.#arrays.values(), this.#harvestedElsewhere),
+        ...harvestedFacts(this.#arrays, this.#harvestedElsewhere),
       }),
     )
-    this.#nodes = new NodeWatch(context, this.#publisher)
-    const [publisher, nodes, arrays] = [this.#publisher, this.#nodes, this.#arrays]
-    this.#feed = new Feed(context, { lease, publisher, arrays, nodes: nodes.nodes })
-    this.#cancels = new Cancels(context, this.#arrays)
+    const publisher = this.#publisher
+    const contexts = eachSite(context)
+    this.#sites = contexts.map((one) => new SiteRun(one, { lease, publisher, isAlone: contexts.length === 1 }))
+    const parts = { sites: this.#sites, publisher }
     this.#requests = new RequestWatch(context.tables)
-    this.#watch = new Watch(context, { publisher, nodes, read: (array) => this.#readRecords(array) })
-    const parts = { arrays, feed: this.#feed, watch: this.#watch, publisher, cancels: this.#cancels }
     this.#planner = new Planner(context, {
       ...parts,
       wishes: options,
@@ -142,30 +112,28 @@ class Coordinator {
     this.#beganAtMs = clock.now()
     await this.#takeUp()
     for (;;) {
-      if (this.#stopping === null) await this.#feedSite()
-      await this.#watch.look([...this.#arrays.values()])
-      this.#telling?.look(this.#arrays.values())
-      await this.#heedNodes()
+      if (this.#stopping === null) await this.#feedSites()
+      await this.#look()
       await this.#heedRequests()
-      await this.#cancels.passOn()
+      for (const { cancels } of this.#sites) await cancels.passOn()
       await this.#judge()
       await this.#settle()
-      await this.#teller.tell(this.#waiting)
-      const said = { total: this.#planner.total, stopping: this.#stopping, waiting: this.#waiting }
-      this.#options.onProgress?.(this.#teller.progress(said))
+      await this.#teller.tell(this.#planner.later)
+      const said = { total: this.#planner.total, stopping: this.#stopping }
+      this.#options.onProgress?.(this.#teller.progress(said, this.#planner.later))
       if (this.#options.signal?.aborted) this.#stopping = 'interrupted'
       if (this.#stopping === 'interrupted' || this.#finished()) break
       if (this.#options.once) {
         this.#stopping = 'once'
         break
       }
-      await clock.sleep(this.#site.rhythm.turnMs, this.#options.signal)
+      await clock.sleep(this.#turnMs, this.#options.signal)
     }
+    for (const site of this.#sites) await site.endWaysIn()
     await this.#publish()
-    // The next run tries anew.
-    if (this.#nodes.hopeless) this.#nodes.forget()
-    keepLooks(this.#context.paths.cache, clock, this.#looking)
-    if (this.#trouble && this.#stopping !== 'interrupted') throw this.#trouble
+    for (const site of this.#sites) site.keep()
+    const trouble = this.#trouble
+    if (trouble && this.#stopping !== 'interrupted' && (await this.#isSomethingLeft())) throw trouble
     const merged = this.#stopping === 'interrupted' ? null : await this.#merge()
     const reason = this.#stopping === 'too many failures' ? await commonestReason(this.#context, this.#beganAtMs) : null
     return {
@@ -175,74 +143,82 @@ class Coordinator {
       merged,
       reason,
       elsewhere: this.#elsewhere,
+      unused: this.#sites.flatMap(({ name, trouble: why }) => (why ? [{ site: name, why: why.message }] : [])),
     }
+  }
+
+  /** That another site could not do for one that is in trouble. */
+  async #isSomethingLeft(): Promise<boolean> {
+    if (this.#sites.every(({ trouble }) => trouble)) return true
+    const { pending, queued, running } = await countStates(this.#context.tables)
+    return queued + running > 0 || pending > this.#planner.missing
+  }
+
+  /** Why status events wait to be told; null: none does. */
+  async endTelling(): Promise<string | null> {
+    const untold = await Promise.all(this.#sites.map((site) => site.endTelling()))
+    return untold.find((why) => why !== null) ?? null
+  }
+
+  get #arrays(): LiveArray[] {
+    return this.#sites.flatMap(({ arrays }) => [...arrays.values()])
+  }
+
+  /** What a person has to mend for some of the jobs; the others go on, and it is thrown when they are over. */
+  get #trouble(): FloeError | undefined {
+    return this.#sites.find(({ trouble }) => trouble)?.trouble
+  }
+
+  get #turnMs(): number {
+    return Math.min(...this.#sites.map(({ context }) => context.site.rhythm.turnMs))
   }
 
   #finished(): boolean {
-    if (this.#arrays.size > this.#idle) return false
-    if (this.#stopping !== null || this.#trouble) return true
-    return this.#feed.cut === 0 && !this.#planner.isDue && this.#planner.later === null && !this.#unseen
+    if (!this.#sites.every((site) => site.isOver(this.#stopping !== null))) return false
+    if (this.#stopping !== null || this.#sites.every(({ trouble }) => trouble)) return true
+    return !this.#planner.isDue && this.#planner.later === null && !this.#unseen
   }
 
-  /** Arrays that this run does not offer to the site any more: the next one takes them up. */
-  get #idle(): number {
-    let idle = 0
-    for (const array of this.#arrays.values())
-      if (array.nativeId === undefined && !array.over && (this.#stopping !== null || this.#feed.isStuck(array))) idle++
-    return idle
+  /** Side by side; what is under way at one is not left behind when another one ends the run. */
+  async #look(): Promise<void> {
+    for (const looked of await Promise.allSettled(this.#sites.map((site) => site.look())))
+      if (looked.status === 'rejected') throw looked.reason
   }
 
-  async #feedSite(): Promise<void> {
-    await this.#sparing(() => this.#feed.offerAgain())
-    if (!this.#trouble) await this.#sparing(() => this.#plan())
-    if (!this.#trouble) await this.#sparing(() => this.#feed.fill())
+  async #feedSites(): Promise<void> {
+    for (const site of this.#sites) await site.offerAgain()
+    await this.#shed()
+    if (this.#planner.isDue && !this.#unseen) await this.#planner.plan()
+    else await this.#rebalance()
+    for (const site of this.#sites) await site.fill()
   }
 
-  async #sparing(act: () => Promise<void>): Promise<void> {
-    try {
-      await act()
-    } catch (error) {
-      if (!(error instanceof FloeError) || !OF_SOME.includes(error.code) || this.#arrays.size === 0) throw error
-      if (error.code === 'DISK_FULL') this.#nodes.hopeless ??= error
-      else this.#trouble ??= error
-    }
+  /** What waits too long at one site moves to another that has room. */
+  async #rebalance(): Promise<void> {
+    if (this.#sites.length === 1) return
+    const roomy: SiteRun[] = []
+    for (const site of this.#sites) if (await site.hasRoom()) roomy.push(site)
+    if (roomy.length === 0) return
+    for (const site of this.#sites) if (!roomy.includes(site) && (await site.giveWay(roomy))) this.#planner.isDue = true
+  }
+
+  /** What was cut for a site that is in trouble goes to the others. */
+  async #shed(): Promise<void> {
+    if (this.#sites.every(({ trouble }) => trouble)) return
+    for (const site of this.#sites) if (site.trouble && (await site.letGoOfCut())) this.#planner.isDue = true
   }
 
   async #takeUp(): Promise<void> {
-    const context = this.#context
-    this.#elsewhere = await liveElsewhere(context)
+    const { tables } = this.#context
+    // One after the other: they share the tables.
+    for (const site of this.#sites) this.#planner.total += await site.takeUp()
+    const own = this.#sites.filter(({ hasTakenUp }) => hasTakenUp)
+    this.#elsewhere = await liveElsewhere(
+      tables,
+      own.map(({ name }) => name),
+    )
     const others = this.#elsewhere.flatMap(({ arrays }) => arrays)
-    this.#harvestedElsewhere = await harvestedOf(context.tables, others)
-    const parts = { arrays: this.#arrays, feed: this.#feed, watch: this.#watch, publisher: this.#publisher }
-    const { cut, jobs } = await takeUp(context, parts)
-    recallLooks(context.paths.cache, context.clock, this.#looking)
-    this.#feed.cut = cut
-    this.#planner.total += jobs
-  }
-
-  get #looking(): Looking {
-    const { name, rhythm } = this.#site
-    const parts = { site: name, arrays: this.#arrays, nodes: this.#nodes.nodes }
-    return { ...parts, unseenMaxMs: rhythm.absentMs / 3 }
-  }
-
-  async #plan(): Promise<void> {
-    if (!this.#planner.isDue || this.#unseen || this.#feed.cut > 0 || this.#nodes.nodes.isPaused) return
-    await this.#planner.plan()
-  }
-
-  #readRecords(array: LiveArray): void {
-    this.#publisher.addDecided(array, array.harvest())
-    this.#nodes.heedRecords(array)
-  }
-
-  /** Where no node can work nothing more is sent, and what waits is taken back. */
-  async #heedNodes(): Promise<void> {
-    await this.#nodes.lookAtScratch()
-    const { hopeless } = this.#nodes
-    if (hopeless === undefined || this.#trouble) return this.#nodes.keepAway(this.#arrays.values())
-    this.#trouble = hopeless
-    await this.#takeBack()
+    this.#harvestedElsewhere = await harvestedOf(tables, others)
   }
 
   async #heedRequests(): Promise<void> {
@@ -253,16 +229,10 @@ class Coordinator {
     if (news.jobs) this.#unseen = true
     if (news.requests || news.jobs) this.#planner.isDue = true
     // A person did something: that may have been what was to be mended.
-    if (news.jobs || (news.requests && !isFirst)) {
-      this.#trouble = undefined
-      this.#feed.unstick()
-      this.#nodes.forget()
-    }
-    if (this.#unseen && !this.#trouble)
-      await this.#sparing(async () => {
-        this.#unseen = !(await this.#feed.patience.tries(() => this.#lookAtFiles()))
-      })
-    if (news.requests || news.jobs) await this.#cancels.heed()
+    if (news.jobs || (news.requests && !isFirst)) for (const site of this.#sites) site.mended()
+    const able = this.#sites.find(({ trouble }) => !trouble)
+    if (this.#unseen && able && (await able.tries(() => this.#lookAtFiles()))) this.#unseen = false
+    if (news.requests || news.jobs) for (const { cancels } of this.#sites) await cancels.heed()
   }
 
   async #lookAtFiles(): Promise<void> {
@@ -289,28 +259,28 @@ class Coordinator {
   }
 
   async #takeBack(): Promise<void> {
-    await this.#feed.withdraw()
-    this.#cancels.takeBack()
-    await this.#cancels.passOn()
+    for (const site of this.#sites) await site.takeBack()
   }
 
   /** Publishes when due, then lets go of arrays that are over. */
   async #settle(): Promise<void> {
-    const over = [...this.#arrays.values()].filter((array) => array.over)
     const due =
       this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS || this.#publisher.waiting > WAITING_MAX
-    if (over.length === 0 && !due) return
-    if (over.length > 0 && (due || this.#arrays.size - this.#idle === over.length || over.length > 8)) {
-      await this.#publish()
-      await endArrays(this.#context, over, () => this.#lease.guard())
-      // Said for other campaigns; what was not heard, `clean` says again.
-      await lenient(() => this.#site.release(over.map(({ id }) => id)))
-      for (const array of over) {
-        this.#arrays.delete(array.id)
-        if (!this.#feed.isLetGo(array)) this.#planner.ended++
-      }
-      this.#planner.isDue = true
-    } else if (due) await this.#publish()
+    const ended = this.#sites.flatMap((site) => {
+      const { over, arrays } = site
+      const isAll = arrays.size - site.idle(this.#stopping !== null) === over.length
+      return over.length > 0 && (due || isAll || over.length > 8) ? [{ site, over }] : []
+    })
+    if (ended.length === 0 && !due) return
+    await this.#publish()
+    if (ended.length === 0) return
+    await endArrays(
+      this.#context,
+      ended.flatMap(({ over }) => over),
+      () => this.#lease.guard(),
+    )
+    for (const { site, over } of ended) this.#planner.ended += await site.release(over)
+    this.#planner.isDue = true
   }
 
   async #publish(): Promise<void> {
@@ -326,11 +296,5 @@ class Coordinator {
       bring,
       guard: () => this.#lease.guard(),
     })
-  }
-
-  get #waiting(): string | null {
-    const { patience } = this.#feed
-    const site = this.#trouble?.message ?? patience.blocked ?? this.#nodes.nodes.news ?? this.#watch.news.waiting
-    return site ?? this.#telling?.waiting ?? this.#planner.later
   }
 }

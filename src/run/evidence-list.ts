@@ -67,9 +67,10 @@ const accountingText = ({ word, exit, signal, memory_max_bytes: memory }: Accoun
     .join(', ')
 
 /** `8812345_17 queued, Resources: it is next, when enough is free (will clear)`. */
-function queueText({ native_id, task, state, reason, meaning, clears }: QueueWord): string {
+function queueText({ native_id, element, state, reason, meaning, clears }: QueueWord): string {
   // As schedulers write it: PBS in the brackets of the array, the others behind it.
-  const name = native_id.includes('[]') ? native_id.replace('[]', `[${task}]`) : `${native_id}_${task}`
+  const one = native_id.includes('[]') ? native_id.replace('[]', `[${element}]`) : `${native_id}_${element}`
+  const name = element === null ? native_id : one
   if (state === null) return `${name} is not listed`
   if (meaning === null) return `${name} ${state}${reason === null ? '' : `, ${reason}`}`
   return `${name} ${state}, ${reason}: ${meaning} (${clears})`

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { isRefusal, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import { stageArray } from '../stage/stage.ts'
+import { isAtSql, stageArray } from '../stage/stage.ts'
 import { answersFor } from './answers.ts'
 import { assignArray } from './arrays.ts'
 import type { BadNodes } from './bad-nodes.ts'
@@ -109,9 +109,9 @@ export class Feed {
       if (!this.#stuck.has(array)) await this.#orStuck(array, () => this.#submit(array))
   }
 
-  /** Lets go of all arrays of which the site surely has nothing. */
-  async withdraw(): Promise<void> {
-    for (const array of this.#untaken)
+  /** Lets go of all arrays, or of one, of which the site surely has nothing. */
+  async withdraw(only?: LiveArray): Promise<void> {
+    for (const array of only ? [only] : this.#untaken)
       if (!array.isSent || this.#putOff.has(array)) await lenient(() => this.#letGo(array))
   }
 
@@ -150,6 +150,7 @@ export class Feed {
       roots: rootsOf(context),
       stores: context.stores,
       ...(site.hdfsHosts && { hdfsHosts: site.hdfsHosts }),
+      at: site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined,
       place: (file) => site.place(file),
       answer: async (jobs) => {
         const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)

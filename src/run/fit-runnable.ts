@@ -15,16 +15,23 @@ export async function fitRunnable({ tables, site }: Pick<RunContext, 'tables' | 
     const asked = JSON.parse(terms) as ResourceClass
     const why = await site.misfit(asked)
     if (why === undefined) continue
-    if (!grown) {
-      const more = jobs === 1 ? 'asks' : `and ${(jobs - 1).toLocaleString('en')} more like it ask`
-      throw new FloeError('SUBMIT_REFUSED', `Job ${job_id} ${more} ${site.name} for ${why}.`, {
-        hint: `Ask for less in \`resources:\` of the job and add it again, or set another \`queue:\` of ${site.name} in sites.yaml.`,
-        details: { job: job_id, site: site.name },
-      })
-    }
+    if (!grown) throw misfitError(site.name, { first: job_id, jobs }, why)
     await tables.sql.run('update runnable set resource_class = $1 where resource_class = $2 and grown', [
       JSON.stringify(await site.clamped(asked)),
       terms,
     ])
   }
+}
+
+/** Why jobs, of which the first by name is given, can never start at a site. */
+export const misfitError = (
+  site: string,
+  { first, jobs }: { readonly first: string; readonly jobs: number },
+  why: string,
+): FloeError => {
+  const more = jobs === 1 ? 'asks' : `and ${(jobs - 1).toLocaleString('en')} more like it ask`
+  return new FloeError('SUBMIT_REFUSED', `Job ${first} ${more} ${site} for ${why}.`, {
+    hint: `Ask for less in \`resources:\` of the job and add it again, or set another \`queue:\` of ${site} in sites.yaml.`,
+    details: { job: first, site },
+  })
 }

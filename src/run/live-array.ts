@@ -1,8 +1,10 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Site } from '../dispatch/dispatch.ts'
 import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
 import type { ResourceClass } from '../stage/stage.ts'
+import { Elements } from './elements.ts'
 
 /** A staged array as `batches` describes it. */
 export interface LiveBatch {
@@ -10,6 +12,9 @@ export interface LiveBatch {
   readonly task: number
   readonly jobs: number
 }
+
+/** Where an array was sent. */
+export type ArraySite = Pick<Site, 'name' | 'outputs' | 'paths' | 'taskSec'>
 
 /** What was seen of an array and no record says; times are ages in milliseconds. */
 export interface ArrayLooks {
@@ -39,6 +44,7 @@ export interface FailedTask {
  */
 export class LiveArray {
   readonly id: string
+  readonly site: ArraySite
   readonly directory: string
   readonly batches: readonly LiveBatch[]
   readonly terms: ResourceClass
@@ -59,6 +65,7 @@ export class LiveArray {
   /** Jobs that started and have no verdict yet -> task. */
   readonly #running = new Map<string, { job: string; revision: number; task: number; attempt: number }>()
   readonly #started = new Map<string, TaskStarted>()
+  readonly elements: Elements
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
   readonly #gone = new Set<number>()
@@ -72,12 +79,23 @@ export class LiveArray {
   /** Tasks that ended before they began, and are noted. */
   readonly #barred = new Set<number>()
 
-  constructor(fields: { id: string; arrays: string; batches: readonly LiveBatch[]; terms: ResourceClass }) {
+  constructor(fields: {
+    id: string
+    site: ArraySite
+    arrays: string
+    batches: readonly LiveBatch[]
+    terms: ResourceClass
+  }) {
     this.id = fields.id
+    this.site = fields.site
     this.directory = join(fields.arrays, fields.id)
     this.batches = fields.batches
     this.#batchOf = new Map(fields.batches.map(({ task, batchId }) => [task, batchId]))
     this.terms = fields.terms
+    this.elements = new Elements(
+      fields.batches.map(({ task }) => task),
+      { bindLate: existsSync(join(this.directory, 'places')) },
+    )
   }
 
   /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
@@ -100,6 +118,7 @@ export class LiveArray {
     for (const [name, { started, ended }] of tasks) {
       const task = Number(name.slice(0, name.indexOf('.')))
       if (started) this.#started.set(name, started)
+      if (started?.element !== undefined) this.elements.bind(task, started.element)
       if (ended) this.#sealed.add(task)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
@@ -148,6 +167,11 @@ export class LiveArray {
     const worked = this.#worked
     this.#worked = new Map()
     return worked
+  }
+
+  /** No record is there of any task. */
+  get isUntouched(): boolean {
+    return this.#started.size === 0
   }
 
   hasBegun(task: number): boolean {
@@ -313,11 +337,13 @@ export class LiveArray {
     return true
   }
 
-  /** Tasks that have not begun and of which all jobs are among these. */
+  /** Tasks that have not begun and of which all jobs are among these. Elements that may take any task are left alone while one of them is wanted. */
   unstartedAllOf(jobs: readonly { readonly job: string; readonly task: number }[]): number[] {
     const asked = new Map<number, Set<string>>()
     for (const { job, task } of jobs) asked.set(task, (asked.get(task) ?? new Set()).add(job))
     const counts = new Map(this.batches.map(({ task, jobs: count }) => [task, count]))
-    return this.unstartedTasks.filter((task) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0))
+    const isAsked = (task: number) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0)
+    if (this.elements.bindLate && !this.openTasks.every(isAsked)) return []
+    return this.unstartedTasks.filter(isAsked)
   }
 }

@@ -4,7 +4,7 @@ import { readCacheFile, writeCacheFile } from './cache-file.ts'
 import type { ArrayLooks, LiveArray } from './live-array.ts'
 
 /*
- * .floe/looks.json: what a run has seen of a site and no table says: since when tasks are missing from the scheduler's replies, and which
+ * .floe/looks.<site>.json: what a run has seen of a site and no table says: since when tasks are missing from the scheduler's replies, and which
  * nodes are bad. For the next run, since one that looks once (`run --once`) would never or always decide. One object: {"v": 1, "site", "at",
  * "arrays": {array id: …}, "nodes"}; times are ages in milliseconds at "at". Nothing rests on it; without it a decision takes longer.
  */
@@ -25,7 +25,7 @@ export interface Looking {
   readonly unseenMaxMs: number
 }
 
-const FILE = 'looks.json'
+const fileOf = (site: string): string => `looks.${encodeURIComponent(site)}.json`
 
 export function keepLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes }: Looking): void {
   const open = [...arrays.values()].filter(({ over }) => !over)
@@ -33,11 +33,11 @@ export function keepLooks(cache: string, { now, ticks }: Clock, { site, arrays, 
     ...{ v: 1, site, at: now(), nodes: nodes.memory },
     arrays: Object.fromEntries(open.map((array) => [array.id, array.looksAt(ticks())])),
   }
-  writeCacheFile(cache, FILE, kept)
+  writeCacheFile(cache, fileOf(site), kept)
 }
 
 export function recallLooks(cache: string, { now, ticks }: Clock, { site, arrays, nodes, unseenMaxMs }: Looking): void {
-  const kept = readCacheFile(cache, FILE) as Kept | null | undefined
+  const kept = readCacheFile(cache, fileOf(site)) as Kept | null | undefined
   if (kept?.v !== 1 || kept.site !== site) return
   const unseenMs = Math.max(0, now() - kept.at)
   nodes.recall(kept.nodes, unseenMs)

@@ -1,27 +1,28 @@
 import { countStates } from '../catalog/catalog.ts'
 import { FloeError } from '../model/errors.ts'
 import { formatCounted, formatSeconds } from '../model/format.ts'
-import type { Cancels } from './cancels.ts'
 import type { RunContext } from './context.ts'
-import type { Feed } from './feed.ts'
 import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
 import type { Publisher } from './publisher.ts'
+import { planShares } from './share-runnable.ts'
+import type { SiteRun } from './site-run.ts'
 
 /** Plans in a row that may decide nothing. */
 const FRUITLESS_MAX = 3
+/** Until jobs that no site could take are offered again. */
+const REST_MS = 10_000
 
 export interface PlannerParts {
   readonly wishes: PlanWishes
   readonly guard: () => Promise<void>
   readonly publish: () => Promise<void>
-  readonly feed: Feed
+  readonly sites: readonly SiteRun[]
   readonly publisher: Publisher
-  readonly cancels: Cancels
-  /** Jobs under way at other sites. */
+  /** Jobs under way at sites that are not run. */
   readonly elsewhere: () => number
 }
 
-/** Plans the jobs that wait when the site could take more of them. Throws STAGE_FAILED when plans decide nothing again and again. */
+/** Plans the jobs that wait when a site could take more of them, for the sites that could. Throws STAGE_FAILED when plans decide nothing again and again. */
 export class Planner {
   /** Jobs that wait for a file, and all that this run is to decide, as of the last plan. */
   missing = 0
@@ -35,6 +36,7 @@ export class Planner {
   readonly #parts: PlannerParts
   #verdictsBefore = -1
   #fruitless = 0
+  #restsUntil = Number.NEGATIVE_INFINITY
 
   constructor(context: RunContext, parts: PlannerParts) {
     this.#context = context
@@ -59,12 +61,17 @@ export class Planner {
   }
 
   async plan(): Promise<void> {
-    if (!(await this.#parts.feed.patience.tries(() => this.#plan()))) this.isDue = true
+    const { clock } = this.#context
+    if (clock.ticks() < this.#restsUntil) return
+    const takers: SiteRun[] = []
+    for (const site of this.#parts.sites) if (await site.wants()) takers.push(site)
+    const [first] = takers
+    if (!first) return
+    if (!(await first.tries(() => this.#plan(takers)))) this.isDue = true
   }
 
-  async #plan(): Promise<void> {
-    const { feed, cancels, publish, publisher, wishes, guard, elsewhere } = this.#parts
-    if (feed.openTasks >= (await feed.limits()).planBelow) return
+  async #plan(takers: readonly SiteRun[]): Promise<void> {
+    const { sites, publish, publisher, wishes, guard, elsewhere } = this.#parts
     await publish()
     this.isDue = false
     this.#later = undefined
@@ -76,15 +83,36 @@ export class Planner {
     const { jobs, missing, later, laterAtMs } = await chooseRunnable(this.#context)
     if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
-    await cancels.heed()
-    await cancels.passOn()
+    for (const { cancels } of sites) {
+      await cancels.heed()
+      await cancels.passOn()
+    }
     this.missing = missing
     if (jobs === 0) return
     this.#demandFruit()
-    const { batches } = await planRunnable(this.#context, { ...wishes, jobs, guard })
-    feed.cut = batches
+    const [only] = sites
+    if (sites.length > 1) await this.#planShares(takers)
+    else only!.feed.cut = (await planRunnable(this.#context, { ...wishes, jobs, guard })).batches
     // What was planned before, and comes back to be planned again, is counted once.
     this.total = publisher.done + jobs + later + Math.max(0, counts.queued + counts.running - elsewhere())
+  }
+
+  /** Each site's share is chosen and cut for itself; what no site takes now waits for one that could. */
+  async #planShares(takers: readonly SiteRun[]): Promise<void> {
+    const { sites, wishes, guard } = this.#parts
+    const able = sites.filter(({ trouble }) => !trouble)
+    const { plans, left } = await planShares(this.#context, {
+      ...wishes,
+      guard,
+      sites: able.map(({ context }) => context),
+      rooms: (seconds) => takers.map((site) => site.room(seconds)),
+      tries: async (name, act) => sites.find((site) => site.name === name)?.tries(act),
+    })
+    for (const { context, costs } of plans)
+      sites.find(({ name }) => name === context.site.name)!.feed.cut = costs.batches
+    if (left === 0) return
+    this.isDue = true
+    this.#restsUntil = this.#context.clock.ticks() + REST_MS
   }
 
   #demandFruit(): void {

@@ -1,10 +1,20 @@
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
-import { commitSighting, probePrograms, type Sighting, sightFiles } from '../stage/stage.ts'
-import type { RunContext } from './context.ts'
+import { quoteText } from '../ports/tables/tables.ts'
+import {
+  commitSighting,
+  isAtSql,
+  locateInputs,
+  type ProbedSite,
+  probePrograms,
+  type Sighting,
+  sightFiles,
+} from '../stage/stage.ts'
+import { eachSite, type RunContext } from './context.ts'
 import { fitRunnable } from './fit-runnable.ts'
 import { avoidedBy, isGrown, jobsMaxOf, memoryOf, waitOf, walltimeOf } from './next-try.ts'
+import { seenByAny } from './see-files.ts'
 
 /** Of its walltime a task uses so much for jobs, so that seconds which were foretold too short still fit. */
 const TASK_SHARE = 0.8
@@ -30,10 +40,13 @@ export async function lookAtFiles(
     signal?: AbortSignal
   },
 ): Promise<Sighting> {
-  const { tables, clock, settings, site, stores } = context
+  const { tables, clock, settings, stores } = context
+  const contexts = eachSite(context)
+  const elsewhere = seenByAny(contexts.map(({ site }) => site))
   const sighting = await sightFiles(tables, {
-    ...{ clock, stores, roots: rootsOf(context) },
-    ...(site.elsewhere && { elsewhere: site.elsewhere }),
+    // A root that several sites have is looked for where the first one has it.
+    ...{ clock, stores, roots: Object.assign({}, ...contexts.map(rootsOf).reverse()) },
+    ...(elsewhere && { elsewhere }),
     ...(wish.digests && { digest: settings.digest }),
     ...(wish.onProgress && { onProgress: wish.onProgress }),
     ...(wish.signal && { signal: wish.signal }),
@@ -108,10 +121,10 @@ export interface Runnable {
 /**
  * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live, not
  * put off. A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
- * What the next try of a failed job asks for is by the policy.
+ * What the next try of a failed job asks for is by the policy. `shared`: only what the temporary table `shares` has for the site.
  */
-export async function chooseRunnable(context: RunContext): Promise<Runnable> {
-  const { tables, site, clock } = context
+export async function chooseRunnable(context: RunContext, { shared = false } = {}): Promise<Runnable> {
+  const { tables, site, beside = [], clock } = context
   const { policy } = context.settings
   const { sql } = tables
   await openViews(tables)
@@ -139,7 +152,8 @@ export async function chooseRunnable(context: RunContext): Promise<Runnable> {
           'container': j.container, 'publish': coalesce(j.publish, 'files')}) as terms
       from jobs j left join last l using (job_key, revision) left join usual u using (executable)
         anti join batched x on x.job_key = j.job_key
-      where j.state = 'pending' and (j.site is null or j.site = '${siteName}'))
+        ${shared ? `semi join (select job_key from shares where site = '${siteName}') s on s.job_key = j.job_key` : ''}
+      where j.state = 'pending' and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
     select * exclude (terms, jobs_max, avoid), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
       (case when jobs_max is null and avoid is null then terms
         else json_merge_patch(terms, to_json({'jobs_max': jobs_max, 'avoid': avoid})) end)::VARCHAR as resource_class
@@ -180,15 +194,12 @@ export async function planRunnable(
   context: RunContext,
   wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
-  const { tables, settings, clock, site } = context
+  const { tables, settings, clock, site, stores } = context
   await fitRunnable(context)
   await refusePacks(context)
-  await probePrograms(tables, {
-    roots: rootsOf(context),
-    container: site.container,
-    site: site.name,
-    ...(site.probe && { probe: site.probe }),
-  })
+  await probePrograms(tables, probedSite(context))
+  const at = site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined
+  if (at !== undefined) await locateInputs(tables, { at, clock, stores, guard: wishes.guard, signal: wishes.signal })
   const costs = await planJobs(tables, {
     site: site.name,
     jobsPerBatch: wishes.jobsPerBatch ?? settings.jobsPerBatch ?? usualBatch(wishes.jobs, site.slots),
@@ -198,6 +209,7 @@ export async function planRunnable(
       (site.taskSec ?? Number.POSITIVE_INFINITY) * TASK_SHARE,
     ),
     bytesMax: settings.batchBytesMax,
+    at,
     clock,
     facts: async (batches) => ({ ...(await stateFacts(tables, { batches })), live: await liveIds(tables) }),
     ...(wishes.guard && { guard: wishes.guard }),
@@ -206,6 +218,11 @@ export async function planRunnable(
   // A coordinator lives for days; this would be 200 bytes a job all the while.
   await tables.sql.run('drop table runnable')
   return costs
+}
+
+export const probedSite = (context: RunContext): ProbedSite => {
+  const { name, container, probe } = context.site
+  return { roots: rootsOf(context), container, site: name, ...(probe && { probe }) }
 }
 
 /** A pack is made by appending, which HDFS is not for. */

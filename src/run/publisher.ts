@@ -103,7 +103,7 @@ export class Publisher {
       })
       if (superseded) continue
       this.#count(ended)
-      if (this.#context.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
+      if (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
@@ -163,9 +163,10 @@ export class Publisher {
       failed.map(({ ended }) => ended),
     )
     const publishedAtUs = this.#nowUs()
-    const { site, paths, settings } = this.#context
+    const { paths, settings } = this.#context
     const attempts = rows.map((row): Row => {
       const { ended, array } = row
+      const site = array?.site ?? this.#context.site
       const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
       return attemptRow(ended, {
         evidence: row.evidence,
@@ -192,9 +193,9 @@ export class Publisher {
       .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
       .flatMap(({ ended, array }) =>
         resultRows(ended, {
-          outputsRoot: array === null ? paths.outputs : (settings.outputsUrl ?? site.outputs),
-          arrayDirectory: array === null ? null : join(site.paths.arrays, array.id),
-          site: array === null ? 'local' : site.name,
+          outputsRoot: array === null ? paths.outputs : (settings.outputsUrl ?? array.site.outputs),
+          arrayDirectory: array === null ? null : join(array.site.paths.arrays, array.id),
+          site: array === null ? 'local' : array.site.name,
           publishedAtUs,
         }),
       )

@@ -1,7 +1,7 @@
 import { countStates } from '../catalog/catalog.ts'
 import type { PlanCosts } from '../map/map.ts'
 import { countArrays, dropCut } from './arrays.ts'
-import type { RunContext } from './context.ts'
+import { eachSite, type RunContext } from './context.ts'
 import { type CoordinateOptions, coordinate, type Outcome } from './coordinate.ts'
 import {
   chooseRunnable,
@@ -11,6 +11,7 @@ import {
   type PlanWishes,
   planRunnable,
 } from './planning.ts'
+import { planShares, sumOfCosts } from './share-runnable.ts'
 import type { Progress } from './teller.ts'
 
 export { dropArrays, liveSites } from './arrays.ts'
@@ -58,8 +59,9 @@ export async function runCampaign(given: RunContext, options: RunOptions = {}): 
       guard: () => lease.guard(),
       ...(options.signal && { signal: options.signal }),
     })
-    const which = options.jobsPerBatch !== undefined || options.batchSeconds !== undefined ? 'all' : 'of other sites'
-    await dropCut(context, which, () => lease.guard())
+    const isCutAnew = options.jobsPerBatch !== undefined || options.batchSeconds !== undefined
+    const sites = eachSite(context).map(({ site }) => site.name)
+    await dropCut(context.tables, isCutAnew ? 'all' : { notOf: sites }, () => lease.guard())
     const outcome = await coordinate(context, lease, options)
     const counts = await countStates(context.tables)
     return { ...outcome, counts, elapsedSec: (clock.ticks() - started) / 1000 }
@@ -77,6 +79,8 @@ export interface Waiting {
 
 export interface PlanReport extends PlanCosts, Waiting {
   readonly arrays: number
+  /** What each site would take. */
+  readonly shares: readonly (PlanCosts & { readonly site: string; readonly arrays: number })[]
 }
 
 const NONE_MISSING: MissingInputs = { inputs: 0, example: null }
@@ -89,12 +93,28 @@ export async function planCampaign(
   const lease = await context.leases.take('plan')
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
-    await dropCut(context, 'all', () => lease.guard())
+    await dropCut(context.tables, 'all', () => lease.guard())
     const { jobs, missing } = await chooseRunnable(context)
     const waiting = { missing, missingInputs: missing === 0 ? NONE_MISSING : await missingInputs(context) }
     if (jobs === 0) return { ...waiting, jobs: 0 }
-    const costs = await planRunnable(context, { ...wishes, jobs, guard: () => lease.guard() })
-    return { ...costs, ...waiting, arrays: await countArrays(context) }
+    const guard = () => lease.guard()
+    if (!context.beside?.length) {
+      const costs = await planRunnable(context, { ...wishes, jobs, guard })
+      const arrays = await countArrays(context)
+      return { ...costs, ...waiting, arrays, shares: [{ ...costs, site: context.site.name, arrays }] }
+    }
+    const sites = eachSite(context)
+    const rooms = () => sites.map(({ site: { name, slots } }) => ({ site: name, slots, busySec: 0 }))
+    const { plans } = await planShares(context, { ...wishes, guard, sites, rooms, tries: (_, act) => act() })
+    const shares: (PlanCosts & { site: string; arrays: number })[] = []
+    for (const { context: one, costs } of plans)
+      shares.push({ ...costs, site: one.site.name, arrays: await countArrays(one) })
+    return {
+      ...sumOfCosts(plans.map(({ costs }) => costs)),
+      ...waiting,
+      arrays: shares.reduce((sum, { arrays }) => sum + arrays, 0),
+      shares,
+    }
   } finally {
     await lease.release()
   }

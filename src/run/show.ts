@@ -4,7 +4,7 @@ import { openViews } from '../catalog/catalog.ts'
 import { foldRecords, readRecords } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { JobEnded, JobStarted } from '../model/record.ts'
+import type { JobEnded, JobStarted, TaskStarted } from '../model/record.ts'
 import type { Row } from '../ports/tables/tables.ts'
 import { type AttemptOutput, attemptOutputs } from './attempt-outputs.ts'
 import type { RunContext } from './context.ts'
@@ -31,6 +31,10 @@ export interface LiveEvidence {
   readonly site: string
   readonly array: string
   readonly task: number
+  /** The scheduler's index for it in the array; null: elements choose their tasks when they start, and none has this one yet. */
+  readonly element: number | null
+  /** Tasks of its array. */
+  readonly tasks: number
   /** Where its task runs, once it does. */
   readonly node: string | null
   readonly started: JobStarted | null
@@ -89,11 +93,17 @@ async function liveEvidence(
   const array = batch.array_id as string
   const task = batch.task as number
   await refresh(context, site, array)
+  const [all] = await context.tables.sql.rows<{ tasks: number }>(
+    'select count(*)::integer as tasks from batches where array_id = $1',
+    [array],
+  )
   const directory = join(sitePaths(context.paths.scratch, context.campaignId).arrays, array)
   const { lines } = readRecords(directory, {}, (name) => name.startsWith(`${task}.`))
   const { decided, running } = foldRecords(lines)
   const ended = decided.find((verdict) => verdict.ended.job === jobId && !verdict.superseded)?.ended ?? null
   if (ended && attempts.some((row) => row.array_id === array && row.try === ended.try)) return null
+  const begun = lines.findLast(({ line }) => line.event === 'task started')?.line as TaskStarted | undefined
+  const bindsLate = begun?.element !== undefined || (begun === undefined && existsSync(join(directory, 'places')))
   const started = lines.findLast(({ line }) => line.event === 'job started' && line.job === jobId)?.line as
     | JobStarted
     | undefined
@@ -102,7 +112,9 @@ async function liveEvidence(
     state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued',
     array,
     task,
-    node: lines.flatMap(({ line }) => (line.event === 'task started' ? [line.node] : [])).at(-1) ?? null,
+    element: bindsLate ? (begun?.element ?? null) : task,
+    tasks: all!.tasks,
+    node: begun?.node ?? null,
     started: started ?? null,
     ended,
     heardAtUs: lines.reduce<number | null>((last, { line }) => Math.max(last ?? 0, line.at), null),

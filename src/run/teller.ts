@@ -1,12 +1,11 @@
 import { lenient } from '../dispatch/dispatch.ts'
-import { countTasks, tellAtWork } from './at-work.ts'
+import { countTasks, type SiteAtWork, tellAtWork } from './at-work.ts'
 import type { RunContext } from './context.ts'
-import type { Feed } from './feed.ts'
-import type { LiveArray } from './live-array.ts'
 import type { Publisher, Tally } from './publisher.ts'
-import type { Watch } from './watch.ts'
+import type { SiteRun } from './site-run.ts'
 
 export interface Progress {
+  /** The site, or several joined by ` + `. */
   readonly site: string
   /** Jobs that this run is to decide, and how many it has. */
   readonly total: number
@@ -16,7 +15,7 @@ export interface Progress {
   readonly queued: number
   readonly elapsedSec: number
   readonly stopping: string | null
-  /** What holds the site back, in words; null: nothing is known to. */
+  /** What holds the sites back, in words; null: nothing is known to. */
   readonly waiting: string | null
 }
 
@@ -24,9 +23,7 @@ export interface Progress {
 const TELL_EVERY_MS = 1000
 
 export interface TellerParts {
-  readonly arrays: ReadonlyMap<string, LiveArray>
-  readonly feed: Feed
-  readonly watch: Watch
+  readonly sites: readonly SiteRun[]
   readonly publisher: Publisher
 }
 
@@ -43,32 +40,56 @@ export class Teller {
     this.#started = context.clock.ticks()
   }
 
-  async tell(waiting: string | null): Promise<void> {
-    const { clock, paths, site } = this.#context
-    const { arrays, feed, watch } = this.#parts
+  /** `later`: what else the run waits for, in words. */
+  async tell(later: string | null): Promise<void> {
+    const { clock, paths } = this.#context
     if (clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
     this.#saidAt = clock.ticks()
-    const limits = arrays.size === 0 ? undefined : await lenient(() => feed.limits())
-    tellAtWork(paths.cache, {
-      ...{ pid: process.pid, site: site.name, ...countTasks(arrays.values()), waiting },
-      tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
-      next_look_at: Math.round(clock.now() + Math.max(0, watch.news.nextLookMs - clock.ticks())),
-    })
+    const sites: SiteAtWork[] = []
+    for (const site of this.#parts.sites) sites.push(await this.#newsOf(site, later))
+    tellAtWork(paths.cache, { pid: process.pid, sites })
   }
 
-  progress(said: Pick<Progress, 'total' | 'stopping' | 'waiting'>): Progress {
-    const { arrays, publisher } = this.#parts
+  async #newsOf(site: SiteRun, later: string | null): Promise<SiteAtWork> {
+    const { clock } = this.#context
+    const { arrays, feed, watch, trouble } = site
+    const limits = arrays.size === 0 || trouble ? undefined : await lenient(() => feed.limits())
+    return {
+      ...{ site: site.name, ...countTasks(arrays.values()), waiting: site.waiting ?? site.untold ?? later },
+      tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
+      next_look_at: Math.round(clock.now() + Math.max(0, watch.news.nextLookMs - clock.ticks())),
+    }
+  }
+
+  progress(said: Pick<Progress, 'total' | 'stopping'>, later: string | null): Progress {
+    const { sites, publisher } = this.#parts
     let running = 0
     let queued = 0
-    for (const array of arrays.values()) {
-      running += array.runningJobs
-      queued += array.unstartedTasks.length
-    }
-    const { clock, site } = this.#context
+    for (const { arrays } of sites)
+      for (const array of arrays.values()) {
+        running += array.runningJobs
+        queued += array.unstartedTasks.length
+      }
+    const { clock } = this.#context
     return {
       ...said,
-      ...{ site: site.name, done: publisher.done, tally: publisher.tally, running, queued },
+      ...{
+        site: sites.map(({ name }) => name).join(' + '),
+        done: publisher.done,
+        tally: publisher.tally,
+        running,
+        queued,
+      },
+      waiting: this.#waiting(later),
       elapsedSec: (clock.ticks() - this.#started) / 1000,
     }
+  }
+
+  #waiting(later: string | null): string | null {
+    const { sites } = this.#parts
+    const said = sites.flatMap(({ name, waiting }) => (waiting === null ? [] : [{ name, waiting }]))
+    if (said.length > 0)
+      return said.map(({ name, waiting }) => (sites.length === 1 ? waiting : `${name}: ${waiting}`)).join('; ')
+    return sites.find(({ untold }) => untold !== null)?.untold ?? later
   }
 }

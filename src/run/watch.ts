@@ -8,13 +8,14 @@ import {
   watchTasks,
 } from '../dispatch/dispatch.ts'
 import { FloeError } from '../model/errors.ts'
-import { encodeRecord } from '../model/record.ts'
+import { intervalAfter } from '../model/pace.ts'
 import { lostJobs, undecidedJobs } from './arrays.ts'
 import type { RunContext } from './context.ts'
 import { type Fact, judge } from './evidence.ts'
 import type { LiveArray } from './live-array.ts'
 import { isWithoutRecord, type NodeWatch } from './node-watch.ts'
 import type { Publisher } from './publisher.ts'
+import { sealsOf } from './seals.ts'
 
 /** Answers to a question for states that say nothing of the tasks. */
 const UNCLEAR: ReadonlySet<string> = new Set(['SUBMIT_UNREADABLE', 'SUBMIT_REFUSED', 'STATE_UNKNOWN'])
@@ -39,8 +40,9 @@ export class Watch {
   readonly #publisher: Publisher
   readonly #nodes: NodeWatch
   readonly #read: (array: LiveArray) => void
-  #pulledAt = Number.NEGATIVE_INFINITY
-  #watchedAt = Number.NEGATIVE_INFINITY
+  /** When to look next, by the monotonic clock. */
+  #pullAt = Number.NEGATIVE_INFINITY
+  #watchAt = Number.NEGATIVE_INFINITY
   /** Since when nothing that the scheduler says can be read, by the monotonic clock. */
   #unreadableSince: number | undefined
   #waiting: string | null = null
@@ -60,24 +62,31 @@ export class Watch {
   }
 
   get news(): SiteNews {
-    return { waiting: this.#waiting, nextLookMs: this.#watchedAt + this.#context.site.rhythm.watchMs }
+    return { waiting: this.#waiting, nextLookMs: this.#watchAt }
   }
 
   async look(arrays: readonly LiveArray[]): Promise<void> {
-    const { clock, site } = this.#context
+    const { clock } = this.#context
     const open = arrays.filter((array) => !array.over)
     if (open.length === 0) return
-    if (clock.ticks() - this.#pulledAt >= site.rhythm.pullMs) await this.#pull(open)
-    if (clock.ticks() - this.#watchedAt >= site.rhythm.watchMs) await this.#watch(open)
+    if (clock.ticks() >= this.#pullAt) await this.#pull(open)
+    if (clock.ticks() >= this.#watchAt) await this.#watch(open)
+  }
+
+  /** A site that is slow is asked less often. */
+  #next(beganAt: number, usualMs: number): number {
+    const tookMs = this.#context.clock.ticks() - beganAt
+    return beganAt + 1000 * intervalAfter(usualMs / 1000, tookMs / 1000)
   }
 
   /** False: the records could not be read, so nothing may be concluded from what they do not say. */
   async #pull(open: readonly LiveArray[]): Promise<boolean> {
     const { clock, site } = this.#context
-    this.#pulledAt = clock.ticks()
+    const beganAt = clock.ticks()
     // What was not carried yet is not missing there.
     const there = open.filter(({ isSent }) => isSent)
     const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
+    this.#pullAt = this.#next(beganAt, site.rhythm.pullMs)
     for (const array of open) {
       this.#read(array)
       if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
@@ -97,22 +106,28 @@ export class Watch {
   }
 
   async #watch(open: readonly LiveArray[]): Promise<void> {
-    this.#watchedAt = this.#context.clock.ticks()
+    const { clock, site } = this.#context
+    const beganAt = clock.ticks()
+    this.#watchAt = beganAt + site.rhythm.watchMs
     const due = open.filter((array) => !array.over && array.nativeId !== undefined)
     if (due.length === 0) return
     const reports = await this.#ask(due)
     if (!reports) return
-    const listed = due.map((array) => ({ array, states: statesOf(reports, array) }))
-    if (!listed.some(({ array, states }) => array.openTasks.some((task) => !isOpen(states.get(task))))) {
-      for (const { array } of listed) for (const task of array.openTasks) array.isBack(task)
+    this.#watchAt = this.#next(beganAt, site.rhythm.watchMs)
+    const isWhole = (array: LiveArray) => {
+      const states = statesOf(reports, array)
+      return array.openTasks.every((task) => isOpen(states.get(task)))
+    }
+    if (due.every(isWhole)) {
+      for (const array of due) for (const task of array.openTasks) array.isBack(task)
       this.#explainEveryMs = 0
       return
     }
     // Read once more: the seal may have come between the last reading and the scheduler's answer.
     if (!(await this.#pull(due))) return
     const missing: Missing[] = []
-    for (const { array, states } of listed) {
-      const found = this.#compare(array, { states, isBlank: reports.length === 0 })
+    for (const array of due) {
+      const found = this.#compare(array, { states: statesOf(reports, array), isBlank: reports.length === 0 })
       if (found.tasks.length > 0 && (await this.#isOwner(array))) missing.push(found)
     }
     await this.#conclude(missing)
@@ -141,29 +156,27 @@ export class Watch {
       Math.max(this.#context.site.rhythm.watchMs, this.#explainEveryMs * 2),
     )
     for (const { array, ended, absent } of missing) {
-      for (const task of ended) array.markGone(task)
+      await this.#end(array, ended)
       for (const task of await this.#sealed(array, absent)) array.markGone(task)
     }
     await this.#explain(missing.map(({ array }) => array))
+  }
+
+  /** Elements of these tasks ended. Where elements choose, another one may yet take a task that nobody has begun. */
+  async #end(array: LiveArray, tasks: readonly number[]): Promise<void> {
+    const isOpenToOthers = (task: number) => array.elements.bindLate && !array.hasBegun(task)
+    for (const task of tasks) if (!isOpenToOthers(task)) array.markGone(task)
+    for (const task of await this.#sealed(array, tasks.filter(isOpenToOthers))) array.markGone(task)
   }
 
   /** Tasks that are not listed may start all the same: they are cancelled, and sealed on the site, so that none does. */
   async #sealed(array: LiveArray, tasks: readonly number[]): Promise<readonly number[]> {
     if (tasks.length === 0) return []
     const { clock, site } = this.#context
-    const at = Math.round(clock.now() * 1000)
-    const ended = {
-      v: 1,
-      at,
-      event: 'task ended',
-      reason: 'drained',
-      message: 'given up: not listed any more',
-      jobs: 0,
-    } as const
-    const seals = tasks.map((task) => ({ task, attempt: array.nextAttempt(task), line: encodeRecord(ended) }))
+    const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'given up: not listed any more' })
     const connector = await site.connector()
     const begun = await lenient(async () => {
-      await cancelTasks(connector, array.nativeId!, tasks)
+      await cancelTasks(connector, array.nativeId!, array.elements.of(tasks))
       return site.seal(array.id, seals)
     })
     return begun ? tasks.filter((task) => !begun.has(task)) : []
@@ -173,7 +186,9 @@ export class Watch {
     const connector = await this.#context.site.connector()
     const arrays = new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length]))
     try {
-      const reports = await watchTasks(connector, arrays)
+      const reports = await watchTasks(connector, arrays, (laterMs) => {
+        this.#watchAt = this.#context.clock.ticks() + laterMs
+      })
       this.#unreadableSince = undefined
       if (reports) this.#waiting = waitingIn(reports, connector)
       return reports
@@ -213,23 +228,28 @@ export class Watch {
     const ids = arrays.map(({ nativeId }) => nativeId!)
     const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
     for (const array of arrays) {
-      const own = new Map(endings.filter(({ id }) => id === array.nativeId).map((ending) => [ending.index, ending]))
-      this.#believe(array, own)
+      const ofElements = endings
+        .filter(({ id }) => id === array.nativeId)
+        .map((ending) => [ending.index, ending] as const)
+      const own = array.elements.byTask(new Map(ofElements), (ending) => ending === undefined)
+      await this.#believe(array, own)
       for (const [task, ending] of own) this.#nodes.heedEnding(array, task, ending)
       this.#giveUp(array, (task) => endOf(own.get(task)))
     }
   }
 
   /** A task that is listed no more is gone when accounting knows its end; its record may still be on the way for a while. */
-  #believe(array: LiveArray, endings: ReadonlyMap<number, TaskEnding>): void {
+  async #believe(array: LiveArray, endings: ReadonlyMap<number, TaskEnding>): Promise<void> {
     const { clock, site } = this.#context
+    const ended: number[] = []
     for (const task of array.openTasks) {
       const ending = endings.get(task)
       if (!array.isMissing(task) || !ending) continue
       const forMs = array.accountedFor(task, clock.ticks())
       const isSilent = isWithoutRecord(ending) && !array.hasBegun(task)
-      if (forMs >= site.rhythm.graceMs || isSilent) array.markGone(task)
+      if (forMs >= site.rhythm.graceMs || isSilent) ended.push(task)
     }
+    await this.#end(array, ended)
   }
 
   /** The array's directory is gone: jobs that it had started are lost with it. */
@@ -261,8 +281,8 @@ interface Missing {
 
 type States = ReadonlyMap<number, TaskReport['state']>
 
-const statesOf = (reports: readonly TaskReport[], { nativeId }: LiveArray): States =>
-  new Map(reports.filter(({ id }) => id === nativeId).map(({ index, state }) => [index, state]))
+const statesOf = (reports: readonly TaskReport[], { nativeId, elements }: LiveArray): States =>
+  elements.heed(new Map(reports.filter(({ id }) => id === nativeId).map(({ index, state }) => [index, state])), isOpen)
 
 const isOpen = (state: TaskReport['state'] | undefined): boolean => state !== undefined && state !== 'ended'
 

@@ -1,6 +1,7 @@
 import { labelsNamed, resolveArguments } from '../model/arguments.ts'
 import { assert } from '../model/errors.ts'
 import type { ManifestInput, ManifestJob } from '../model/manifest.ts'
+import type { NodePlace } from '../model/places.ts'
 import { jobDigest } from './job-digest.ts'
 import { isHdfs } from './site-path.ts'
 
@@ -34,6 +35,8 @@ export interface StagedFile {
   readonly digest: string
   readonly sizeBytes: number | null
   readonly mtimeUs: number | null
+  /** Of an input in HDFS: bytes of it at each node, where that is known and asked for. */
+  readonly nodes?: Readonly<Record<NodePlace, number>>
 }
 
 export interface StagedProgram {

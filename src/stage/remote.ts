@@ -1,5 +1,6 @@
 import type { Entrances } from '../model/entrance.ts'
 import { FloeError } from '../model/errors.ts'
+import type { NodePlace } from '../model/places.ts'
 import type { FileEntry, Files } from '../ports/files/files.ts'
 import type { Sight } from './look-up.ts'
 
@@ -7,10 +8,14 @@ import type { Sight } from './look-up.ts'
 export interface RemoteStores {
   /** What holds the file, and where in it. Asks nothing of it yet. Throws USAGE, CONFIG_INVALID, HDFS_LOGIN. */
   at(url: string): Promise<RemoteFile>
+  /** Bytes of a file, or of a folder (trailing slash), that lie at each node of its HDFS; undefined: it is not there. Throws as `at`, and HDFS errors. */
+  nodes(url: string): Promise<ReadonlyMap<NodePlace, number> | undefined>
   /** Removes what writers that died left in a folder, and below it; answers how many files, and their bytes. Throws as `at`, and HDFS errors. */
   sweep(url: string, nowMs: number): Promise<{ readonly files: number; readonly bytes: number }>
   /** How nodes get to these; `hosts`: where hosts of HDFS are for them, undefined: as for this machine. Throws as `at`. */
   entrances(urls: Iterable<string>, hosts: Entrances[string]['hosts'] | undefined): Promise<Entrances>
+  /** Has tokens that were used renewed in time. Answers what a person has to see to before one ends; null: nothing. Never throws. */
+  keep(nowMs: number): Promise<string | null>
 }
 
 export interface RemoteFile {
@@ -124,7 +129,7 @@ async function unlessClosed<T>(look: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-async function inParallel<T>(all: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
+export async function inParallel<T>(all: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
   const rest = all.values()
   const lane = async () => {
     for (const one of rest) await act(one)

@@ -112,16 +112,22 @@ export interface CommitSighting {
  * Makes table `files` say what `files_seen` holds. Without `acceptChanged`, files that results were made of keep what the table says,
  * so that the next look notices again.
  */
-export async function commitSighting(tables: Tables, options: CommitSighting): Promise<void> {
+export const commitSighting = (tables: Tables, options: CommitSighting): Promise<void> =>
+  overConflicts(() => commitOnce(tables, options))
+
+export async function overConflicts(commit: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await commitOnce(tables, options)
+      return await commit()
     } catch (cause) {
       // An `add` came in between: its rows are kept, and what was seen is put on top.
       if (!(cause instanceof FloeError && cause.code === 'TABLE_CONFLICT') || tries === CONFLICTS_MAX) throw cause
     }
   }
 }
+
+/** Another content lies elsewhere. */
+const MOVED = `s.url is not null and (s.size_bytes is distinct from f.size_bytes or s.mtime_us is distinct from epoch_us(f.mtime))`
 
 async function commitOnce(tables: Tables, options: CommitSighting): Promise<void> {
   const wanted = options.acceptChanged ? 'true' : 'not changed'
@@ -137,6 +143,8 @@ async function commitOnce(tables: Tables, options: CommitSighting): Promise<void
         case when s.url is null then f.digest else s.digest end as digest,
         case when s.url is null then f.digest_kind else s.digest_kind end as digest_kind,
         case when s.url is null then f.missing else s.missing end as missing,
+        case when ${MOVED} then null else f.nodes end as nodes,
+        case when ${MOVED} then null else f.nodes_at end as nodes_at,
         case when s.url is null then f.seen_at else make_timestamptz(${Math.round(options.clock.now() * 1000)}) end as seen_at)
       from files f left join (select * from files_seen where ${wanted}) s on s.url = f.url`,
   })

@@ -2,11 +2,13 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
-import type { Tables } from '../ports/tables/tables.ts'
+import type { NodePlace } from '../model/places.ts'
+import type { Row, Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
 import { hashContent } from './look-up.ts'
 import { manifestJob, type StagedFile, type StagedProgram, type StagedRow } from './manifest-rows.ts'
 import { type Concerned, nameJobs } from './name-jobs.ts'
+import { type NodesOf, placesText } from './places.ts'
 import {
   APPTAINER,
   checkPinned,
@@ -19,10 +21,12 @@ import {
 import type { RemoteStores } from './remote.ts'
 import { isHdfs, isRemote, sitePath } from './site-path.ts'
 
+export { locateInputs } from './locate.ts'
 export { APPTAINER } from './program.ts'
 export { readManifest } from './read-manifest.ts'
 export type { RemoteFile, RemoteStores } from './remote.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
+export { isAtSql } from './site-path.ts'
 
 /** An array to stage: its tasks, its jobs, and where it goes. */
 export interface StageOptions {
@@ -48,6 +52,8 @@ export interface StageOptions {
   readonly stores: RemoteStores
   /** Where hosts of HDFS are for the nodes; absent: as for this machine. */
   readonly hdfsHosts?: Readonly<Record<string, string>>
+  /** SQL condition on `url`: what lies in an HDFS whose data nodes run the tasks, which are told where it is; absent: there is none. */
+  readonly at?: string | undefined
   /** Where a file of this machine lies on the site; absent: where it lies here. */
   readonly place?: (file: StagedFile) => string
   /** Leaves jobs out of the manifest: those that an earlier result answers. */
@@ -91,7 +97,7 @@ export async function stageArray(
 ): Promise<{ tasks: number; jobs: number; answered: number }> {
   for (const table of ['attempts', 'requests', 'files'] as const) await tables.view(table)
   await tables.view('jobs', undefined, 'jobs_rows')
-  const { staged, imageAt } = await stagedJobs(tables, options)
+  const { staged, imageAt, nodesOf } = await stagedJobs(tables, options)
   const answered = await options.answer(staged)
   const lines = new Map<number, ManifestJob[]>()
   for (const { task, job } of staged) {
@@ -101,6 +107,11 @@ export async function stageArray(
     else lines.set(task, [job])
   }
   const roots = Object.values(options.roots)
+  const places = placesText(
+    options.tasks.map(({ task }) => task),
+    lines,
+    nodesOf,
+  )
   const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
     const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
     const image = terms.container === null ? undefined : imageAt(terms.container)
@@ -121,12 +132,13 @@ export async function stageArray(
       outputs: options.outputs,
       ...(options.siteCache !== undefined && { cache: options.siteCache }),
       ...(roots.length > 0 && { roots }),
+      ...(places !== undefined && { binds_late: true as const }),
       sandboxes_max: options.sandboxesMax,
       ...(options.rehearsal && { sandboxes_all: true as const }),
     }
   })
   await writeEntrances(options, lines.values())
-  writeManifest(options.directory, headers, lines)
+  writeManifest(options.directory, { headers, lines, places })
   return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
 }
 
@@ -140,32 +152,40 @@ export interface ProbedSite {
   readonly probe?: ProbeProgram
 }
 
+/** A program that jobs name, how many do, and the first of them by name. */
+export interface ProbedProgram extends Row {
+  readonly executable: string
+  readonly setup: string | null
+  readonly container: string | null
+  /** It is a file that is staged. */
+  readonly pinned: boolean
+  readonly jobs: number
+  readonly first: string
+}
+
 /** Checks each program that the jobs of temporary table `runnable` name, before anything is submitted; what is in an image is not looked for. */
 export async function probePrograms(tables: Tables, there: ProbedSite): Promise<void> {
-  const { roots, probe = probeHere } = there
-  const programs = await tables.sql.rows<{
-    executable: string
-    setup: string | null
-    container: string | null
-    pinned: boolean
-    jobs: number
-    first: string
-  }>(
+  const programs = await tables.sql.rows<ProbedProgram>(
     `select *, exists (from files f where f.url = executable and f.kind = 'program') as pinned from (
        select j.executable, j.setup, j.container, count(*)::integer as jobs, min(j.job_id) as first
        from jobs_rows j semi join runnable r on r.job_key = j.job_key and r.revision = j.revision group by all limit 1000)`,
   )
-  for (const { executable, setup, container, pinned, ...concerned } of programs) {
-    try {
-      if (container !== null) await probeContainer(container, setup, { ...there, probe })
-      if (isRemote(executable) || (container !== null && !pinned)) continue
-      // The interpreter of one that runs in an image is in there.
-      const interpreters = container === null ? probe : async () => undefined
-      if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, interpreters)
-      else await probeSiteProgram(executable, setup, probe)
-    } catch (cause) {
-      throw nameJobs(cause, concerned)
-    }
+  for (const program of programs) await probeProgram(program, there)
+}
+
+/** Throws EXECUTABLE_INVALID when the site could not run the program. */
+export async function probeProgram(program: ProbedProgram, there: ProbedSite): Promise<void> {
+  const { executable, setup, container, pinned, ...concerned } = program
+  const { roots, probe = probeHere } = there
+  try {
+    if (container !== null) await probeContainer(container, setup, { ...there, probe })
+    if (isRemote(executable) || (container !== null && !pinned)) return
+    // The interpreter of one that runs in an image is in there.
+    const interpreters = container === null ? probe : async () => undefined
+    if (pinned) await checkPinned(executable, sitePath(executable, roots) ?? executable, interpreters)
+    else await probeSiteProgram(executable, setup, probe)
+  } catch (cause) {
+    throw nameJobs(cause, concerned)
   }
 }
 
@@ -204,7 +224,7 @@ async function stagedRows(tables: Tables, options: StageOptions): Promise<Staged
 async function stagedJobs(
   tables: Tables,
   options: StageOptions,
-): Promise<{ staged: StagedJob[]; imageAt: (url: string) => string | undefined }> {
+): Promise<{ staged: StagedJob[]; imageAt: (url: string) => string | undefined; nodesOf: NodesOf }> {
   const rows = await stagedRows(tables, options)
   const files = await stagedFiles(tables, rows, options)
   const find = (url: string): StagedFile => {
@@ -227,7 +247,7 @@ async function stagedJobs(
   const programs = new Map<string, StagedProgram>()
   const staged = rows.map((row) => ({ row, task: row.task, job: manifestJob(row, findPlaced, programOf(row)) }))
   // An array all of whose jobs were answered needs no image.
-  return { staged, imageAt: (url) => placed.get(url)?.path }
+  return { staged, imageAt: (url) => placed.get(url)?.path, nodesOf: (url) => placed.get(url)?.nodes }
 
   function placedProgram({ program, digest }: StagedProgram): StagedProgram {
     return { program: place({ path: program, digest, sizeBytes: null, mtimeUs: null }), digest }
@@ -258,7 +278,7 @@ async function stagedJobs(
 async function stagedFiles(
   tables: Tables,
   rows: readonly StagedRow[],
-  { roots, cache, rehearsal, stores }: StageOptions,
+  { roots, cache, rehearsal, stores, at }: StageOptions,
 ): Promise<Map<string, StagedFile>> {
   const urls = new Set<string>()
   for (const row of rows) {
@@ -277,12 +297,19 @@ async function stagedFiles(
     digest: string | null
     size_bytes: number | null
     mtime_us: number | null
-  }>('select url, kind, digest, size_bytes, epoch_us(mtime) as mtime_us from files semi join staged_urls using (url)')
+    nodes: string | null
+  }>(
+    `select url, kind, digest, size_bytes, epoch_us(mtime) as mtime_us, ${at === undefined ? 'null' : `case when ${at} then to_json(nodes)::varchar end`} as nodes
+     from files semi join staged_urls using (url)`,
+  )
   for await (const chunk of stream) {
-    for (const { url, kind, digest, size_bytes, mtime_us } of chunk) {
+    for (const { url, kind, digest, size_bytes, mtime_us, nodes } of chunk) {
       if (isHdfs(url) && kind === 'input') {
         const planned = rehearsal ? { sizeBytes: null, mtimeUs: null } : { sizeBytes: size_bytes, mtimeUs: mtime_us }
-        known.set(url, { path: url, digest: digest ?? `undigested:${url}`, ...planned })
+        known.set(url, {
+          ...{ path: url, digest: digest ?? `undigested:${url}`, ...planned },
+          ...(nodes !== null && { nodes: JSON.parse(nodes) as Record<NodePlace, number> }),
+        })
         continue
       }
       if (isRemote(url)) {
@@ -328,11 +355,13 @@ async function writeEntrances(
   writeWhole(join(directory, 'hdfs'), (fd) => writeSync(fd, text))
 }
 
-function writeManifest(
-  directory: string,
-  headers: readonly ManifestTask[],
-  lines: ReadonlyMap<number, readonly ManifestJob[]>,
-): void {
+interface Manifest {
+  readonly headers: readonly ManifestTask[]
+  readonly lines: ReadonlyMap<number, readonly ManifestJob[]>
+  readonly places: string | undefined
+}
+
+function writeManifest(directory: string, { headers, lines, places }: Manifest): void {
   for (const folder of ['records', 'logs']) mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 })
   const index = Buffer.alloc(headers.length * 16)
   let offset = 0
@@ -345,6 +374,7 @@ function writeManifest(
       offset += bytes
     }
   })
+  if (places !== undefined) writeWhole(join(directory, 'places'), (fd) => writeSync(fd, places))
   // The index comes last: an array with an index is staged.
   writeWhole(join(directory, 'index'), (fd) => writeSync(fd, index))
 }

@@ -8,6 +8,7 @@ import { rowsOf } from '../conformance/rows.ts'
 import { type HdfsSite, startHdfs } from '../containers/hdfs.ts'
 import { sweep } from '../containers/owner.ts'
 import { count, emptyFolder, type Ground, jobsFor } from './ground.ts'
+import { benchLocality } from './hdfs-locality.ts'
 import { measure } from './measure.ts'
 
 /* A gigabyte to and from a real HDFS beside curl, and a publication into it beside one on disk and the copying of it. Needs an engine for containers. */
@@ -23,6 +24,7 @@ export async function benchHdfs(ground: Ground): Promise<void> {
   } finally {
     await site.stop()
   }
+  await benchLocality(ground)
 }
 
 async function benchFiles(ground: Ground, site: HdfsSite): Promise<void> {

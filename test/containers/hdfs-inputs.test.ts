@@ -6,7 +6,7 @@ import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
 import { ended, openPlace, type Place } from '../cli/place.ts'
 import { describeSite } from './engine.ts'
-import { type HdfsSite, startHdfs } from './hdfs.ts'
+import { type HdfsSite, servedBy, startHdfs } from './hdfs.ts'
 import { beginWrite } from './hdfs-writing.ts'
 import { until } from './machine.ts'
 
@@ -53,17 +53,6 @@ describeSite('inputs in HDFS', () => {
       .filter((name) => /\/arrays\/a\d+\/hdfs$/.test(name))
       .map((name) => statSync(join(scratch, name)).mode & 0o777)
 
-  /** What data nodes read for others, bytes. */
-  async function served(): Promise<number> {
-    const read = site.dataNodes.map(async ({ name }) => {
-      const query = 'qry=Hadoop:service=DataNode,name=DataNodeActivity-*'
-      const reply = await fetch(`http://127.0.0.1:${site.ports[name]}/jmx?${query}`)
-      const { beans } = (await reply.json()) as { beans: { BytesRead: number }[] }
-      return beans[0]!.BytesRead
-    })
-    return (await Promise.all(read)).reduce((sum, bytes) => sum + bytes, 0)
-  }
-
   it('come once a batch to the node, whatever they are called', async () => {
     const { place, env } = await campaign('slots: 2\n')
     const root = '/data/odd names'
@@ -93,7 +82,7 @@ describeSite('inputs in HDFS', () => {
     const distinct = large.length + names.reduce((sum, name) => sum + Buffer.byteLength(content(name)), 4)
     expect(JSON.parse(plan.stdout)).toMatchObject({ jobs: 20, missing: 0 })
 
-    const before = await served()
+    const before = await servedBy(site)
     const ran = await floe('run', '--json')
     expect([ran.status, ran.stderr]).toEqual([0, ''])
     expect(JSON.parse(ran.stdout)).toMatchObject({ succeeded: 20, failed: 0 })
@@ -109,7 +98,7 @@ describeSite('inputs in HDFS', () => {
       ),
     )
     // HDFS counts the sums that it keeps of its blocks too.
-    expect((await served()) - before).toBeLessThan((batches!.n as number) * distinct * 1.1 + MB)
+    expect((await servedBy(site)) - before).toBeLessThan((batches!.n as number) * distinct * 1.1 + MB)
     expect(readdirSync(place.path('tmp')), 'nothing stays on the node').toEqual(['none'])
 
     // What is as it was is not run again; what changed is.

@@ -3,8 +3,9 @@ import type { Files } from '../../src/ports/files/files.ts'
 import { type HdfsAccess, WebHdfs } from '../../src/ports/files/webhdfs.ts'
 import { parseHdfsUrl } from '../../src/ports/files/webhdfs-url.ts'
 import { freePorts } from './free-ports.ts'
-import { type Machine, until } from './machine.ts'
-import { openFleet } from './site.ts'
+import { imageOf } from './images.ts'
+import { type Machine, startMachine, until } from './machine.ts'
+import { type Fleet, openFleet } from './site.ts'
 
 export interface HdfsSite {
   readonly network: string
@@ -83,6 +84,37 @@ export async function startHdfs({ dataNodes: count = 6, httpFs = false } = {}): 
     throw cause
   })
   return site
+}
+
+/**
+ * Machines of a site become data nodes of an HDFS that has none of its own, two of them a rack: /rack1, /rack2 … They go with the site. Only the
+ * name node can be reached from here.
+ */
+export async function dataNodesOn(site: Fleet, names: readonly string[], hdfs: HdfsSite): Promise<readonly Machine[]> {
+  const racks = names.map((name, at) => `${name} /rack${Math.floor(at / 2) + 1}`)
+  await hdfs.nameNode.ask(`printf '%s\\n' ${racks.map((line) => `'${line}'`).join(' ')} >/etc/hadoop/racks`)
+  await hdfs.nameNode.join(site.network)
+  const image = await imageOf('hadoop')
+  const starts = names.map((name) =>
+    startMachine({
+      ...{ name: `${name} as a data node`, image, command: ['datanode'], network: site.network, scratch: site.network },
+      ...{ beside: site.machine(name), environment: { PORT: '9864' } },
+    }),
+  )
+  const nodes = await Promise.all(starts)
+  await hdfs.ready(names.length)
+  return nodes
+}
+
+/** What its data nodes read for others, bytes. */
+export async function servedBy(site: HdfsSite): Promise<number> {
+  const read = site.dataNodes.map(async ({ name }) => {
+    const query = 'qry=Hadoop:service=DataNode,name=DataNodeActivity-*'
+    const reply = await fetch(`http://127.0.0.1:${site.ports[name]}/jmx?${query}`)
+    const { beans } = (await reply.json()) as { beans: { BytesRead: number }[] }
+    return beans[0]!.BytesRead
+  })
+  return (await Promise.all(read)).reduce((sum, bytes) => sum + bytes, 0)
 }
 
 /** Names of the files below a folder, at any depth. */

@@ -160,6 +160,30 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     expect(teller.recordLines()).toBe(0)
   })
 
+  it('cut off by the network in the middle: the campaign goes on, and afterwards every event arrives', async () => {
+    const teller = await openTeller('floe.cut')
+    const [there, back] = ['there', 'back'].map((name) => teller.place.path(name)) as [string, string]
+    // Of each forty, one is done at once, and the others while Kafka is cut off, or when it is back.
+    const wait = (path: string) => `until [ -e '${path}' ]; do sleep 0.1; done`
+    await teller.jobs(40, `case $FLOE_JOB in j0) ;; j1*) ${wait(there)} ;; *) ${wait(back)} ;; esac`)
+    const running = ended(teller.start('-C', teller.place.path('c'), 'run', '--jobs-per-batch', '4', '--json'))
+    expect((await teller.events(1))[0]).toMatchObject({ type: expect.stringMatching(/^org\.floe\./) })
+    const before = teller.recordLines()
+    await site.broker.unplug()
+    try {
+      teller.place.file('there', '')
+      await until(() => teller.recordLines() > before, { what: 'jobs end while Kafka is cut off' })
+    } finally {
+      await site.broker.plug()
+    }
+    teller.place.file('back', '')
+    const { stdout, stderr } = await running
+    expect(JSON.parse(stdout || '{}'), stderr).toMatchObject({ succeeded: 40, failed: 0 })
+    await teller.run('relay', '--site', 'local', '--once')
+    const lines = teller.recordLines()
+    expectWhole(await teller.events(lines), lines)
+  })
+
   it('paused in the middle, and a relay killed at random: told at least once, read once', async () => {
     const teller = await openTeller('floe.killed')
     await teller.jobs(3000, 'true')

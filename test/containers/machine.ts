@@ -13,6 +13,8 @@ export interface MachineOptions {
   readonly image: string
   readonly command: readonly string[]
   readonly network: string
+  /** It shares addresses, ports and host name with that one, as two daemons of one machine do. */
+  readonly beside?: Machine
   /** A volume, mounted at /scratch. */
   readonly scratch: string
   /** Folders of the engine's own machine, mounted under the same path. */
@@ -30,8 +32,12 @@ export interface MachineOptions {
 
 /** One container on one network, and not on the engine's default one: cutting the first cuts it off. */
 class Networked extends GenericContainer {
-  constructor({ name, image, network, port, isSamePort = false }: MachineOptions) {
+  constructor({ name, image, network, beside, port, isSamePort = false }: MachineOptions) {
     super(image)
+    if (beside) {
+      this.withNetworkMode(`container:${beside.container.getId()}`)
+      return
+    }
     this.withNetworkMode(network).withHostname(name)
     this.createOpts.NetworkingConfig = { EndpointsConfig: { [network]: { Aliases: [name] } } }
     if (port === undefined) return

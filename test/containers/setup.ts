@@ -33,7 +33,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   }
   const swept = await sweep()
   if (swept > 0) console.error(`Removed ${swept} containers, networks and volumes that killed runs had left.`)
-  const packages = installPackages()
+  const packages = Promise.all([installPackages('packages'), installPackages('sources')])
   for (const name of imageNames) await imageOf(name)
   await packages
   project.provide('noEngine', '')
@@ -45,19 +45,20 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 }
 
 /**
- * What these tests use and floe itself does not install: node-rdkafka, which compiles for some minutes, once. Where it does not, only the
- * tests that need it fail. Answers when it is there.
+ * What these tests use and floe itself does not install: node-rdkafka in `packages`, which compiles for some minutes, once; in `sources` what is
+ * compiled in a container. Where that fails, only the tests that need it fail. Answers when it is there.
  */
-function installPackages(): Promise<void> {
-  const folder = join(import.meta.dirname, 'packages')
-  const [wanted, there] = ['package-lock.json', 'node_modules/.package-lock.json'].map((name) =>
-    statSync(join(folder, name), { throwIfNoEntry: false }),
+function installPackages(name: 'packages' | 'sources'): Promise<void> {
+  const folder = join(import.meta.dirname, name)
+  const [wanted, there] = ['package-lock.json', 'node_modules/.package-lock.json'].map((path) =>
+    statSync(join(folder, path), { throwIfNoEntry: false }),
   )
   if (there && wanted && there.mtimeMs >= wanted.mtimeMs) return Promise.resolve()
-  console.error('Installing the packages of test/containers/packages; node-rdkafka is compiled.')
+  const isCompiled = name === 'packages'
+  console.error(`Installing the packages of test/containers/${name}${isCompiled ? '; node-rdkafka is compiled' : ''}.`)
   // Its build does not bear to be made by several jobs of make.
   const { MAKEFLAGS: _, JOBS: __, ...environment } = process.env
-  const npm = spawn('npm', ['ci', '--ignore-scripts=false', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const npm = spawn('npm', ['ci', `--ignore-scripts=${!isCompiled}`, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
     stdio: ['ignore', 2, 2],
     env: environment,
@@ -65,7 +66,7 @@ function installPackages(): Promise<void> {
   return new Promise((resolve) => {
     npm.on('error', () => resolve())
     npm.on('exit', (status) => {
-      if (status !== 0) console.error(`npm ci in test/containers/packages ended with exit ${status}.`)
+      if (status !== 0) console.error(`npm ci in test/containers/${name} ended with exit ${status}.`)
       resolve()
     })
   })

@@ -24,14 +24,10 @@ export interface SshEntry {
 }
 
 /** Machines that share /scratch, with users `alice` and `bob` who may log in with a key made for this site. */
-export interface Site {
+export interface Site extends Fleet {
   readonly login: Machine
-  readonly machines: readonly Machine[]
-  machine(name: string): Machine
   /** The way in. Ask again after the login machine was started or plugged in again: its port has changed then. */
   ssh(user?: string): Promise<SshEntry>
-  /** Removes containers, network and volume. */
-  stop(): Promise<void>
 }
 
 export interface MachinePlan {
@@ -44,10 +40,13 @@ export interface MachinePlan {
   readonly tmpMb?: number
   readonly port?: number
   readonly isSamePort?: boolean
+  /** Other than that of the rest. */
+  readonly image?: string
 }
 
 /** Machines of one image, on a network of their own. */
 export interface Fleet {
+  /** The volume at /scratch has the same name. */
   readonly network: string
   readonly machines: readonly Machine[]
   machine(name: string): Machine
@@ -88,8 +87,11 @@ async function startFleet(
   })
   const machines: Machine[] = []
   for (const plans of groups) {
-    const starts = plans.map(({ role, ...plan }) =>
-      startMachine({ ...plan, image, command: [role], network: name, scratch: name }),
+    const starts = plans.map(async ({ role, image: own, ...plan }) =>
+      startMachine({
+        ...{ ...plan, command: [role], network: name, scratch: name },
+        image: own === undefined ? image : await imageOf(own),
+      }),
     )
     const settled = await Promise.allSettled(starts)
     const failed = settled.find(({ status }) => status === 'rejected')

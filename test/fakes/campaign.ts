@@ -29,7 +29,8 @@ export async function madeCampaign(
   const paths = campaignPaths(root)
   const data = join(root, 'data')
   mkdirSync(data)
-  for (const name of new Set(jobs.flatMap(({ inputs = [] }) => inputs))) writeFileSync(join(data, name), `${name}\n`)
+  for (const name of new Set(jobs.flatMap(({ inputs = [] }) => inputs)))
+    if (!name.includes(':')) writeFileSync(join(data, name), `${name}\n`)
   const tables = await openTables({ root, cache: paths.cache, clock: systemClock })
   await putJobs(tables, data, jobs)
   return { data, ...runContext(root, tables, connector, yaml) }
@@ -75,18 +76,34 @@ const siteOf = (paths: CampaignPaths, connect: () => Promise<Connector>) =>
     runner: ['false'],
   })
 
+/** The same campaign, run at another site too. */
+export const beside = (
+  context: RunContext,
+  connector: Connector,
+  fields: Partial<RunContext['site']> = {},
+): RunContext => ({
+  ...context,
+  beside: [{ ...siteOf(context.paths, async () => connector), name: 'rime', ...fields }],
+})
+
 /** The same campaign, at a site that is connected in another way. */
 export const connectedBy = (context: RunContext, connect: () => Promise<Connector>): RunContext => ({
   ...context,
   site: siteOf(context.paths, connect),
 })
 
+/** `root:name` is one of a root. */
+const urlOf =
+  (data: string) =>
+  (name: string): string =>
+    name.includes(':') ? name : join(data, name)
+
 export async function putJobs(tables: Tables, data: string, jobs: readonly MadeJob[]): Promise<void> {
   const text = (value: string) => `'${value.replaceAll("'", "''")}'`
   const list = (values: readonly string[]) => `[${values.map(text).join(', ')}]::varchar[]`
   const rows = jobs.map(({ id, inputs = [], outputs = [], executable = '/bin/true', memoryBytes }) => {
     const memory = memoryBytes === undefined ? 'null' : memoryBytes
-    return `(${text(id)}, ${text(executable)}, ${list(inputs.map((name) => join(data, name)))}, ${list(inputs)}, ${list(outputs)}, ${memory})`
+    return `(${text(id)}, ${text(executable)}, ${list(inputs.map(urlOf(data)))}, ${list(inputs)}, ${list(outputs)}, ${memory})`
   })
   await tables.commit('jobs', {
     operation: 'test',
@@ -98,12 +115,12 @@ export async function putJobs(tables: Tables, data: string, jobs: readonly MadeJ
       false as withdrawn, now() as added_at, 'test' as source
       from (values ${rows.join(', ')}) t(id, executable, inputs, input_names, outputs, memory)`,
   })
-  const urls = [...new Set(jobs.flatMap(({ inputs = [] }) => inputs))].map((name) => `(${text(join(data, name))})`)
+  const urls = [...new Set(jobs.flatMap(({ inputs = [] }) => inputs))].map((name) => `(${text(urlOf(data)(name))})`)
   if (urls.length === 0) return
   await tables.commit('files', {
     operation: 'test',
     select: `select url, 'input' as kind, null as size_bytes, null as mtime, null as digest, null as digest_kind, null as missing,
-      null as sites, null as hosts, null as seen_at from (values ${urls.join(', ')}) t(url)`,
+      null as sites, null as hosts, null as seen_at, null as nodes, null as nodes_at from (values ${urls.join(', ')}) t(url)`,
   })
 }
 

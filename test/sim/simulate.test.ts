@@ -30,6 +30,22 @@ describe('campaigns under the fault menu', () => {
   })
 })
 
+describe('campaigns over two sites', () => {
+  test.each(seeds.slice(0, 3))('under the fault menu, seed %i', async (seed) => {
+    const { results } = await lived({ seed, jobs: 14, faults: true, sites: 2, coverage }, `FLOE_SIM_SEED=${seed}`)
+    expect(results).toHaveLength(14)
+  })
+
+  test.runIf(ONLY === undefined)(
+    'end with the same tables when the coordinator is killed again and again',
+    async () => {
+      const kill = { at: (life: number) => 2 * life + 1, when: 'after' } as const
+      const ending = await lived({ seed: 1, jobs: 7, faults: false, sites: 2, kill, coverage }, '')
+      for (const [job, times] of ending.begun) expect(times, `${job} was begun`).toBe(1)
+    },
+  )
+})
+
 /** What a killed coordinator is tried on: campaigns that nothing else befalls. */
 const quietOf = (seed: number) => ({ seed, jobs: 2 + (seed % 4), faults: false, coverage })
 const QUIET = process.env.FLOE_SIM_KILLS === 'all' ? 20 : 1

@@ -28,6 +28,8 @@ export interface Trial {
   /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
   readonly kill?: { readonly at: (life: number) => number | undefined; readonly when: 'before' | 'after' }
   readonly coverage: Coverage
+  /** Sites of one cluster that share the jobs; absent: one. */
+  readonly sites?: 2
   /** How often faults happen, as a share of what the menu says; 1 by default. */
   readonly often?: number
   /** Tables on disk, as a campaign has them; else in memory, which is faster. */
@@ -247,6 +249,7 @@ export class World {
     const context: RunContext = {
       ...runContext(this.root, tables, this.scheduler.connector, YAML),
       ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
+      ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
       ...(!this.#trial.onDisk && { leases: this.#leases }),
     }
     const report = await runCampaign(context)

@@ -4,7 +4,7 @@ import { renderPlan } from '../text/plan.ts'
 import { positive, seconds } from '../values.ts'
 
 export interface PlanArgs {
-  site: string | undefined
+  site: string[] | undefined
   jobsPerBatch: number | undefined
   batchSeconds: string | undefined
 }
@@ -12,7 +12,12 @@ export interface PlanArgs {
 /** Options that `plan` and `run` share. */
 export const planOptions = (yargs: Argv) =>
   yargs
-    .option('site', { type: 'string', requiresArg: true, describe: 'Where to run; default: `site` of floe.yaml' })
+    .option('site', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'Where to run; given again: there too, and the jobs are shared out. Default: `site` of floe.yaml',
+    })
     .option('jobs-per-batch', { type: 'number', requiresArg: true, describe: 'Most jobs of a batch' })
     .option('batch-seconds', {
       type: 'string',
@@ -31,6 +36,7 @@ export const plan: Command<PlanArgs> = {
   text: 'Group the jobs by their inputs and show what running them costs',
   examples: [
     ['floe plan', 'what would be run, in which batches; nothing is started'],
+    ['floe plan --site frost --site rime', 'what each of two sites would take'],
     ['floe plan --jobs-per-batch 200', 'in smaller batches; the next run uses this plan'],
   ],
   options: planOptions,

@@ -18,6 +18,7 @@ export const run: Command<RunArgs> = {
   text: 'Plan, run, follow and publish what waits; goes on where it stopped',
   examples: [
     ['floe run', 'until nothing is left; Ctrl-C is safe and leaves the jobs working'],
+    ['floe run --site frost --site rime', 'on two sites at once: each takes what it has done first'],
     ['floe run --once', 'one turn, for cron'],
     ['floe run --site sim', 'rehearse on a site that sites.yaml calls simulated; nothing is run'],
     ['floe run --max-failures 100', 'stop when so many jobs failed, rather than when a quarter did'],

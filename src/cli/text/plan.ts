@@ -22,7 +22,7 @@ export function renderPlan(plan: PlanReport): string {
     ],
     { indent: '  ' },
   )
-  return [title, '\n', table, work(plan), missing(plan)].join('')
+  return [title, '\n', table, reads(plan), work(plan), missing(plan)].join('')
 }
 
 function compared(plan: PlanReport): string {
@@ -31,8 +31,22 @@ function compared(plan: PlanReport): string {
   return `${formatFactor(plan.bytes_to_nodes / plan.bytes_lower_bound)} best; ${order}`
 }
 
-function work({ site, seconds }: PlanReport): string {
+function reads({ bytes_local: local, bytes_rack: rack = 0, bytes_remote: remote = 0 }: PlanReport): string {
+  if (local === undefined || local + rack + remote === 0) return ''
+  const share = Math.floor((100 * local) / (local + rack + remote))
+  const rest = `${formatBytes(rack)} in their racks, ${formatBytes(remote)} elsewhere`
+  return `\n  from data nodes: ${formatBytes(local)} (${share} %) on the nodes of the batches, ${rest}\n`
+}
+
+function work({ site, seconds, shares = [] }: PlanReport): string {
+  if (shares.length > 0) return `\n${shares.map(share).join('')}`
   return seconds === null ? '' : `\n  ${site}: about ${formatSeconds(seconds)} of work\n`
+}
+
+function share({ site, jobs, batches, arrays, seconds }: NonNullable<PlanReport['shares']>[number]): string {
+  const about = seconds === null ? '' : `, about ${formatSeconds(seconds)} of work`
+  const parts = [formatCounted(jobs, 'job'), formatCounted(batches, 'batch', 'batches'), formatCounted(arrays, 'array')]
+  return `  ${visible(site)}: ${parts.join(', ')}${about}\n`
 }
 
 function missing({ missing_inputs, missing_example: example }: PlanReport): string {

@@ -73,6 +73,7 @@ export function renderRun(report: RunReport): string {
     counts(report),
     missing(report),
     held(report),
+    unused(report),
     elsewhere(report),
     away(report),
     merged(report),
@@ -83,11 +84,11 @@ export function renderRun(report: RunReport): string {
 }
 
 /** What a person who stopped it may do next; `site` as they named it. */
-export function renderStopped({ rehearsal }: RunReport, site: string | undefined): string {
+export function renderStopped({ rehearsal }: RunReport, sites: readonly string[] = []): string {
   if (rehearsal === null)
     return 'Stopped looking; what runs goes on working. `floe run` again takes up from here, from this machine or another.\n'
   const inside = `floe -C ${shellWord(near(rehearsal))}`
-  const run = site === undefined ? 'run' : `run --site ${site}`
+  const run = ['run', ...sites.map((site) => `--site ${site}`)].join(' ')
   return `The rehearsal stopped; this campaign is as it was. \`${inside} status\` shows it, \`${inside} ${run}\` goes on with it, \`floe ${run}\` begins anew.\n`
 }
 
@@ -126,6 +127,9 @@ const held = ({ decided }: RunReport): string =>
   decided.held === 0
     ? ''
     : `  ${decided.held === 1 ? '1 job is held' : `${formatCount(decided.held)} jobs are held`} after a failure: floe jobs --state held lists them, floe retry --state held tries again\n`
+
+const unused = ({ unused }: RunReport): string =>
+  unused.map(({ site, why }) => `  The others did the work of ${visible(site)}: ${visible(why)}\n`).join('')
 
 const elsewhere = ({ elsewhere }: RunReport): string =>
   elsewhere

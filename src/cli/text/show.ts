@@ -178,6 +178,7 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
       `${verdictText(attempt)}${next}`,
     ),
     ['took', took.filter(Boolean).join(', ')],
+    ['read', readText(attempt)],
     ['outputs', madeText(attempt, report)],
     ['from', text(attempt.reused_from)],
     ['sandbox', sandboxText(attempt, from)],
@@ -188,6 +189,12 @@ function attemptText(attempt: JsonRow, { report, from }: { report: JobReport; fr
     line(`try ${text(attempt.try)}`, head),
     ...told.filter(([, value]) => value !== '').map(([label, value]) => line(label, value, '    ')),
   ].join('')
+}
+
+function readText({ bytes_local: local, bytes_rack: rack, bytes_remote: remote }: JsonRow): string {
+  if (local == null) return ''
+  const size = (bytes: unknown): string => (Number(bytes) === 0 ? '0' : formatBytes(Number(bytes)))
+  return `${size(local)} on this node, ${size(rack)} in its rack, ${size(remote)} elsewhere`
 }
 
 /** By the clock of this machine. */

@@ -1,4 +1,4 @@
-import type { StateCounts, StatusReport } from '../../floe.ts'
+import type { SiteAtWork, StateCounts, StatusReport } from '../../floe.ts'
 import { formatCount, formatCounted, formatSeconds, formatShare } from '../../model/format.ts'
 import { JOB_STATES } from '../../model/verdict.ts'
 import { renderTable, visible } from './table.ts'
@@ -21,7 +21,13 @@ export function renderStatus(status: StatusReport, { name }: Named): string {
 
 /** What the run that is going on waits for. */
 function atWork({ at_work: work }: StatusReport): string {
-  if (work === null || work.site === 'local' || work.tasks_running + work.tasks_queued === 0) return ''
+  if (work === null) return ''
+  const { beside = [], ...first } = work
+  if (beside.length > 0) return [first, ...beside].map(atSite).join('')
+  return first.site === 'local' || first.tasks_running + first.tasks_queued === 0 ? '' : atSite(first)
+}
+
+function atSite(work: SiteAtWork): string {
   const limit = work.tasks_max === null ? '' : ` (limit ${formatCount(work.tasks_max)})`
   const tasks = `  ${visible(work.site)}: running ${formatCounted(work.tasks_running, 'task')} · queued ${formatCount(work.tasks_queued)}${limit} · next look in ${formatSeconds(work.next_look_sec)}\n`
   return work.waiting === null ? tasks : `${tasks}  waiting: ${visible(work.waiting)}\n`

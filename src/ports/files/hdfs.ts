@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -7,6 +7,7 @@ import { FloeError } from '../../model/errors.ts'
 import { asideOf, ownUnique } from './aside.ts'
 import { systemError } from './faults.ts'
 import type { FileEntry, Files, Room } from './files.ts'
+import { fetchFile } from './hdfs-fetch.ts'
 import type { HdfsStatus, WebHdfs } from './webhdfs.ts'
 import { faultIn } from './webhdfs-faults.ts'
 import { type Body, bytesOf } from './webhdfs-http.ts'
@@ -28,7 +29,7 @@ export function hdfsFiles(client: WebHdfs, options: { group?: boolean } = {}): F
   // There is no set-group-id in HDFS: what is made has the group of the folder it is in.
   const store: Store = { client, ...(options.group ? { file: '660', folder: '770' } : { file: '600', folder: '700' }) }
   return {
-    read: (path) => client.read(path, () => ({ offset: 0 }), bytesOf),
+    read: (path) => client.read(path, () => ({ offset: 0 }), whole),
     readRange: (path, range) => readRange(client, path, range),
     write: (path, content) => replace(store, path, inMemory(content)),
     create: (path, content) => create(store, path, inMemory(content)),
@@ -71,10 +72,12 @@ async function onDisk(local: string): Promise<Body> {
   }
 }
 
+const whole = (reply: IncomingMessage): Promise<Buffer> => bytesOf(reply)
+
 async function readRange(client: WebHdfs, path: string, range: { offset: number; length: number }) {
   if (range.length === 0) return (await client.status(path)) && Buffer.alloc(0)
   try {
-    return await client.read(path, () => range, bytesOf)
+    return await client.read(path, () => range, whole)
   } catch (cause) {
     // HDFS refuses to begin behind the end.
     const status = faultIn(cause) === 'other' ? await client.status(path) : undefined
@@ -252,81 +255,6 @@ const KINDS = { FILE: 'file', DIRECTORY: 'folder', SYMLINK: 'other' } as const
 
 function toEntry(name: string, { type, length, modificationTime, fileId = 0 }: HdfsStatus): FileEntry {
   return { name, kind: KINDS[type], sizeBytes: length, mtime: modificationTime * 1000, id: fileId }
-}
-
-export interface Fetching {
-  /** The file as it was looked at just now; absent: it is looked at. */
-  readonly status?: HdfsStatus
-  /** Hears of each answer that bytes come with. */
-  readonly onReply?: (reply: IncomingMessage) => void
-  /** Sees the bytes, in order, each once. */
-  readonly onChunk?: (chunk: Buffer) => void
-}
-
-/** Goes on where a cut connection left it, as long as the file is the same. */
-export async function fetchFile(
-  client: WebHdfs,
-  path: string,
-  local: string,
-  { status: seen, onReply, onChunk }: Fetching = {},
-): Promise<boolean> {
-  const status = seen ?? (await client.status(path))
-  if (!status) return false
-  const sink = openSink(local)
-  let offset = 0
-  const take = async (reply: IncomingMessage) => {
-    onReply?.(reply)
-    for await (const chunk of reply as AsyncIterable<Buffer>) {
-      onChunk?.(chunk)
-      await sink.write(chunk)
-      offset += chunk.length
-    }
-  }
-  try {
-    if (status.length > 0) await client.read(path, () => ({ offset }), take)
-    await sink.end()
-    const after = await client.status(path)
-    if (await client.isBeingWritten(path))
-      throw new FloeError('FILE_BUSY', `cannot read ${client.urlOf(path)}: another is still writing it`)
-    const isSame = after?.fileId === status.fileId && after?.modificationTime === status.modificationTime
-    if (!isSame || offset !== after?.length)
-      throw new FloeError('FILE_BUSY', `cannot read ${client.urlOf(path)}: it changes while it is read`)
-    return true
-  } catch (cause) {
-    await sink.discard()
-    throw cause
-  }
-}
-
-/** A new file of this machine. The next bytes come in while the last ones are written. */
-function openSink(local: string) {
-  const stream = createWriteStream(local, { flags: 'wx', mode: 0o600, highWaterMark: 4 * BLOCK })
-  let isMade = false
-  stream.once('open', () => {
-    isMade = true
-  })
-  const failed = new Promise<never>((_, reject) => {
-    stream.on('error', (cause) => reject(systemError(cause, `cannot write ${local}`)))
-  })
-  failed.catch(() => {})
-  const next = (event: 'drain' | 'finish' | 'close') =>
-    new Promise<void>((resolve) => {
-      stream.once(event, resolve)
-    })
-  return {
-    async write(chunk: Buffer): Promise<void> {
-      if (!stream.write(chunk)) await Promise.race([next('drain'), failed])
-    },
-    end(): Promise<void> {
-      stream.end()
-      return Promise.race([next('finish'), failed])
-    },
-    async discard(): Promise<void> {
-      stream.destroy()
-      if (!stream.closed) await next('close')
-      if (isMade) await rm(local, { force: true })
-    },
-  }
 }
 
 async function room(client: WebHdfs, path: string): Promise<Room> {

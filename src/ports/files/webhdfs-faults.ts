@@ -58,10 +58,10 @@ const MESSAGES: readonly (readonly [RegExp, Fault['kind']])[] = [
   [/Could not obtain block|All datanodes .* are bad/, 'node'],
 ]
 
-/** The fault that an answer with an error status tells. */
-export function remoteFault(status: number, body: string): Fault {
+/** The fault that an answer with an error status tells; `asks`: how it wants one to log in, as its header WWW-Authenticate says. */
+export function remoteFault(status: number, body: string, asks = ''): Fault {
   const { exception, message } = remoteException(body)
-  if (exception === undefined) return plainFault(status, body)
+  if (exception === undefined) return plainFault(status, body, asks)
   const text = message.split('\n')[0]!.trim()
   const name = exception.replace(/^.*[.$]/, '')
   const kind = MESSAGES.find(([pattern]) => pattern.test(message))?.[1] ?? EXCEPTIONS[name]
@@ -77,13 +77,18 @@ function remoteException(body: string): { exception?: string; message: string } 
   }
 }
 
-function plainFault(status: number, body: string): Fault {
+const KERBEROS =
+  'This HDFS asks for Kerberos: say `kerberos: true` of it under `hdfs:` in sites.yaml, or name a file with a delegation token there.'
+const SKEW = 'The clocks of this machine and of HDFS differ: Kerberos bears five minutes at most.'
+
+function plainFault(status: number, body: string, asks: string): Fault {
   const text = `HTTP ${status}: ${body
     .replace(/<[^>]*>/g, ' ')
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 200)}`
-  if (status === 401) return { kind: 'login', text }
+  if (/GSSException|Clock skew/.test(text)) return { kind: 'login', text, ...(/skew/.test(text) && { hint: SKEW }) }
+  if (status === 401) return { kind: 'login', text, ...(/Negotiate/i.test(asks) && { hint: KERBEROS }) }
   // HttpFS says so of a place behind the end of a file.
   const isAnswer = /EOFException/.test(body)
   if ((status === 429 || status >= 500) && !isAnswer) return { kind: 'wait', text }
@@ -104,8 +109,15 @@ export function connectionFault(cause: unknown, host: string): Fault {
     return { kind: 'lost', text, hint: `${host} does not speak TLS there: say webhdfs:// instead of swebhdfs://.` }
   if (code.startsWith('HPE_'))
     return { kind: 'lost', text, hint: `${host} does not speak plain HTTP there: say swebhdfs:// if it wants TLS.` }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return {
+      kind: 'lost',
+      text,
+      hint: `Name ${host} as its certificate does; \`hosts:\` in sites.yaml says where that is.`,
+    }
   if (/^(CERT_|ERR_TLS|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/.test(code)) {
-    return { kind: 'lost', text, hint: 'Give Node the authority of the certificate by NODE_EXTRA_CA_CERTS.' }
+    const hint = 'Name a file with the certificate of who signed it by `ca:` of this HDFS in sites.yaml.'
+    return { kind: 'lost', text, hint }
   }
   if (GONE.has(code) || /socket hang up|aborted/.test(message)) return { kind: 'node', text }
   return { kind: 'other', text }

@@ -13,6 +13,10 @@ export interface Body {
 export interface Exchange {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
   readonly url: URL
+  /** Whose certificates are trusted, PEM, instead of those that Node trusts. */
+  readonly ca?: string | undefined
+  /** What stands behind `Authorization:`. */
+  readonly authorization?: string | undefined
   readonly body?: Body | undefined
   /** So long a silence, of the connection or of the answer, ends it. */
   readonly idleMs: number
@@ -43,16 +47,16 @@ export function addressOf(url: URL, hosts: Hosts): { host: string; port: number 
  * before, and not lost with a connection that it closes. (Global `fetch` cannot write to a data node, which sends `100 Continue` unasked.)
  */
 export function exchange(asked: Exchange): Promise<IncomingMessage> {
-  const { method, url, body, idleMs, hosts, signal } = asked
+  const { method, url, body, idleMs, hosts, signal, authorization, ca } = asked
   const isTls = url.protocol === 'https:'
-  const options: RequestOptions & { servername?: string } = {
+  const options: RequestOptions & { servername?: string; ca?: string } = {
     ...addressOf(url, hosts),
     method,
     path: `${url.pathname}${url.search}`,
-    headers: { Host: url.host, ...(body && headersOf(body)) },
+    headers: { Host: url.host, ...(authorization && { Authorization: authorization }), ...(body && headersOf(body)) },
     agent: body ? false : isTls ? agents.https : agents.http,
     timeout: idleMs,
-    ...(isTls && { servername: url.hostname }),
+    ...(isTls && { servername: url.hostname, ...(ca !== undefined && { ca }) }),
     ...(signal && { signal }),
   }
   return new Promise((resolve, reject) => {

@@ -1,5 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { FloeError } from '../../model/errors.ts'
+import type { Tokens } from './hdfs-login.ts'
+import type { Negotiate } from './kerberos.ts'
+import { type BlockLocations, type HdfsBlock, type LocatedBlocks, locatedBlocks } from './webhdfs-blocks.ts'
 import { connectionFault, type Fault, faultIn, hdfsError, remoteFault } from './webhdfs-faults.ts'
 import { type Body, bytesOf, exchange, type Hosts } from './webhdfs-http.ts'
 import type { HdfsUrl } from './webhdfs-url.ts'
@@ -15,8 +18,12 @@ export interface HdfsAccess {
   /** For a cluster without Kerberos: the user that it believes. */
   readonly user?: string | undefined
   /** A delegation token, instead of a user. */
-  readonly token?: string | undefined
+  readonly token?: string | Tokens | undefined
+  /** Logs in by Kerberos, instead of either: for taking and renewing tokens. */
+  readonly negotiate?: Negotiate | undefined
   readonly hosts?: Hosts | undefined
+  /** Whose certificates are trusted, PEM; absent: those that Node trusts. */
+  readonly ca?: string | undefined
   /** Name nodes of which one is active, `host:port`, in place of the host of the URL. */
   readonly nameNodes?: readonly string[] | undefined
   /** A silence after which a machine counts as away; 30 s. */
@@ -32,6 +39,8 @@ export interface HdfsStatus {
   readonly length: number
   readonly modificationTime: number
   readonly fileId?: number
+  /** Bytes; 0 of a folder. */
+  readonly blockSize?: number
 }
 
 export interface HdfsQuota {
@@ -57,7 +66,7 @@ interface Operation {
   /** For messages: `read`, `write` … */
   readonly verb: string
   /** How the answer is taken; a failure in it is one of this try. */
-  readonly take?: (reply: IncomingMessage) => Promise<unknown>
+  readonly take?: (reply: IncomingMessage, host: string | undefined) => Promise<unknown>
   /** What may have been done is not done again. */
   readonly again?: 'unless done'
   /** Other than the usual patience. */
@@ -69,12 +78,16 @@ interface Failure {
   /** The data node that it happened at. */
   readonly node?: string
   readonly cause?: unknown
+  /** The one that was asked with. */
+  readonly token?: string | undefined
 }
 
 type Outcome = { readonly value: unknown } | Failure
 
 /** Data nodes that failed are kept out of the way for so long. */
 const AVOID_MS = 30_000
+/** Where blocks lie is good to know, and nothing waits long for it. */
+const LOCATE_MS = 1000
 const PAUSES_MS = [0, 100, 200, 400, 800, 1600, 3000]
 
 /**
@@ -87,6 +100,8 @@ export class WebHdfs {
   readonly #access: HdfsAccess
   readonly #nameNodes: readonly string[]
   #active = 0
+  /** Older ones, and some HttpFS, do not know GETFILEBLOCKLOCATIONS. */
+  #knowsLocations = true
   /** Data node → until when it is kept out of the way. */
   readonly #avoided = new Map<string, number>()
 
@@ -157,13 +172,30 @@ export class WebHdfs {
     return answer?.LocatedBlocks?.isUnderConstruction ?? false
   }
 
+  /** Of a file, in order: where each block lies; none of an empty one. `undefined` when absent. */
+  async blocks(path: string): Promise<readonly HdfsBlock[] | undefined> {
+    const asked = (op: string) => ({ ...get(path, op), verb: 'locate', patienceMs: LOCATE_MS })
+    if (this.#knowsLocations) {
+      try {
+        return locatedBlocks(await this.#json<BlockLocations>(asked('GETFILEBLOCKLOCATIONS')))
+      } catch (cause) {
+        // HttpFS says so with the status of a server in trouble.
+        if (!['other', 'wait'].includes(faultIn(cause) ?? '')) throw cause
+      }
+    }
+    const blocks = locatedBlocks(await this.#json<LocatedBlocks>(asked('GET_BLOCK_LOCATIONS')))
+    this.#knowsLocations = false
+    return blocks
+  }
+
   /**
-   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try. `undefined` when absent.
+   * Hands the bytes of a file to `take`, from the offset that `params` tells at each try, with the host that we were sent on to; undefined: who
+   * was asked has answered itself. `undefined` when absent.
    */
   async read<T>(
     path: string,
     params: () => { offset: number; length?: number },
-    take: (reply: IncomingMessage) => Promise<T>,
+    take: (reply: IncomingMessage, host: string | undefined) => Promise<T>,
   ): Promise<T | undefined> {
     const asked = { ...get(path, 'OPEN'), verb: 'read', params, take }
     return (await this.#unlessAbsent(undefined, asked)) as T | undefined
@@ -216,6 +248,27 @@ export class WebHdfs {
     }
   }
 
+  /** A delegation token of who asks, who may renew it too. */
+  async takeToken(): Promise<string> {
+    type Token = { Token: { urlString: string } | null }
+    const answer = await this.#json<Token>({ ...get('/', 'GETDELEGATIONTOKEN'), verb: 'take a delegation token of' })
+    const token = answer?.Token?.urlString
+    if (token !== undefined) return token
+    const tried = `cannot take a delegation token of ${this.urlOf('/')}`
+    throw new FloeError('HDFS_REFUSED', `${tried}: it gave none`, { hint: 'Does this HDFS use Kerberos at all?' })
+  }
+
+  /** Answers until when it may be used now, ms since 1970. */
+  async renewToken(token: string): Promise<number> {
+    const asked = {
+      method: 'PUT',
+      path: '/',
+      op: 'RENEWDELEGATIONTOKEN',
+      verb: 'renew the delegation token of',
+    } as const
+    return (await this.#json<{ long: number }>({ ...asked, params: () => ({ token }) }))!.long
+  }
+
   async #json<T>(operation: Operation): Promise<T | undefined> {
     const take = async (reply: IncomingMessage): Promise<T> => JSON.parse(await textOf(reply)) as T
     return (await this.#unlessAbsent(undefined, { ...operation, take })) as T | undefined
@@ -234,6 +287,7 @@ export class WebHdfs {
     const patienceMs = operation.patienceMs ?? this.#access.patienceMs ?? 60_000
     let until = 0
     let from: string | undefined
+    let isAnew = false
     for (let tries = 0; ; tries++) {
       // What got further begins to be patient anew.
       const at = JSON.stringify(operation.params?.())
@@ -245,6 +299,10 @@ export class WebHdfs {
       const outcome = await this.#tryOnce(operation)
       if ('value' in outcome) return outcome.value
       const { fault, node, cause } = outcome
+      if (fault.kind === 'login' && !isAnew && (await this.#hasOther(outcome.token))) {
+        isAnew = true
+        continue
+      }
       const pauseMs = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]!
       if (!mayPass(outcome, operation) || performance.now() + pauseMs > until) {
         throw hdfsError(fault, `${operation.verb} ${this.urlOf(operation.path)}`, cause)
@@ -252,6 +310,12 @@ export class WebHdfs {
       this.#avoid(fault, node)
       await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
+  }
+
+  /** Whether there is another token than that one, which was refused. */
+  async #hasOther(refused: string | undefined): Promise<boolean> {
+    const { token } = this.#access
+    return refused !== undefined && typeof token === 'function' && (await token(refused)) !== refused
   }
 
   #avoid(fault: Fault, node: string | undefined): void {
@@ -263,32 +327,46 @@ export class WebHdfs {
   }
 
   async #tryOnce(operation: Operation): Promise<Outcome> {
-    const { method, body, take = bytesOf } = operation
-    const { hosts = {}, idleMs = 30_000 } = this.#access
-    const url = this.#nameNodeUrl(operation)
-    let host = url.host
+    const { method, body, take = (reply) => bytesOf(reply) } = operation
+    const { hosts = {}, idleMs = 30_000, ca } = this.#access
+    const nameNode = this.#nameNodes[this.#active]!
+    let host = nameNode
     let node: string | undefined
     try {
-      let reply = await exchange({ method, url, hosts, idleMs })
+      const token = await this.#token()
+      const url = this.#nameNodeUrl(operation, nameNode, token)
+      const authorization = await this.#authorization(url)
+      let reply = await exchange({ method, url, hosts, idleMs, ca, authorization })
       if (reply.statusCode === 307) {
         reply.resume()
         const to = new URL(reply.headers.location!)
         host = to.host
         node = to.host
-        reply = await exchange({ method, url: to, body, hosts, idleMs })
+        reply = await exchange({ method, url: to, body, hosts, idleMs, ca })
       }
       const status = reply.statusCode!
-      if (status < 300) return { value: await take(reply) }
-      return { fault: remoteFault(status, await textOf(reply)), ...(node !== undefined && { node }) }
+      if (status < 300) return { value: await take(reply, node === undefined ? undefined : hostIn(node)) }
+      const fault = remoteFault(status, await textOf(reply), reply.headers['www-authenticate'])
+      return { fault, token, ...(node !== undefined && { node }) }
     } catch (cause) {
       if (cause instanceof FloeError) throw withTried(cause, operation.verb, this.urlOf(operation.path))
       return { fault: connectionFault(cause, host), cause, ...(node !== undefined && { node }) }
     }
   }
 
-  #nameNodeUrl({ path, op, params }: Operation): URL {
+  async #token(): Promise<string | undefined> {
+    const { token } = this.#access
+    return typeof token === 'function' ? token() : token
+  }
+
+  async #authorization({ hostname }: URL): Promise<string | undefined> {
+    const { negotiate } = this.#access
+    return negotiate && `Negotiate ${await negotiate(hostname)}`
+  }
+
+  #nameNodeUrl({ path, op, params }: Operation, nameNode: string, token: string | undefined): URL {
     const { scheme } = this.#url
-    const { user, token } = this.#access
+    const { user } = this.#access
     const now = performance.now()
     const avoided = [...this.#avoided].filter(([, until]) => until > now).map(([node]) => node)
     const query = new URLSearchParams({
@@ -298,10 +376,11 @@ export class WebHdfs {
     })
     for (const [name, value] of Object.entries(params?.() ?? {})) query.set(name, String(value))
     const encoded = path.split('/').map(encodeURIComponent).join('/')
-    const nameNode = this.#nameNodes[this.#active]!
     return new URL(`${scheme === 'webhdfs' ? 'http' : 'https'}://${nameNode}/webhdfs/v1${encoded}?${query}`)
   }
 }
+
+const hostIn = (authority: string): string => authority.replace(/:\d+$/, '')
 
 const withTried = (cause: FloeError, verb: string, url: string): FloeError =>
   new FloeError(cause.code, `cannot ${verb} ${url}: ${cause.message}`, {

@@ -47,6 +47,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   elapsed_sec: 2.8,
   stopped: null,
   rehearsal: null,
+  unused: [],
   elsewhere: [],
   ...more,
 })

@@ -72,7 +72,7 @@ const shown = (more: Partial<JobReport>): JobReport => ({
   batch: { batch_id: 12, jobs: 500, site: 'frost', state: 'submitted', array_id: 'a000002', task: 17 },
   live: { state: 'running', site: 'frost', array: 'a000002', task: 17, node: 'c114', ended: null },
   queue: {
-    ...{ site: 'frost', native_id: '8812345', task: 17, state: 'queued', reason: 'Resources' },
+    ...{ site: 'frost', native_id: '8812345', task: 17, element: 17, state: 'queued', reason: 'Resources' },
     ...{ meaning: 'it is next, when enough is free', clears: 'will clear' },
   },
   accounting: [

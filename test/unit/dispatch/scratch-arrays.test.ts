@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -29,3 +29,28 @@ test('a task is sealed where no runner writes, also when one was killed before i
     rmSync(scratch, { recursive: true, force: true })
   }
 })
+
+test('an array goes over with all that was staged of it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'floe send-'))
+  try {
+    const [paths, mirror] = ['there', 'here'].map((name) => sitePaths(join(folder, name), 'c')) as [Paths, Paths]
+    const arrays = new ScratchArrays(localTransport(), { site: 'frost', scratch: join(folder, 'there'), paths, mirror })
+    mkdirSync(join(folder, 'there'))
+    for (const [id, extra] of [
+      ['a1', ['hdfs', 'places']],
+      ['a2', []],
+    ] as const) {
+      await arrays.make(id)
+      for (const name of ['manifest', 'index', ...extra])
+        writeFileSync(join(mirror.arrays, id, name), `${name} of ${id}`)
+      await arrays.send(id)
+      for (const name of ['manifest', 'index', ...extra])
+        expect(readFileSync(join(paths.arrays, id, name), 'utf8')).toBe(`${name} of ${id}`)
+    }
+    expect(['hdfs', 'places'].map((name) => existsSync(join(paths.arrays, 'a2', name)))).toEqual([false, false])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+type Paths = ReturnType<typeof sitePaths>

@@ -41,7 +41,7 @@ const write = (name: string, ...lines: readonly RecordLine[]) =>
   appendFileSync(join(array(), 'records', name), lines.map(encodeRecord).join(''))
 
 function told(log: ReturnType<typeof memoryLog>): StatusEvent[] {
-  return log.messages.map(({ value }) => readEvent(value) as StatusEvent)
+  return log.messages.map(({ value }) => readEvent(value!.toString()) as StatusEvent)
 }
 const ids = (log: ReturnType<typeof memoryLog>) => told(log).map(({ id }) => id)
 

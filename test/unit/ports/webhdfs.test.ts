@@ -147,6 +147,49 @@ describe('a name node that plays its part', () => {
     })
   })
 
+  it('that refuses a token is asked once more with another, if there is one', async () => {
+    const asked: string[] = []
+    const address = await nameNode(({ url }) => {
+      asked.push(new URL(url!, 'http://x').searchParams.get('delegation')!)
+      return url!.includes('old') ? exception('org.apache.hadoop.security.token.SecretManager$InvalidToken') : found
+    })
+    const tokens = (other: string) => {
+      let held = 'old'
+      return async (refused?: string) => {
+        if (refused === held) held = other
+        return held
+      }
+    }
+    const one = client(address, { token: tokens('new') })
+    expect(await one.status('/a')).toMatchObject({ length: 3 })
+    expect(await one.status('/a')).toMatchObject({ length: 3 })
+    expect(asked).toEqual(['old', 'new', 'new'])
+    for (const other of ['old', 'older'])
+      await expect(client(address, { token: tokens(other) }).status('/a')).rejects.toMatchObject({ code: 'HDFS_LOGIN' })
+    expect(asked.slice(3)).toEqual(['old', 'old', 'older'])
+  })
+
+  it('is shown a ticket for a token, and asked to renew it', async () => {
+    const asked: (string | undefined)[] = []
+    const address = await nameNode(({ url, headers }) => {
+      asked.push(headers.authorization)
+      if (headers.authorization === undefined) return [401, 'who?', { 'www-authenticate': 'Negotiate' }]
+      if (headers.authorization.includes('late'))
+        return [403, 'GSSException: (Mechanism level: Clock skew too great (37))']
+      return [200, url!.includes('op=GETDELEGATIONTOKEN') ? { Token: { urlString: 'HgAF' } } : { long: 5 }]
+    })
+    const shown = (word: string) => client(address, { negotiate: async (host) => `${word} for ${host}` })
+    expect(await shown('ticket').takeToken()).toBe('HgAF')
+    expect(await shown('ticket').renewToken('HgAF')).toBe(5)
+    expect(asked).toEqual(Array(2).fill('Negotiate ticket for 127.0.0.1'))
+    await expect(client(address).status('/a')).rejects.toMatchObject({
+      ...{ code: 'HDFS_LOGIN', hint: expect.stringContaining('kerberos: true') },
+    })
+    await expect(shown('late').takeToken()).rejects.toMatchObject({
+      ...{ code: 'HDFS_LOGIN', hint: expect.stringContaining('clocks') },
+    })
+  })
+
   it('that is slow is given up, and asked again', async () => {
     let silent = 2
     const server = createServer((_, response) => {
@@ -162,6 +205,71 @@ describe('a name node that plays its part', () => {
       message: expect.stringMatching(/no word for/),
     })
     server.closeAllConnections()
+  })
+
+  describe('says where blocks lie', () => {
+    const located = {
+      BlockLocations: {
+        BlockLocation: [
+          {
+            offset: 0,
+            length: 8,
+            hosts: ['dn1', 'dn2'],
+            topologyPaths: ['/dc/r1/10.0.0.1:9866', '/dc/r2/10.0.0.2:9866'],
+          },
+          { offset: 8, length: 3, hosts: ['dn2'], topologyPaths: ['/dc/r2/10.0.0.2:9866'] },
+        ],
+      },
+    }
+    const older = {
+      LocatedBlocks: {
+        locatedBlocks: [
+          {
+            startOffset: 0,
+            block: { numBytes: 8 },
+            locations: [
+              { hostName: 'dn1', networkLocation: '/dc/r1' },
+              { hostName: 'dn2', networkLocation: '/dc/r2' },
+            ],
+          },
+          { startOffset: 8, block: { numBytes: 3 }, locations: [{ hostName: 'dn2', networkLocation: '/dc/r2' }] },
+        ],
+      },
+    }
+    const blocks = [
+      { offset: 0, length: 8, nodes: ['/dc/r1/dn1', '/dc/r2/dn2'] },
+      { offset: 8, length: 3, nodes: ['/dc/r2/dn2'] },
+    ]
+    const illegal = { RemoteException: { exception: 'IllegalArgumentException', message: 'Invalid value' } }
+
+    it.each([
+      ['as of now', 400, 0],
+      ['as of old', 400, 1],
+      ['as of an old HttpFS', 500, 1],
+    ])('%s', async (_, status, isOld) => {
+      const asked: string[] = []
+      const address = await nameNode(({ url }) => {
+        const op = new URL(url!, 'http://x').searchParams.get('op')!
+        asked.push(op)
+        if (op === 'GET_BLOCK_LOCATIONS') return [200, older]
+        return isOld === 1 ? [status, illegal] : [200, located]
+      })
+      const hdfs = client(address)
+      expect(await hdfs.blocks('/a')).toEqual(blocks)
+      expect(await hdfs.blocks('/a')).toEqual(blocks)
+      const [known, last] = [new Set(asked), asked.at(-1)]
+      expect(known.size).toBe(1 + isOld)
+      expect(last).toBe(isOld === 1 ? 'GET_BLOCK_LOCATIONS' : 'GETFILEBLOCKLOCATIONS')
+    })
+
+    it('of no file, and of one without a replica', async () => {
+      const empty = { BlockLocations: { BlockLocation: [{ offset: 0, length: 8, hosts: [], topologyPaths: [] }] } }
+      const address = await nameNode(({ url }) =>
+        url!.includes('/lost') ? [200, empty] : exception('FileNotFoundException'),
+      )
+      expect(await client(address).blocks('/none')).toBeUndefined()
+      expect(await client(address).blocks('/lost')).toEqual([{ offset: 0, length: 8, nodes: [] }])
+    })
   })
 
   it('keeps away from data nodes that fail, until no other is left', async () => {

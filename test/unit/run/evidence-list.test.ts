@@ -6,10 +6,19 @@ const attempt = (more: object) => ({
   ...more,
 })
 const waiting = { state: 'queued', reason: 'Resources', meaning: 'it is next', clears: 'will clear' } as const
-const queue = { ...waiting, site: 'frost', native_id: '88[].pbs', task: 4 }
+const queue = { ...waiting, site: 'frost', native_id: '88[].pbs', task: 3, element: 4 }
 const accounting = [{ try: 1, revision: 1, word: 'NODE_FAIL', exit: 1, signal: 9, node: 'n1', memory_max_bytes: 2e9 }]
 const running = { state: 'running', started: null, ended: null, heardAtUs: 40 } as const
-const live = { ...running, site: 'frost', array: 'a1', task: 4, node: 'n1' }
+const live = { ...running, site: 'frost', array: 'a1', task: 3, element: 4, tasks: 9, node: 'n1' }
+
+test('a task that no element has taken yet waits as the array does', () => {
+  const [said] = listEvidence(
+    { job: {}, attempts: [], live },
+    { queue: { ...queue, element: null }, accounting: [] },
+    50,
+  )
+  expect(said!.says).toBe('88[].pbs queued, Resources: it is next (will clear)')
+})
 
 test('each fact has its source and time, the newest try first, in each the most trusted first', () => {
   const attempts = [

@@ -4,6 +4,12 @@ import { LiveArray } from '../../../src/run/live-array.ts'
 const array = () =>
   new LiveArray({
     id: 'a000001',
+    site: {
+      name: 'local',
+      outputs: '/none',
+      paths: { cache: '/none', campaign: '/none', arrays: '/none' },
+      taskSec: null,
+    },
     arrays: '/none',
     batches: [{ batchId: 1, task: 0, jobs: 1 }],
     terms: { cpus: 1, memory_bytes: null, walltime_sec: null, gpus: 0, setup: null, container: null, publish: 'files' },

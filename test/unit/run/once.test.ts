@@ -52,7 +52,7 @@ test('what is kept of it may be deleted, which only delays', async () => {
   const { context, look, lost } = await vanished()
   for (let call = 0; call < 6; call++) {
     await look()
-    rmSync(`${context.paths.cache}/looks.json`, { force: true })
+    rmSync(`${context.paths.cache}/looks.local.json`, { force: true })
   }
   expect(await lost()).toBe(0)
   for (let call = 0; call < 4; call++) await look()

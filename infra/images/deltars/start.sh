@@ -1,0 +1,4 @@
+#!/bin/sh
+# Waits to be asked: read.py URL.
+echo READY
+exec sleep infinity
