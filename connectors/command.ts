@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as pauseFor } from 'node:timers/promises'
 import {
   type ArraySpec,
+  type Asking,
   type Connector,
   ConnectorError,
   type NativeId,
@@ -56,12 +57,12 @@ export function openCommandConnector(options: CommandOptions): Connector {
   return {
     name: options.dialect.name,
     submit: (array, { verify = false } = {}) => site.submit(array, verify),
-    status: (arrays) => site.status(arrays),
+    status: (arrays, asking) => site.status(arrays, asking),
     cancel: (id, indices) => site.cancel(id, indices),
     ...(options.dialect.avoid && {
       avoid: (...asked: Parameters<NonNullable<Connector['avoid']>>) => site.avoid(...asked),
     }),
-    endings: (ids) => site.endings(ids),
+    endings: (ids, asking) => site.endings(ids, asking),
     siteLimits: () => site.limits(),
     waiting: (reason) => options.dialect.waiting(reason),
   }
@@ -189,11 +190,10 @@ class CommandSite {
     return { said, replies }
   }
 
-  async status(arrays: ReadonlyMap<NativeId, number>): Promise<TaskReport[]> {
+  async status(arrays: ReadonlyMap<NativeId, number>, { inTurn: waits = false }: Asking = {}): Promise<TaskReport[]> {
     const reports: TaskReport[] = []
-    for (const { ids, output } of await this.#askOf('status', [...arrays.keys()], (some) =>
-      this.#dialect.status(some),
-    )) {
+    const ask = (some: readonly NativeId[]) => this.#dialect.status(some)
+    for (const { ids, output } of await this.#askOf([...arrays.keys()], ask, waits ? 'status' : undefined)) {
       const asked = new Map(ids.map((id) => [id, arrays.get(id)!]))
       const place = new Map(ids.map((id, at) => [id, at]))
       const found = this.#dialect.parseStatus(output, asked)
@@ -217,11 +217,11 @@ class CommandSite {
     if (this.#isId(id)) await this.#ask([this.#dialect.avoid!(id, nodes, options)])
   }
 
-  async endings(ids: readonly NativeId[]): Promise<TaskEnding[]> {
+  async endings(ids: readonly NativeId[], { inTurn: waits = false }: Asking = {}): Promise<TaskEnding[]> {
     const { accounting, parseAccounting } = this.#dialect
     if (!accounting || !parseAccounting) return []
     const asked = new Set(ids)
-    const answers = await this.#askOf('accounting', ids, accounting)
+    const answers = await this.#askOf(ids, accounting, waits ? 'accounting' : undefined)
     return answers.flatMap(({ output }) => parseAccounting(output).filter(({ id }) => asked.has(id)))
   }
 
@@ -229,14 +229,14 @@ class CommandSite {
     return this.#dialect.parseLimits(await this.#ask(this.#dialect.limits()))
   }
 
-  /** Runs commands in one round trip. The first one must be there; others may be missing at a site. Those of a `kind` take turns. */
-  async #ask(commands: readonly Argv[], kind?: string): Promise<Output[]> {
+  /** Runs commands in one round trip. The first one must be there; others may be missing at a site. Those with a `turn` wait for it. */
+  async #ask(commands: readonly Argv[], turn?: string): Promise<Output[]> {
     const mark = `floe-${this.#nonce()}`
     const { turns } = this.#options
     const lines = asking(commands, mark)
     const login = this.#login
     const output = await this.#run(
-      turns && kind ? inTurn(lines, kind, turns, mark) : lines,
+      turns && turn ? inTurn(lines, turn, turns, mark) : lines,
       this.#options.timeoutMs ?? TIMEOUT_MS,
     )
     const laterSec = laterIn(output, mark)
@@ -248,7 +248,7 @@ class CommandSite {
     if (replies[0]?.exit !== 127) return replies
     if (login) throw this.#missing(commands[0]!)
     this.#login = true
-    return this.#ask(commands, kind)
+    return this.#ask(commands, turn)
   }
 
   #run(lines: readonly string[], timeoutMs: number): Promise<Output> {
@@ -296,9 +296,9 @@ class CommandSite {
 
   /** Asks about ids, as many a command as it takes, all in one round trip. Where a scheduler cannot be asked for some, it is asked once. */
   async #askOf(
-    kind: 'status' | 'accounting',
     all: readonly NativeId[],
     command: (ids: readonly NativeId[]) => Argv,
+    turn: 'status' | 'accounting' | undefined,
   ): Promise<{ ids: readonly NativeId[]; output: Output }[]> {
     const { idsMax } = this.#dialect.facts
     const ids = all.filter((id) => this.#isId(id))
@@ -314,7 +314,7 @@ class CommandSite {
     const asked = [...questions.values()]
     const outputs = await this.#ask(
       asked.map(({ words }) => words),
-      kind,
+      turn,
     )
     return asked.map((question, at) => ({ ids: question.ids, output: outputs[at]! }))
   }

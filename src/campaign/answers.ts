@@ -134,6 +134,18 @@ export interface RunReport extends StateCounts {
   readonly unused: readonly { readonly site: string; readonly why: string }[]
   /** Work under way at other sites, which this run left alone. */
   readonly elsewhere: readonly { readonly site: string; readonly tasks: number; readonly jobs: number }[]
+  /** Of each site with a scheduler: calls that this run made to it, and the median of seconds from the end of a task to its verdict. */
+  readonly paces: readonly {
+    readonly site: string
+    readonly calls: {
+      readonly submit: number
+      readonly status: number
+      readonly accounting: number
+      readonly orders: number
+      readonly limits: number
+    }
+    readonly delay_median_sec: number | null
+  }[]
   /** Why status events wait to be told over Kafka; null: none does. */
   readonly untold: string | null
   readonly elapsed_sec: number

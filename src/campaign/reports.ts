@@ -107,7 +107,7 @@ export function toAtWork({ sites }: RoomAtWork, nowMs: number): StatusReport['at
 }
 
 export function toRunReport(report: RoomReport): RunReport {
-  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, untold, elapsedSec } = report
+  const { counts, tally, stopped, reason, missing, merged, unused, elsewhere, paces, untold, elapsedSec } = report
   const { succeeded, failed, cancelled, lost, reused, held, away } = tally
   return {
     ...counts,
@@ -122,6 +122,7 @@ export function toRunReport(report: RoomReport): RunReport {
     },
     unused,
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
+    paces: paces.map(({ delaySec, ...pace }) => ({ ...pace, delay_median_sec: delaySec })),
     untold,
     elapsed_sec: elapsedSec,
     stopped,

@@ -1,5 +1,6 @@
 import {
   type ArraySpec,
+  type Asking,
   type Connector,
   type NativeId,
   type TaskEnding,
@@ -9,6 +10,7 @@ import {
 import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
+export type { Calls } from './calls.ts'
 export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
 export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
@@ -18,20 +20,22 @@ export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }
 
 /**
- * One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand; `onEarly`
- * hears when it may be asked, if that is why.
+ * One status call for all arrays, given with their counts of tasks. Undefined: the scheduler did not answer, and the last states stand. With
+ * `onEarly` it is asked in turn with other runs; that hears when it may be asked, if it was too early.
  */
 export async function watchTasks(
   connector: Connector,
   arrays: ReadonlyMap<NativeId, number>,
-  onEarly: (laterMs: number) => void = () => {},
+  onEarly?: (laterMs: number) => void,
 ): Promise<TaskReport[] | undefined> {
   if (arrays.size === 0) return []
   return lenient(async () => {
     try {
-      return await translated('ask for the states of the tasks', () => connector.status(arrays))
+      return await translated('ask for the states of the tasks', () =>
+        connector.status(arrays, { inTurn: onEarly !== undefined }),
+      )
     } catch (error) {
-      if (error instanceof FloeError && error.cause instanceof TooEarly) onEarly(error.cause.laterMs)
+      if (error instanceof FloeError && error.cause instanceof TooEarly) onEarly?.(error.cause.laterMs)
       throw error
     }
   })
@@ -41,9 +45,10 @@ export async function watchTasks(
 export async function endingsOf(
   connector: Connector,
   ids: readonly NativeId[],
+  asking: Asking = {},
 ): Promise<readonly TaskEnding[] | undefined> {
   try {
-    return await translated('ask how tasks ended', () => connector.endings(ids))
+    return await translated('ask how tasks ended', () => connector.endings(ids, asking))
   } catch (error) {
     if (error instanceof FloeError) return undefined
     throw error

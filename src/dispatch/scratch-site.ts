@@ -2,6 +2,7 @@ import type { Connector, SiteLimits } from '../../connectors/connector.ts'
 import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import { FloeError } from '../model/errors.ts'
+import { counted } from './calls.ts'
 import { Carriage } from './carriage.ts'
 import { elsewhereOn } from './elsewhere.ts'
 import { clampedTo, misfitOf, namedIn, type TaskWishes, taskLimits, taskShape } from './fit.ts'
@@ -42,8 +43,10 @@ const LIMITS_AGAIN_MS = 60_000
  * A cluster: a scheduler, and a scratch directory that its nodes see, reached by a transport. Arrays are staged in a mirror on this machine
  * and carried over whole; record lines are brought back. Calls of the site: two a look, whatever the number of tasks.
  */
-export function openScratchSite(options: ScratchSiteOptions): Site {
-  const { name, transport, connector, paths, intervalMs } = options
+export function openScratchSite(given: ScratchSiteOptions): Site {
+  const { connector, calls } = counted(given.connector)
+  const options = { ...given, connector }
+  const { name, transport, paths, intervalMs } = options
   const site = new ScratchSite(options)
   const arrays = new ScratchArrays(transport, { ...options, site: name })
   const tell = <T>(tried: string, act: () => Promise<T>): Promise<T> =>
@@ -61,6 +64,7 @@ export function openScratchSite(options: ScratchSiteOptions): Site {
     roots: options.roots,
     rhythm: rhythmOf(intervalMs),
     clockOffSec: options.clockOffSec,
+    calls,
     isOneNode: options.isOneNode,
     hints: {
       directory: `Name a directory that login and compute nodes share as \`scratch:\` of ${name} in sites.yaml.`,

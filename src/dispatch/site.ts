@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import type { ArraySpec, Connector, NativeId } from '../../connectors/connector.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
+import type { Calls } from './calls.ts'
 import type { PlacedFile } from './carriage.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
@@ -91,6 +92,8 @@ export interface Site {
   readonly rhythm: Rhythm
   /** The site's clock minus this machine's, seconds, as measured last; null: not measured. */
   readonly clockOffSec: number | null
+  /** What its scheduler was asked since it was opened; null: there is none. */
+  readonly calls: Readonly<Calls> | null
   /** All tasks run on this machine. */
   readonly isOneNode: boolean
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
@@ -230,7 +233,7 @@ export function localSite({ paths, outputs, roots, slots, connect, runner }: Loc
     shape: async ({ cpus, memory_bytes }) => ({
       ...{ cpus, memoryBytes: memory_bytes, walltimeSec: null, gpus: 0, queue: null, account: null },
     }),
-    ...{ clockOffSec: 0, isOneNode: true },
+    ...{ clockOffSec: 0, calls: null, isOneNode: true },
     hints: hintsBelow(paths.arrays),
     misfit: async () => undefined,
     clamped: async (terms) => terms,

@@ -36,6 +36,7 @@ export function proofFindings(ran: Ran, proof: ReadonlyMap<string, string>): voi
   const seen = `${setting.scratch} is seen by ${transport.isHere ? 'this machine' : 'the login node'} and ${host}`
   ledger.add('ok', 'task', `${seen}; a task started in ${formatSeconds(measured.waited_sec ?? 0)}`, disk(proof))
   nodeFindings(ran, proof, host)
+  dataNodeFinding(ran, proof, host)
   containerFinding(ran, proof, host)
   clockFinding(ran, proof, host)
 }
@@ -60,6 +61,18 @@ function nodeFindings({ hand, ledger }: Ran, proof: ReadonlyMap<string, string>,
   if (limit === undefined) return
   const memory = `set \`memory:\` of ${setting.name} to a resource that does not limit address space, such as mem_free`
   ledger.add('fail', 'memory', limited, memory)
+}
+
+/** What tasks near their data need to be told. */
+function dataNodeFinding({ hand, ledger }: Ran, proof: ReadonlyMap<string, string>, host: string): void {
+  const { name, dataNodesOf } = hand.setting
+  const isFound = proof.get('data_node') === 'yes'
+  if (dataNodesOf.length > 0 && isFound)
+    ledger.add('ok', 'node', `${host} is a data node of HDFS`, 'tasks run where their inputs lie')
+  else if (isFound) {
+    const hint = `name its name node in \`data_nodes_of:\` of ${name}, and tasks run where their inputs lie`
+    ledger.add('note', 'node', `${host} is a data node of HDFS`, hint)
+  }
 }
 
 function containerFinding({ hand, ledger }: Ran, proof: ReadonlyMap<string, string>, host: string): void {

@@ -128,6 +128,8 @@ flat() { tail -n 4 | tr '\\n' ' '; }
   [ -z "$tmp" ] || say tmp_kb "$(df -Pk "$tmp" 2>/dev/null | awk 'NR == 2 {print $4}')"
   say glibc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
   say address_kb "$(ulimit -v)"
+  # Ports 9866 and 9867, where data nodes listen, and 50010 of older ones.
+  say data_node "$(awk '$4 == "0A" && $2 ~ /:(268A|268B|C35A)$/ { found = 1 } END { if (found) print "yes" }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)"
   say node "$(${quoteWords(node)} -p process.versions.node 2>&1 | flat)"
 ${container === null ? '' : `  say container "$(${quote(container)} --version 2>/dev/null | flat)"\n`}} >.proof.$$
 mv .proof.$$ proof

@@ -12,7 +12,7 @@ import { lookAtFiles, type PlanWishes } from './planning.ts'
 import { Publisher, type Tally } from './publisher.ts'
 import { commonestReason, type Reason } from './reason.ts'
 import { RequestWatch } from './requests.ts'
-import { SiteRun } from './site-run.ts'
+import { type Pace, SiteRun } from './site-run.ts'
 import { type Progress, Teller } from './teller.ts'
 
 export interface CoordinateOptions extends PlanWishes {
@@ -31,6 +31,8 @@ export interface Outcome {
   readonly reason: Reason | null
   /** Sites that did not do what they were asked, and why; the others did their work. */
   readonly unused: readonly { readonly site: string; readonly why: string }[]
+  /** Of sites with a scheduler. */
+  readonly paces: readonly Pace[]
   /** Work of other sites, which this run left alone. */
   readonly elsewhere: readonly Elsewhere[]
   /** Why status events wait to be told; null: none does. */
@@ -143,6 +145,7 @@ class Coordinator {
       merged,
       reason,
       elsewhere: this.#elsewhere,
+      paces: this.#sites.flatMap(({ pace }) => pace ?? []),
       unused: this.#sites.flatMap(({ name, trouble: why }) => (why ? [{ site: name, why: why.message }] : [])),
     }
   }

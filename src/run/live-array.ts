@@ -74,6 +74,8 @@ export class LiveArray {
   readonly #missingSince = new Map<number, { readonly how: 'ended' | 'absent'; readonly at: number }>()
   readonly #accountedSince = new Map<number, number>()
   #failed: FailedTask[] = []
+  /** When tasks said that they ended, by the clocks of their nodes, microseconds since 1970; those that nobody has taken yet. */
+  #ends: number[] = []
   /** Nodes on which jobs ran since they were last asked for, and whether one ended there that a full disk did not spoil. */
   #worked = new Map<string, boolean>()
   /** Tasks that ended before they began, and are noted. */
@@ -120,6 +122,7 @@ export class LiveArray {
       if (started) this.#started.set(name, started)
       if (started?.element !== undefined) this.elements.bind(task, started.element)
       if (ended) this.#sealed.add(task)
+      if (ended) this.#ends.push(ended.at)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
     }
@@ -161,6 +164,13 @@ export class LiveArray {
     const failed = this.#failed
     this.#failed = []
     return failed
+  }
+
+  /** Times of ends of tasks that were read since the last call. */
+  takeEnds(): number[] {
+    const ends = this.#ends
+    this.#ends = []
+    return ends
   }
 
   takeWorked(): ReadonlyMap<string, boolean> {

@@ -1,4 +1,4 @@
-import { cancelTasks, lenient } from '../dispatch/dispatch.ts'
+import { type Calls, cancelTasks, lenient } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { dropCut } from './arrays.ts'
 import { Cancels } from './cancels.ts'
@@ -28,6 +28,17 @@ const OF_SOME: readonly Code[] = [
 ]
 /** Trouble of one site, which others need not share. */
 const OF_ONE: readonly Code[] = [...OF_SOME, 'SITE_UNREACHABLE', 'SITE_FULL', 'STATE_UNKNOWN']
+
+/** Delays of the last tasks, of which there may be a million. */
+const DELAYS_KEPT = 10_000
+
+/** What a run asked of a site, and what came of it: neither is bought with the other. */
+export interface Pace {
+  readonly site: string
+  readonly calls: Calls
+  /** Median of seconds from the end of a task to its verdict; null: no task ended. */
+  readonly delaySec: number | null
+}
 
 /** Looks at a site for which work may wait there while another one has room. */
 const WAITS_MAX_LOOKS = 30
@@ -65,6 +76,8 @@ export class SiteRun {
   readonly #lease: Lease
   readonly #publisher: Publisher
   readonly #isAlone: boolean
+  /** From the ends of tasks to their verdicts, seconds. */
+  readonly #delays: number[] = []
 
   constructor(context: RunContext, { lease, publisher, isAlone }: SiteRunParts) {
     this.context = context
@@ -98,6 +111,8 @@ export class SiteRun {
       recallLooks(this.context.paths.cache, this.context.clock, this.#looking)
       feed.cut = cut
       undecided = jobs
+      // What ended while nobody ran says nothing of this run.
+      for (const array of arrays.values()) array.takeEnds()
       this.#hasTakenUp = true
     })
     if (!this.#hasTakenUp) this.arrays.clear()
@@ -315,12 +330,24 @@ export class SiteRun {
     return this.trouble?.message ?? this.feed.patience.blocked ?? this.nodes.nodes.news ?? this.watch.news.waiting
   }
 
+  /** What this run asked of the scheduler, and how soon after the ends of tasks their verdicts were known; null: there is no scheduler. */
+  get pace(): Pace | null {
+    const { name, calls } = this.context.site
+    if (calls === null) return null
+    const sorted = [...this.#delays].sort((a, b) => a - b)
+    return { site: name, calls: { ...calls }, delaySec: sorted[sorted.length >> 1] ?? null }
+  }
+
   get untold(): string | null {
     return this.#waysIn.warning ?? this.#telling?.waiting ?? null
   }
 
   #readRecords(array: LiveArray): void {
     this.#publisher.addDecided(array, array.harvest())
+    const { clock, site } = this.context
+    const nowSec = clock.now() / 1000 + (site.clockOffSec ?? 0)
+    for (const at of array.takeEnds()) this.#delays.push(Math.max(0, nowSec - at / 1e6))
+    this.#delays.splice(0, this.#delays.length - DELAYS_KEPT)
     this.nodes.heedRecords(array)
   }
 

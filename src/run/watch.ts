@@ -226,7 +226,7 @@ export class Watch {
 
   async #explain(arrays: readonly LiveArray[]): Promise<void> {
     const ids = arrays.map(({ nativeId }) => nativeId!)
-    const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
+    const endings = (await endingsOf(await this.#context.site.connector(), ids, { inTurn: true })) ?? []
     for (const array of arrays) {
       const ofElements = endings
         .filter(({ id }) => id === array.nativeId)

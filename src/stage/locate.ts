@@ -1,3 +1,4 @@
+import { type Code, FloeError } from '../model/errors.ts'
 import type { NodePlace } from '../model/places.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
@@ -19,6 +20,8 @@ const FRESH_MS = 24 * 3600 * 1000
 const WAIT_MS = 60_000
 /** Questions in a row without an answer after which no more are asked. */
 const VAIN_MAX = 8
+/** What is true of the others too. */
+const AWAY: readonly Code[] = ['HDFS_UNREACHABLE', 'HDFS_LOGIN', 'HDFS_REFUSED']
 /** Files held at a time. */
 const SLICE = 50_000
 
@@ -81,10 +84,17 @@ class Questions {
     const enough = new AbortController()
     const asked = inParallel(urls, async (url) => {
       if (this.isOver || enough.signal.aborted) return
-      const nodes = await stores.nodes(url).catch(() => 'unanswered' as const)
-      this.#vain = nodes === 'unanswered' ? this.#vain + 1 : 0
-      if (nodes !== undefined && nodes !== 'unanswered') found.push({ url, nodes: textOf(nodes) })
+      try {
+        const nodes = await stores.nodes(url)
+        this.#vain = 0
+        if (nodes !== undefined) found.push({ url, nodes: textOf(nodes) })
+      } catch (cause) {
+        // That a file may not be looked at is an answer.
+        if (!(cause instanceof FloeError)) throw cause
+        this.#vain = AWAY.includes(cause.code) ? this.#vain + 1 : 0
+      }
     })
+    asked.catch(() => {})
     await Promise.race([asked, clock.sleep(Math.max(0, this.#until - clock.ticks()), enough.signal)])
     enough.abort()
     // What still comes is not waited for.

@@ -3,9 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Entrances } from '../../src/model/entrance.ts'
-import { hostOf, parsePlaces, rackOf } from '../../src/model/places.ts'
+import { hostOf, type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
 import { type BytesRead, decodeRecord } from '../../src/model/record.ts'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
+import { type HdfsBlock, locatedBlocks } from '../../src/ports/files/webhdfs-blocks.ts'
 import { Place } from '../cli/place.ts'
 import { bundle } from '../fakes/bundle.ts'
 import { describeSite } from './engine.ts'
@@ -15,6 +16,8 @@ import { until } from './machine.ts'
 /* Jobs on a site whose nodes are data nodes: where inputs lie as HDFS says it, what the plan foretells, and what tasks read from where. */
 
 const MB = 1_000_000
+/** Bytes of a block there. */
+const BLOCK = 8 * 2 ** 20
 /** Of one block each, and of three. */
 const [SMALL, LARGE] = [24, 2]
 
@@ -28,15 +31,17 @@ describeSite('a site of data nodes', () => {
   /** Of each file the bytes at each node, asked of the name node by this test itself. */
   const lies = new Map<string, Map<string, number>>()
   beforeAll(async () => {
-    site = await startHdfs()
+    site = await startHdfs({ httpFs: true })
     await site.ask('PUT', '/data', 'op=MKDIRS&permission=1777')
     const alice = hdfsFiles(site.client({ user: 'alice', idleMs: 20_000 }))
     for (let at = 0; at < SMALL + LARGE; at++)
       sizes.set(`/data/in ${String(at).padStart(2, '0')}.bin`, at < SMALL ? MB : 20 * MB)
-    for (const [path, bytes] of sizes) {
-      await alice.write(path, randomBytes(bytes))
-    }
-    for (const path of sizes.keys()) lies.set(path, await nodesOf(path))
+    await Promise.all(
+      [...sizes].map(async ([path, bytes]) => {
+        await alice.write(path, randomBytes(bytes))
+        lies.set(path, await nodesOf(path))
+      }),
+    )
     const frost = `{connector: local, scratch: ${place.path('frost')}, interval: 1s, slots: 2, data_nodes_of: [namenode]}`
     place.file(
       'config/floe/sites.yaml',
@@ -91,10 +96,30 @@ describeSite('a site of data nodes', () => {
     return plan
   }
 
+  it('says where blocks lie in two ways, and HttpFS as the name node', async () => {
+    const path = [...sizes.keys()].at(-1)!
+    const blocks = await site.client().blocks(path)
+    expect(blocks!.map(({ offset, length, nodes }) => [offset, length, nodes.length])).toEqual([
+      [0, BLOCK, 2],
+      [BLOCK, BLOCK, 2],
+      [2 * BLOCK, 20 * MB - 2 * BLOCK, 2],
+    ])
+    // The nearest come first, so their order differs with who asks.
+    const sorted = (some: readonly HdfsBlock[] | undefined) =>
+      some?.map((block) => ({ ...block, nodes: [...block.nodes].sort() }))
+    const older = JSON.parse(await site.ask('GET', encodeURI(path), 'op=GET_BLOCK_LOCATIONS'))
+    expect(sorted(locatedBlocks(older))).toEqual(sorted(blocks))
+    expect(sorted(await site.client({}, site.httpFsUrl).blocks(path))).toEqual(sorted(blocks))
+    expect(await site.client().blocks('/data/none')).toBeUndefined()
+    expect(await site.client({}, site.httpFsUrl).blocks('/data/none')).toBeUndefined()
+  })
+
   it('knows where inputs lie, and foretells what is read from where', async () => {
     const told = await planned()
     const found = await rows('select url, to_json(nodes)::varchar as nodes from files order by url')
-    expect(found.map(({ nodes }) => new Map(Object.entries(JSON.parse(nodes as string))))).toEqual([...lies.values()])
+    expect(found.map(({ nodes }) => new Map(Object.entries(JSON.parse(nodes as string))))).toEqual(
+      [...sizes.keys()].map((path) => lies.get(path)),
+    )
     // The batches are those of the plan; what the best node of each holds is counted here anew.
     const batches = await rows('select batch_id, list(job_id) as jobs from plan group by all')
     let best = 0
@@ -126,14 +151,34 @@ describeSite('a site of data nodes', () => {
     // HDFS counts the sums that it keeps of its blocks too.
     expect((await servedBy(site)) - before).toBeLessThan(told.bytes_to_nodes * 1.1)
 
-    const there = await readOnBestNodes()
+    const there = await readOn('best', ([most]) => most![0])
     expect(there.local + there.rack + there.remote).toBe(all)
     // A data node that is slow to say that it lives is asked last.
     expect(there.local).toBeGreaterThan(told.bytes_local * 0.7)
+
+    // Its neighbour in the rack, of tasks of which that holds nothing itself.
+    let foretold = 0
+    const near = await readOn('near', (places) => {
+      const [best, bytes] = places[0]!
+      const mate = nameIn(best).replace(/^dn(\d)/, (_, nth) => `dn${Number(nth) > 3 ? nth - 3 : Number(nth) + 3}`)
+      if (places.some(([node]) => nameIn(node) === mate)) return undefined
+      foretold += bytes
+      return nodes.findIndex((node) => hostOf(node) === mate)
+    })
+    expect(foretold).toBeGreaterThan(0)
+    expect(near.local).toBe(0)
+    expect(near.rack).toBeGreaterThan(foretold * 0.7)
   })
 
-  /** Runs each task of what was staged anew, by the runner itself, on the data node that holds most of what it reads. */
-  async function readOnBestNodes(): Promise<BytesRead> {
+  /** Of the array that was staged, once it was. */
+  let nodes: readonly string[] = []
+  const nameIn = (node: number): string => hostOf(nodes[node]!)
+
+  /** Runs tasks of what was staged anew, by the runner itself, each on the data node that `choose` names, if any. */
+  async function readOn(
+    label: string,
+    choose: (places: Places['tasks'][number]) => number | undefined,
+  ): Promise<BytesRead> {
     const sum = { local: 0, rack: 0, remote: 0 }
     const [first] = site.dataNodes
     await first!.container.copyFilesToContainer([
@@ -143,9 +188,10 @@ describeSite('a site of data nodes', () => {
     const below = readdirSync(place.path('frost'), { recursive: true, encoding: 'utf8' })
     for (const name of below.filter((one) => /\/arrays\/[^/]+\/places$/.test(one))) {
       const directory = join(place.path('frost'), name, '..')
-      const array = `/scratch/${name.split('/').at(-2)}`
+      const array = `/scratch/${label}-${name.split('/').at(-2)}`
       const places = parsePlaces(readFileSync(join(directory, 'places'), 'utf8'))
-      expect(places.nodes.every((node) => /^\/r[123]$/.test(rackOf(node)))).toBe(true)
+      nodes = places.nodes
+      expect(nodes.every((node) => /^\/r[123]$/.test(rackOf(node)))).toBe(true)
       const entrances = JSON.parse(readFileSync(join(directory, 'hdfs'), 'utf8')) as Entrances
       // There the cluster's names are its own.
       const inside = Object.entries(entrances).map(([authority, one]) => [authority, { ...one, hosts: {} }])
@@ -156,8 +202,10 @@ describeSite('a site of data nodes', () => {
         { content: JSON.stringify(Object.fromEntries(inside)), target: `${array}/hdfs` },
       ])
       await first!.ask(`mkdir -p ${array}/records ${array}/logs`)
-      for (const [task, [most]] of places.tasks.entries()) {
-        const node = site.dataNodes.find((one) => one.name === hostOf(places.nodes[most![0]]!))!
+      for (const [task, some] of places.tasks.entries()) {
+        const chosen = choose(some)
+        if (chosen === undefined) continue
+        const node = site.dataNodes.find((one) => one.name === nameIn(chosen))!
         await node.ask(`/scratch/node /scratch/runner.mjs --array ${array} --task ${task}`)
       }
       // Which element took which task does not matter here.

@@ -77,6 +77,7 @@ export function renderRun(report: RunReport): string {
     elsewhere(report),
     away(report),
     merged(report),
+    paces(report),
     untold(report),
   ]
   if (report.rehearsal !== null) return [...told, rehearsed(report.rehearsal)].join('')
@@ -143,6 +144,18 @@ const away = ({ away, rehearsal }: RunReport): string =>
   away === 0 || rehearsal !== null
     ? ''
     : `  ${formatCounted(away, 'output')} at the site: floe fetch brings them home\n`
+
+/** What the run asked of schedulers beside how soon it knew what became of tasks. */
+const paces = ({ paces }: RunReport): string =>
+  paces
+    .flatMap(({ site, calls, delay_median_sec: delay }) => {
+      if (delay === null) return []
+      const others = calls.accounting + calls.orders + calls.limits
+      const made = `${formatCounted(calls.submit, 'submission')}, ${formatCounted(calls.status, 'look')}`
+      const more = others === 0 ? '' : `, ${formatCounted(others, 'other call')}`
+      return `  ${site} was asked: ${made}${more}; verdicts came a median ${formatSeconds(delay)} after tasks ended\n`
+    })
+    .join('')
 
 const untold = ({ untold }: RunReport): string =>
   untold === null ? '' : `  Status events wait in the record files; the next run tells them, or floe relay. ${untold}\n`

@@ -11,12 +11,15 @@ test('jobs are shared out over two sites, and each has one result', async () => 
   const { place, run, json, rows, start } = made
   made.settle({ task: { cpus: 1 } })
   place.file('c/floe.yaml', 'slots: 4\n')
-  withWaits(place, { jobs: 40 })
-  await run(['add', place.path('jobs.ndjson')])
+  withWaits(place, { jobs: 16 })
+  // What can run at frost alone stays there, however slow this machine is.
+  const pinned = Array.from({ length: 4 }, (_, at) => ({
+    ...{ id: `p${at}`, executable: './wait.sh', arguments: ['1'], data: { output: [`p/${at}.txt`] }, site: 'frost' },
+  }))
+  await run(['add', place.path('jobs.ndjson'), place.jobs('pinned.ndjson', pinned).path('pinned.ndjson')])
   const plan = await json<{ shares: { site: string; jobs: number }[] }>('plan', ...BOTH)
-  expect(plan).toMatchObject({ jobs: 40, site: 'local + frost', shares: [{ site: 'local' }, { site: 'frost' }] })
-  expect(plan.shares.map(({ jobs }) => jobs)).toEqual([8, 32])
-  expect((await run(['plan', ...BOTH])).stdout).toMatch(/^ {2}local: 8 jobs, .*\n {2}frost: 32 jobs, .*$/m)
+  expect(plan).toMatchObject({ jobs: 20, site: 'local + frost', shares: [{ site: 'local' }, { site: 'frost' }] })
+  expect(plan.shares.map(({ jobs }) => jobs)).toEqual([4, 16])
   const going = start(['run', ...BOTH])
   await until('both have work', async () => {
     const { at_work: work } = await json<{ at_work?: { tasks_running: number; beside?: { tasks_running: number }[] } }>(
@@ -26,17 +29,14 @@ test('jobs are shared out over two sites, and each has one result', async () => 
   })
   expect((await run(['status'])).stdout).toMatch(/^ {2}local: running .*\n {2}frost: running /m)
   open(place)
-  expect(await going.end).toMatchObject({ status: 0, stdout: expect.stringMatching(/^40 jobs decided in /) })
-  expect(await rows('select count(*) as jobs, count(distinct job_id) as names from results')).toBe(
-    'jobs,names\n40,40\n',
-  )
-  // A slow machine may move some of what waits.
-  expect(await rows("select distinct site from attempts where verdict = 'succeeded' order by 1")).toBe(
-    'site\nfrost\nlocal\n',
-  )
+  expect(await going.end).toMatchObject({ status: 0, stdout: expect.stringMatching(/^20 jobs decided in /) })
+  expect(
+    await rows(
+      "select count(*) as jobs, count(distinct job_id) as names, count(distinct site) as sites from attempts where verdict = 'succeeded'",
+    ),
+  ).toBe('jobs,names,sites\n20,20,2\n')
   const ran = readFileSync(place.path('ran'), 'utf8').trim().split('\n')
-  expect([ran.length, new Set(ran).size]).toEqual([40, 40])
-  expect(await json('run', ...BOTH)).toMatchObject({ decided: { succeeded: 0 }, unused: [] })
+  expect([ran.length, new Set(ran).size]).toEqual([20, 20])
 })
 
 test('a site that cannot be reached is left out, and said', async () => {

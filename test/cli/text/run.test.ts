@@ -49,7 +49,20 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   rehearsal: null,
   unused: [],
   elsewhere: [],
+  paces: [],
   ...more,
+})
+
+test('calls to a scheduler stand beside the delay that they leave', () => {
+  const calls = { submit: 14, status: 1, accounting: 2, orders: 1, limits: 1 }
+  const paces = [
+    { site: 'frost', calls, delay_median_sec: 31.4 },
+    { site: 'rime', calls, delay_median_sec: null },
+  ]
+  expect(renderRun(report({ paces }))).toContain(
+    '  frost was asked: 14 submissions, 1 look, 4 other calls; verdicts came a median 31 s after tasks ended\n',
+  )
+  expect(renderRun(report({ paces }))).not.toContain('rime')
 })
 
 describe('progress', () => {
@@ -206,4 +219,9 @@ test('names what is not in the merged table', () => {
 test('outputs that lie at a site are said to be there', () => {
   expect(renderRun(report({ away: 1056 }))).toContain('  1,056 outputs at the site: floe fetch brings them home\n')
   expect(renderRun(report())).not.toContain('fetch')
+})
+
+test('a run says which site was left out, and why', () => {
+  const unused = [{ site: 'rime', why: 'rime does not answer.' }]
+  expect(renderRun(report({ unused }))).toContain('\n  The others did the work of rime: rime does not answer.\n')
 })

@@ -250,6 +250,21 @@ test('status with two sites and a run going on', () => {
       A run is going on: process 4711 on login1.
     "
   `)
+  const rime = {
+    site: 'rime',
+    tasks_running: 0,
+    tasks_queued: 3,
+    tasks_max: null,
+    waiting: 'its queue is closed',
+    next_look_sec: 9,
+  }
+  expect(renderStatus({ ...status, at_work: { ...status.at_work!, beside: [rime] } }, { name: 'winds' })).toContain(
+    `next look in 40 s
+  waiting: your group has as much running as is allowed at once
+  rime: running 0 tasks · queued 3 · next look in 9.0 s
+  waiting: its queue is closed
+  A run is going on`,
+  )
 })
 
 describe('plan', () => {
@@ -287,6 +302,15 @@ describe('plan', () => {
         missing: 2 inputs (floe jobs --where "missing"), e.g. era5:1991/13.nc of job773002
       "
     `)
+  })
+  test('for two sites says what each would take', () => {
+    const shares = [
+      { site: 'frost', jobs: 1_000_000, batches: 2010, arrays: 3, seconds: 4_938_000 },
+      { site: 'rime', jobs: 499_988, batches: 1002, arrays: 1, seconds: null },
+    ]
+    expect(renderPlan({ ...plan, site: 'frost + rime', shares, missing_example: null })).toMatch(
+      /\n\n {2}frost: 1,000,000 jobs, 2,010 batches, 3 arrays, about 57 d \d+ h of work\n {2}rime: 499,988 jobs, 1,002 batches, 1 array\n$/,
+    )
   })
   test('of one job without inputs', () => {
     const one = { jobs: 1, batches: 1, arrays: 1, tasks: 1, files: 0, files_to_nodes: 0, files_naive: 0 }

@@ -73,11 +73,14 @@ test('a connector says so, and is asked about accounting in a turn of its own', 
   const open = () =>
     openCommandConnector({ dialect, transport: shellTransport({ bin }), turns: { folder, everySec: 60 } })
   const [one, other] = [open(), open()]
-  expect(await one.status(new Map([['7', 3]]))).toEqual([])
-  const early = await other.status(new Map([['8', 3]])).catch((error: unknown) => error)
+  const inTurn = { inTurn: true }
+  expect(await one.status(new Map([['7', 3]]), inTurn)).toEqual([])
+  const early = await other.status(new Map([['8', 3]]), inTurn).catch((error: unknown) => error)
   expect(early).toBeInstanceOf(TooEarly)
   expect((early as TooEarly).laterMs).toBeGreaterThan(0)
+  // A person does not wait.
+  expect(await other.status(new Map([['8', 3]]))).toEqual([])
   expect((early as TooEarly).kind).toBe('unreachable')
-  expect(await other.endings(['8'])).toEqual([])
-  await expect(one.endings(['7'])).rejects.toBeInstanceOf(TooEarly)
+  expect(await other.endings(['8'], inTurn)).toEqual([])
+  await expect(one.endings(['7'], inTurn)).rejects.toBeInstanceOf(TooEarly)
 })

@@ -18,10 +18,11 @@ const setting = {
     account: null,
     node: null,
     container: null,
+    dataNodesOf: [] as string[],
   },
   task: { cpus: 1, walltimeSec: 3600 },
   intervalSec: 10,
-} as SiteSetting
+} as Partial<SiteSetting> as SiteSetting
 
 const LIMITS: SiteLimits = {
   ...{
@@ -170,6 +171,12 @@ describe('a task', () => {
       'ok: /scratch/alice is seen by the login node and c003; a task started in 0.0 s → jobs run in TMPDIR, /local/7 (2.05 GB free)',
       'ok: Node 20.20.2 runs on c003 (glibc 2.31) → floe keeps it in its cache there',
     ])
+  })
+  test('on a data node of HDFS', () => {
+    expect(proved({ data_node: 'yes' })[2]).toBe(
+      'note: c003 is a data node of HDFS → name its name node in `data_nodes_of:` of frost, and tasks run where their inputs lie',
+    )
+    expect(proved({ data_node: '' })).toHaveLength(2)
   })
   test('whose memory resource limits address space', () => {
     expect(proved({ address_kb: '8000000' })).toContain(

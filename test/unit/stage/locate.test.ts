@@ -107,6 +107,17 @@ it('leaves the plan alone when HDFS does not answer, or is slow', async () => {
   expect(Object.values(await nodesIn(tables)).every((nodes) => nodes === null)).toBe(true)
 })
 
+it('goes on behind files that may not be looked at', async () => {
+  const closed = Array.from({ length: 50 }, (_, at) => `webhdfs://nn:9870/closed/${at}`)
+  const tables = await campaign([...closed, 'webhdfs://nn:9870/open'])
+  const nodes = async (url: string) => {
+    if (url.includes('/closed/')) throw new FloeError('NOT_WRITABLE', 'Permission denied')
+    return new Map([['/r1/dn1', 5]])
+  }
+  await locateInputs(tables, { at: isAtSql('url', ['nn:9870']), clock: systemClock, stores: { nodes } })
+  expect((await nodesIn(tables)).open).toEqual({ '/r1/dn1': 5 })
+})
+
 it.each([
   ['webhdfs://nn:9870/a', true],
   ['webhdfs://nn/a', true],
