@@ -25,7 +25,8 @@ export {
   localQueue,
   readPlace,
 } from './identity.ts'
-export { type Means, OpenedCampaign, type SiteGround } from './open.ts'
+export type { Means, SiteGround } from './means.ts'
+export { OpenedCampaign } from './open.ts'
 export { relocateCampaign } from './relocate.ts'
 export type { Columns } from './rows.ts'
 export type { Counted, Simulation, SimulationWishes } from './simulate.ts'

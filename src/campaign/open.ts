@@ -2,15 +2,14 @@ import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
 import type { CampaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { Clock, VirtualClock } from '../ports/clock.ts'
-import type { Files } from '../ports/files/files.ts'
 import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { Leases, RunContext } from '../run/run.ts'
 import type { AddReport, FetchReport, RequestReport, SimulationReport, StatusReport } from './answers.ts'
 import { type CampaignPlace, checkPlace } from './identity.ts'
+import type { Means } from './means.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { columnNamed, converted, JOB_COLUMNS, jsonRows } from './rows.ts'
-import type { CopyWishes, Simulation, SimulationWishes } from './simulate.ts'
+import type { CopyWishes } from './simulate.ts'
 import type {
   AddOptions,
   Campaign,
@@ -23,32 +22,6 @@ import type {
   SimulateOptions,
 } from './verbs.ts'
 import { leasesOf, onDisk, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
-
-/** What the mains choose: the implementations behind the ports, and where the programs of floe lie. */
-export interface Means {
-  readonly clock: Clock
-  /** user@host */
-  readonly user: string
-  readonly cores: number
-  readonly openTables: (options: TablesOptions) => Promise<Tables>
-  readonly files: Files
-  /** A site by its name; nothing is asked of it yet. Throws SITE_UNKNOWN. */
-  readonly openSite: (name: string, ground: SiteGround) => Promise<RunContext['site']>
-  /** One that runs nothing, in virtual time. Throws SITE_UNKNOWN. */
-  readonly openSimulation: (name: string, ground: SiteGround, wishes: SimulationWishes) => Promise<Simulation>
-  readonly virtualClock: (startMs: number) => VirtualClock
-  readonly openBus: RunContext['openBus']
-  readonly stores: RunContext['stores']
-  readonly runner: readonly string[]
-}
-
-/** What a site needs to know of the campaign. */
-export interface SiteGround {
-  readonly campaignId: string
-  readonly paths: CampaignPaths
-  readonly roots: Readonly<Record<string, string>>
-  readonly slots: number
-}
 
 type Action = RequestReport['action']
 

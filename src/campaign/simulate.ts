@@ -6,7 +6,7 @@ import type { TableName } from '../model/tables.ts'
 import type { Clock, VirtualClock } from '../ports/clock.ts'
 import type { RunContext } from '../run/run.ts'
 import type { RealRun, RunReport, SimulatedRun, SimulationReport } from './answers.ts'
-import type { Means, SiteGround } from './open.ts'
+import type { Means, SiteGround } from './means.ts'
 import type { RunOptions, SimulateOptions } from './verbs.ts'
 
 /** Where a campaign is simulated: a copy of it, in its cache, that is gone afterwards. */

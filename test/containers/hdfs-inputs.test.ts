@@ -145,7 +145,7 @@ describeSite('inputs in HDFS', () => {
 
   it('that are not as planned fail their jobs as input, and name why', async () => {
     const { place, env } = await campaign('slots: 1\n')
-    const names = ['longer', 'same', 'removed', 'closed', 'fine', 'declared', 'lied']
+    const names = ['longer', 'same', 'removed', 'trashed', 'closed', 'fine', 'declared', 'lied']
     await put(Object.fromEntries(names.map((name) => [`/data/later/${name}`, 'as planned'])))
     const open = await beginWrite(site, '/data/later/open', 'half', { idleMs: 200_000 })
     const url = (name: string) => `${site.url}/data/later/${name}`
@@ -156,7 +156,7 @@ describeSite('inputs in HDFS', () => {
         ...{ id: 'first', executable: 'sh', priority: 9 },
         arguments: ['-c', `touch ${place.path('begun')}; until [ -e ${place.path('go')} ]; do sleep 0.1; done`],
       },
-      ...['longer', 'same', 'removed', 'closed', 'fine', 'open'].map((name) => job(name, url(name))),
+      ...['longer', 'same', 'removed', 'trashed', 'closed', 'fine', 'open'].map((name) => job(name, url(name))),
       job('lied', { url: url('lied'), size_bytes: 10, digest: `sha256:${ofText}` }),
     ])
     const floe = (...args: string[]) => place.run(['-C', place.path('c'), ...args], { env })
@@ -166,6 +166,8 @@ describeSite('inputs in HDFS', () => {
     await until(async () => existsSync(place.path('begun')), { what: 'the first job runs' })
     await put({ '/data/later/longer': 'no longer as planned', '/data/later/same': 'as plannED' })
     await alice().remove('/data/later/removed')
+    await site.nameNode.ask('/start.sh fs -rm /data/later/trashed')
+    expect(await site.client().status('/user/root/.Trash/Current/data/later/trashed')).toMatchObject({ length: 10 })
     await site.ask('PUT', '/data/later/closed', 'op=SETPERMISSION&permission=000')
     place.file('go', '')
     expect(await told).toMatchObject({ status: 3 })
@@ -179,7 +181,7 @@ describeSite('inputs in HDFS', () => {
       expect(of(id)).toMatchObject({ verdict: 'failed', class: 'input', rule: expect.stringContaining(words) })
     fails('longer', '20 bytes, 10 when it was planned')
     fails('same', 'was changed')
-    fails('removed', 'is not there')
+    for (const id of ['removed', 'trashed']) fails(id, 'is not there')
     fails('closed', 'Permission denied')
     fails('open', 'still writing')
     fails('lied', `its job says sha256:${ofText}`)

@@ -21,6 +21,9 @@ const BLOCK = 8 * 2 ** 20
 /** Of one block each, and of three. */
 const [SMALL, LARGE] = [24, 2]
 
+/** Each element has the task of its own number. As long as before: the index tells where lines begin. */
+const bound = (manifest: string): string => manifest.replaceAll('"binds_late":true', '"binds_here":true')
+
 type Blocks = { BlockLocations: { BlockLocation: { length: number; hosts: string[]; topologyPaths: string[] }[] } }
 
 describeSite('a site of data nodes', () => {
@@ -156,7 +159,7 @@ describeSite('a site of data nodes', () => {
     // A data node that is slow to say that it lives is asked last.
     expect(there.local).toBeGreaterThan(told.bytes_local * 0.7)
 
-    // Its neighbour in the rack, of tasks of which that holds nothing itself.
+    // Its neighbour in the rack, of tasks of which that holds nothing itself. Left to choose, it would take others.
     let foretold = 0
     const near = await readOn('near', (places) => {
       const [best, bytes] = places[0]!
@@ -192,14 +195,16 @@ describeSite('a site of data nodes', () => {
       const places = parsePlaces(readFileSync(join(directory, 'places'), 'utf8'))
       nodes = places.nodes
       expect(nodes.every((node) => /^\/r[123]$/.test(rackOf(node)))).toBe(true)
+      const manifest = readFileSync(join(directory, 'manifest'), 'utf8')
       const entrances = JSON.parse(readFileSync(join(directory, 'hdfs'), 'utf8')) as Entrances
       // There the cluster's names are its own.
       const inside = Object.entries(entrances).map(([authority, one]) => [authority, { ...one, hosts: {} }])
       await first!.container.copyFilesToContainer(
-        ['manifest', 'index', 'places'].map((file) => ({ source: join(directory, file), target: `${array}/${file}` })),
+        ['index', 'places'].map((file) => ({ source: join(directory, file), target: `${array}/${file}` })),
       )
       await first!.container.copyContentToContainer([
         { content: JSON.stringify(Object.fromEntries(inside)), target: `${array}/hdfs` },
+        { content: label === 'near' ? bound(manifest) : manifest, target: `${array}/manifest` },
       ])
       await first!.ask(`mkdir -p ${array}/records ${array}/logs`)
       for (const [task, some] of places.tasks.entries()) {

@@ -273,6 +273,10 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
       const plain = await relayed(`kafka: {brokers: ["${secure.address}"]}\n`)
       expect(plain.status).toBe(12)
       expect(plain.stderr).toContain('does it want TLS?')
+      for (const broker of ['nowhere.invalid:9092', '127.0.0.1:1']) {
+        const away = await relayed(`kafka: {brokers: ["${broker}"]}\n`)
+        expect(away).toMatchObject({ status: 12, stderr: expect.stringContaining(broker) })
+      }
       const right = await relayed(as('floe', 'ice-floe'))
       expect(right).toMatchObject({ status: 0, stderr: '' })
       expect(right.stdout).toMatch(/^local: 3 events to topic floe\.status\.v1 at /)

@@ -249,8 +249,8 @@ export class World {
     const context: RunContext = {
       ...runContext(this.root, tables, this.scheduler.connector, YAML),
       ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
-      ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
       ...(!this.#trial.onDisk && { leases: this.#leases }),
+      ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
     }
     const report = await runCampaign(context)
     await checkEnd(tables, this.#seen)
