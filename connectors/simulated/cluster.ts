@@ -219,7 +219,8 @@ export class SimulatedCluster {
     }
     if (this.#chance('preempted', name, index) < troubles.preempted)
       fates.push({ at: startedAt + (endsAt - startedAt) * this.#chance('when', name, index), cause: 'preempted' })
-    return fates.reduce((first, fate) => (fate.at < first.at ? fate : first))
+    const { at, cause } = fates.reduce((first, fate) => (fate.at < first.at ? fate : first))
+    return { at: Math.round(at), cause }
   }
 
   #end(task: Task): void {
@@ -267,8 +268,8 @@ export class SimulatedCluster {
     const name = basename(spec.directory)
     const array: Queued = { id: String(++this.#numbers), spec, tasks: [] }
     this.#arrays.set(array.id, array)
-    // Log-normal with a sigma of one: most wait about the median, some for very long.
-    const arrayMs = 1000 * this.#options.waitSec * Math.exp(this.#normal(name))
+    // Log-normal with a sigma of one: most wait about the median, some for very long. Times are whole, so that sums are the same whenever it begins.
+    const arrayMs = Math.round(1000 * this.#options.waitSec * Math.exp(this.#normal(name)))
     for (let index = 0; index < spec.count; index++) {
       const task: Task = {
         ...{ array, index, state: 'queued', node: '', startedAt: 0, endsAt: 0, cause: 'succeeded' },

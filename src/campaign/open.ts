@@ -1,9 +1,7 @@
-import { rmSync } from 'node:fs'
 import type { Live } from '../catalog/catalog.ts'
 import type { Config } from '../config/config.ts'
-import { type CampaignPaths, campaignPaths } from '../model/campaign.ts'
+import type { CampaignPaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
-import type { TableName } from '../model/tables.ts'
 import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
 import type { Leases, RunContext } from '../run/run.ts'
 import type { AddReport, FetchReport, RequestReport, SimulationReport, StatusReport } from './answers.ts'
@@ -11,6 +9,7 @@ import { type CampaignPlace, checkPlace } from './identity.ts'
 import type { Means } from './means.ts'
 import { toAtWork, toJobReport, toPlanReport, toProgress, toRunReport, withDecided } from './reports.ts'
 import { columnNamed, converted, JOB_COLUMNS, jsonRows } from './rows.ts'
+import type { CopyWishes } from './simulate.ts'
 import type {
   AddOptions,
   Campaign,
@@ -23,15 +22,6 @@ import type {
   SimulateOptions,
 } from './verbs.ts'
 import { leasesOf, onDisk, pathsHere, pathsWith, refuseForeign, tablesOptions } from './whereabouts.ts'
-
-interface CopyWishes {
-  readonly keep?: boolean
-  /** Tables that it begins without. */
-  readonly without?: readonly TableName[]
-  readonly means?: Means
-  /** Absent: as the campaign's. */
-  readonly config?: Config
-}
 
 type Action = RequestReport['action']
 
@@ -50,7 +40,7 @@ export class OpenedCampaign implements Campaign {
   readonly #sites = new Map<string, Promise<RunContext['site']>>()
 
   constructor(place: CampaignPlace, means: Means, config?: Config) {
-    this.#config = config && Promise.resolve(config)
+    this.#config = config && Promise.resolve({ ...config, outputs: `${place.root}/outputs` })
     this.root = place.root
     this.id = place.file.id
     this.#paths = pathsHere(place)
@@ -114,41 +104,20 @@ export class OpenedCampaign implements Campaign {
   }
 
   async simulate(options: SimulateOptions = {}): Promise<SimulationReport> {
-    const { configWith, simulateCampaign, simulationOf } = await import('./simulate.ts')
-    const config = await this.#configured()
-    const { clock, virtualClock, openSimulation } = this.#means
+    const { simulateIn, simulationOf } = await import('./simulate.ts')
     const root = simulationOf(this.#paths.cache)
-    const without = options.against ? (['attempts', 'results', 'batches', 'plan', 'requests', 'merged'] as const) : []
-    return simulateCampaign(options, {
-      ...{ campaign: this, site: options.site ?? config.site, roots: config.roots, nowMs: clock.now() },
-      ...{ policies: options.policies ?? [], virtualClock, open: openSimulation },
-      inCopy: ({ policy, ...given }, act) =>
-        this.#inCopy(root, act, {
-          ...{ keep: false, without, means: { ...this.#means, ...given, openBus: async () => undefined } },
-          config: { ...configWith(config, policy), outputs: `${root}/outputs` },
-        }),
+    return simulateIn(options, {
+      ...{ campaign: this, config: await this.#configured(), means: this.#means },
+      inCopy: (wishes, act) => this.#inCopy(root, act, { ...wishes, keep: false }),
     })
   }
 
-  async #inCopy<T>(
-    root: string,
-    act: (copy: OpenedCampaign) => Promise<T>,
-    { keep = true, without = [], means = this.#means, config }: CopyWishes = {},
-  ): Promise<T> {
-    const { makeRehearsal } = await import('./rehearse.ts')
-    const { files, clock, openTables } = this.#means
+  async #inCopy<T>(root: string, act: (copy: OpenedCampaign) => Promise<T>, wishes: CopyWishes = {}): Promise<T> {
+    const { inRehearsal } = await import('./rehearse.ts')
+    const { means = this.#means, config, ...rest } = wishes
     await this.#configured()
-    const place = await makeRehearsal({
-      ...{ place: this.#place, root, files, clock, without },
-      openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
-    })
-    const copy = new OpenedCampaign(place, means, config)
-    try {
-      return await act(copy)
-    } finally {
-      await copy.close()
-      if (!keep) rmSync(root, { recursive: true, force: true })
-    }
+    const ours = { ...this.#means, place: this.#place, root, ...rest }
+    return inRehearsal(ours, (place) => new OpenedCampaign(place, means, config), act)
   }
 
   #refuseIfRehearsal(hint: string): void {

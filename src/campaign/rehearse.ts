@@ -1,10 +1,11 @@
 import { copyFileSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { CONFIG_FILE } from '../config/config.ts'
+import { campaignPaths } from '../model/campaign.ts'
 import type { TableName } from '../model/tables.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files/files.ts'
-import type { Tables } from '../ports/tables/tables.ts'
+import type { Tables, TablesOptions } from '../ports/tables/tables.ts'
 import { diskLeases } from '../run/run.ts'
 import { CAMPAIGN_FILE, type CampaignPlace, toText } from './identity.ts'
 import { forkCampaign, isLease } from './relocate.ts'
@@ -96,5 +97,33 @@ async function fetchTree(files: Files, from: string, to: string): Promise<void> 
     if (kind === 'folder') await fetchTree(files, join(from, name), join(to, name))
     // What is gone was an aside of a commit under way.
     else await files.fetch(join(from, name), join(to, name))
+  }
+}
+
+/** Does something in a copy of a campaign, which is gone afterwards unless it is kept. */
+export async function inRehearsal<C extends { close(): Promise<void> }, T>(
+  given: {
+    readonly place: CampaignPlace
+    readonly root: string
+    readonly openTables: (options: TablesOptions) => Promise<Tables>
+    readonly files: Files
+    readonly clock: Clock
+    readonly without?: readonly TableName[]
+    readonly keep?: boolean
+  },
+  open: (place: CampaignPlace) => C,
+  act: (copy: C) => Promise<T>,
+): Promise<T> {
+  const { root, files, clock, openTables, without = [], keep = true } = given
+  const place = await makeRehearsal({
+    ...{ place: given.place, root, files, clock, without },
+    openTables: (there) => openTables({ root: there, cache: campaignPaths(there).cache, clock }),
+  })
+  const copy = open(place)
+  try {
+    return await act(copy)
+  } finally {
+    await copy.close()
+    if (!keep) rmSync(root, { recursive: true, force: true })
   }
 }

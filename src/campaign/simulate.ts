@@ -2,17 +2,18 @@ import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { type Config, compileConfig } from '../config/config.ts'
 import { FloeError } from '../model/errors.ts'
+import type { TableName } from '../model/tables.ts'
 import type { Clock, VirtualClock } from '../ports/clock.ts'
 import type { RunContext } from '../run/run.ts'
 import type { RealRun, RunReport, SimulatedRun, SimulationReport } from './answers.ts'
-import type { SiteGround } from './means.ts'
+import type { Means, SiteGround } from './means.ts'
 import type { RunOptions, SimulateOptions } from './verbs.ts'
 
 /** Where a campaign is simulated: a copy of it, in its cache, that is gone afterwards. */
 export const simulationOf = (cache: string): string => join(cache, 'simulation')
 
 /** The configuration with the policy, the batches and the share of failures of another file. Throws CONFIG_INVALID. */
-export function configWith(config: Config, file: string | undefined): Config {
+function configWith(config: Config, file: string | undefined): Config {
   if (file === undefined) return config
   const path = resolve(file)
   let text: string
@@ -61,7 +62,51 @@ export interface Simulated {
   ): Promise<{ readonly rows: AsyncIterable<readonly Readonly<Record<string, unknown>>[]>; close(): Promise<void> }>
 }
 
-export interface SimulationMeans {
+/** How a copy is to be. */
+export interface CopyWishes {
+  readonly keep?: boolean
+  /** Tables that it begins without. */
+  readonly without?: readonly TableName[]
+  readonly means?: Means
+  /** Absent: as the campaign's. */
+  readonly config?: Config
+}
+
+/** All that an attempt leaves behind. */
+const DONE = ['attempts', 'results', 'batches', 'plan', 'requests', 'merged'] as const
+
+/** The same for an opened campaign, of which `inCopy` makes copies. */
+export function simulateIn(
+  options: SimulateOptions,
+  {
+    campaign,
+    config,
+    means,
+    inCopy,
+  }: {
+    readonly campaign: Simulated
+    readonly config: Config
+    readonly means: Means
+    readonly inCopy: <T>(wishes: CopyWishes, act: (copy: Simulated) => Promise<T>) => Promise<T>
+  },
+): Promise<SimulationReport> {
+  const { clock, virtualClock, openSimulation } = means
+  return simulateCampaign(options, {
+    ...{ campaign, site: options.site ?? config.site, roots: config.roots, nowMs: clock.now() },
+    ...{ policies: options.policies ?? [], virtualClock, open: openSimulation },
+    inCopy: ({ policy, ...given }, act) =>
+      inCopy(
+        {
+          ...(options.against && { without: DONE }),
+          means: { ...means, ...given, openBus: async () => undefined },
+          config: configWith(config, policy),
+        },
+        act,
+      ),
+  })
+}
+
+interface SimulationMeans {
   readonly campaign: Simulated
   readonly site: string
   readonly roots: Readonly<Record<string, string>>
@@ -85,7 +130,7 @@ export interface SimulationMeans {
  * Runs copies of a campaign on a site of which nothing is real, in virtual time, once for each policy. The campaign is only read, and no site is
  * asked anything. The same seed and campaign give the same report, dates aside.
  */
-export async function simulateCampaign(options: SimulateOptions, means: SimulationMeans): Promise<SimulationReport> {
+async function simulateCampaign(options: SimulateOptions, means: SimulationMeans): Promise<SimulationReport> {
   const really = await realRun(means.campaign)
   const runs: SimulatedRun[] = []
   let assumed: SimulationReport['assumed'] | undefined
@@ -202,7 +247,7 @@ async function factsOf(
   const [tried] = await all<{ tries: number; delay: number | null }>(
     copy,
     `select count(*) filter (not superseded)::integer as tries,
-       round(median(epoch(published_at) - epoch(ended_at)) filter (evidence = 'record'), 1) as delay from attempts where published_at >= ${since}`,
+       median(epoch_ms(published_at) - epoch_ms(ended_at)) filter (evidence = 'record') / 1000 as delay from attempts where published_at >= ${since}`,
   )
   const [sent] = await all<{ arrays: number; bytes: number }>(
     copy,

@@ -71,7 +71,8 @@ export const simulatedPerformance =
     for (const job of jobs) {
       const slot = free.indexOf(Math.min(...free))
       const from = free[slot]!
-      const lengthMs = 1000 * rule.jobSec * slowness * (0.5 + chance(rule.seed, job.job, job.try, 'length'))
+      const share = 0.5 + chance(rule.seed, job.job, job.try, 'length')
+      const lengthMs = Math.round(1000 * rule.jobSec * slowness * share)
       free[slot] = from + lengthMs
       lines.push({ ...beginning(job, header, toUs(from)), slot })
       lines.push({ ...endedLine(job, fateOf(job, rule), { from, to: from + lengthMs }), slot })

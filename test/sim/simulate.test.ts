@@ -32,7 +32,8 @@ describe('campaigns under the fault menu', () => {
 
 describe('campaigns over two sites', () => {
   test.each(seeds.slice(0, 3))('under the fault menu, seed %i', async (seed) => {
-    await lived({ seed, jobs: 14, faults: true, sites: 2, coverage }, `FLOE_SIM_SEED=${seed}`)
+    const { results } = await lived({ seed, jobs: 14, faults: true, sites: 2, coverage }, `FLOE_SIM_SEED=${seed}`)
+    expect(results).toHaveLength(14)
   })
 
   test.runIf(ONLY === undefined)(
