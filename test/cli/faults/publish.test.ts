@@ -23,7 +23,7 @@ describe('publish: pack, publish: table, reuse', () => {
         ...ids.map((n) => job(`t${n}`, 'table')),
       ]),
     ).toMatchObject({ exit: 0 })
-    expect(await scene.floe('run')).toMatchObject({ exit: 0, stderr: '' })
+    expect(await scene.floe('run')).toMatchObject({ exit: 0, stderr: expect.not.stringContaining('floe:') })
   })
   afterAll(() => scene?.end())
 
