@@ -4,18 +4,22 @@
  * So what is known of elements can be read as of tasks: as many elements are left as tasks, and those that died without a task leave one each.
  */
 export class Elements {
-  #bindLate: boolean
+  #bindLate: boolean | undefined
+  readonly #look: () => boolean | undefined
   readonly #tasks: readonly number[]
   readonly #elementOf = new Map<number, number>()
   /** Elements that were not to start any more when somebody looked last. */
   #spent: ReadonlySet<number> = new Set()
 
-  constructor(tasks: readonly number[], { bindLate }: { bindLate: boolean }) {
+  /** `bindLate` may not be known yet: it is asked until it is. */
+  constructor(tasks: readonly number[], bindLate: () => boolean | undefined) {
     this.#tasks = tasks
-    this.#bindLate = bindLate
+    this.#look = bindLate
   }
 
-  get bindLate(): boolean {
+  /** Undefined: not known; then any element may take any task, as far as anybody can tell. */
+  get bindLate(): boolean | undefined {
+    this.#bindLate ??= this.#look()
     return this.#bindLate
   }
 
@@ -27,7 +31,7 @@ export class Elements {
 
   /** What is known of elements, as of tasks; `isOpen`: of one that runs, or may still start. */
   byTask<T>(known: ReadonlyMap<number, T>, isOpen: (it: T | undefined) => boolean): ReadonlyMap<number, T> {
-    if (!this.#bindLate) return known
+    if (!this.bindLate) return known
     const elements = this.#pair(new Set(this.#tasks.filter((element) => !isOpen(known.get(element)))))
     return new Map(
       [...elements].flatMap(([task, element]) => (known.has(element) ? [[task, known.get(element)!]] : [])),
@@ -42,7 +46,7 @@ export class Elements {
 
   /** The elements that these tasks are, or would be. */
   of(tasks: readonly number[]): number[] {
-    if (!this.#bindLate) return [...tasks]
+    if (!this.bindLate) return [...tasks]
     const elements = this.#pair(this.#spent)
     return tasks.flatMap((task) => elements.get(task) ?? [])
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Site } from '../dispatch/dispatch.ts'
 import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
 import type { TaskStarted } from '../model/record.ts'
-import type { ResourceClass } from '../stage/stage.ts'
+import { bindsLate, type ResourceClass } from '../stage/stage.ts'
 import { Elements } from './elements.ts'
 
 /** A staged array as `batches` describes it. */
@@ -96,7 +96,7 @@ export class LiveArray {
     this.terms = fields.terms
     this.elements = new Elements(
       fields.batches.map(({ task }) => task),
-      { bindLate: existsSync(join(this.directory, 'places')) },
+      () => bindsLate(this.directory),
     )
   }
 
@@ -353,7 +353,7 @@ export class LiveArray {
     for (const { job, task } of jobs) asked.set(task, (asked.get(task) ?? new Set()).add(job))
     const counts = new Map(this.batches.map(({ task, jobs: count }) => [task, count]))
     const isAsked = (task: number) => (asked.get(task)?.size ?? 0) >= (counts.get(task) ?? 0)
-    if (this.elements.bindLate && !this.openTasks.every(isAsked)) return []
+    if (this.elements.bindLate !== false && !this.openTasks.every(isAsked)) return []
     return this.unstartedTasks.filter(isAsked)
   }
 }

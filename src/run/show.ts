@@ -6,6 +6,7 @@ import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { JobEnded, JobStarted, TaskStarted } from '../model/record.ts'
 import type { Row } from '../ports/tables/tables.ts'
+import { bindsLate } from '../stage/stage.ts'
 import { type AttemptOutput, attemptOutputs } from './attempt-outputs.ts'
 import type { RunContext } from './context.ts'
 
@@ -103,7 +104,6 @@ async function liveEvidence(
   const ended = decided.find((verdict) => verdict.ended.job === jobId && !verdict.superseded)?.ended ?? null
   if (ended && attempts.some((row) => row.array_id === array && row.try === ended.try)) return null
   const begun = lines.findLast(({ line }) => line.event === 'task started')?.line as TaskStarted | undefined
-  const bindsLate = begun?.element !== undefined || (begun === undefined && existsSync(join(directory, 'places')))
   const started = lines.findLast(({ line }) => line.event === 'job started' && line.job === jobId)?.line as
     | JobStarted
     | undefined
@@ -112,7 +112,7 @@ async function liveEvidence(
     state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued',
     array,
     task,
-    element: bindsLate ? (begun?.element ?? null) : task,
+    element: bindsLate(directory) ? (begun?.element ?? null) : task,
     tasks: all!.tasks,
     node: begun?.node ?? null,
     started: started ?? null,

@@ -191,7 +191,7 @@ export class SiteRun {
     this.#moved.add(array)
     const { nativeId, elements } = array
     // Any element of those that are left may take a task that has begun nowhere else.
-    if (elements.bindLate && begun.size > 0) return
+    if (elements.bindLate !== false && begun.size > 0) return
     const sealed = elements.of(tasks.filter((task) => !begun.has(task)))
     if (sealed.length > 0) await lenient(async () => cancelTasks(await site.connector(), nativeId!, sealed))
   }

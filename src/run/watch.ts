@@ -164,7 +164,7 @@ export class Watch {
 
   /** Elements of these tasks ended. Where elements choose, another one may yet take a task that nobody has begun. */
   async #end(array: LiveArray, tasks: readonly number[]): Promise<void> {
-    const isOpenToOthers = (task: number) => array.elements.bindLate && !array.hasBegun(task)
+    const isOpenToOthers = (task: number) => array.elements.bindLate !== false && !array.hasBegun(task)
     for (const task of tasks) if (!isOpenToOthers(task)) array.markGone(task)
     for (const task of await this.#sealed(array, tasks.filter(isOpenToOthers))) array.markGone(task)
   }

@@ -1,7 +1,27 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
 import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
+
+/** Bytes that hold the first line of most manifests. */
+const HEADER_BYTES = 1 << 16
+
+/** Whether elements of an array choose their tasks when they start; undefined: it is not staged here. */
+export function bindsLate(directory: string): boolean | undefined {
+  if (!existsSync(join(directory, 'index'))) return undefined
+  const fd = openSync(join(directory, 'manifest'), 'r')
+  try {
+    for (let size = HEADER_BYTES; ; size *= 2) {
+      const bytes = Buffer.alloc(size)
+      const text = bytes.toString('utf8', 0, readSync(fd, bytes, 0, size, 0))
+      const end = text.indexOf('\n')
+      if (end >= 0) return (JSON.parse(text.slice(0, end)) as ManifestTask).binds_late === true
+      if (text.length < size) return undefined
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
 
 /** One task's range of an array's manifest. Costs two reads. */
 export function readManifest(directory: string, task: number): { header: ManifestTask; jobs: ManifestJob[] } {

@@ -23,7 +23,7 @@ import { isHdfs, isRemote, sitePath } from './site-path.ts'
 
 export { locateInputs } from './locate.ts'
 export { APPTAINER } from './program.ts'
-export { readManifest } from './read-manifest.ts'
+export { bindsLate, readManifest } from './read-manifest.ts'
 export type { RemoteFile, RemoteStores } from './remote.ts'
 export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './sighting.ts'
 export { isAtSql } from './site-path.ts'

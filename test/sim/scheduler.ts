@@ -9,6 +9,8 @@ import type { World } from './world.ts'
 
 interface Task {
   readonly index: number
+  /** The task of the array that it runs: the same number, or one that it chose when it started. */
+  range: number
   readonly startsAt: number
   state: 'queued' | 'running' | 'ended' | 'forgotten'
   /** What is left to write, with its time; the last one ends the task. */
@@ -102,7 +104,7 @@ export class Scheduler {
     if (task.state !== 'running' && task.state !== 'queued') return
     const { ends } = task
     const until = Math.min(seconds, ends?.at ?? Number.POSITIVE_INFINITY)
-    const path = join(array.spec.directory, 'records', `${task.index}.1`)
+    const path = join(array.spec.directory, 'records', `${task.range}.1`)
     const isThere = existsSync(join(array.spec.directory, 'records'))
     while (task.script[0] && task.script[0].at <= until) {
       const { line } = task.script.shift()!
@@ -127,7 +129,7 @@ export class Scheduler {
     world.note(fault, task.state)
     this.#hitRest(task)
     if (fault === 'record cut short' && existsSync(join(array.spec.directory, 'records')))
-      appendFileSync(join(array.spec.directory, 'records', `${task.index}.1`), '{"v":1,"at":1700000')
+      appendFileSync(join(array.spec.directory, 'records', `${task.range}.1`), '{"v":1,"at":1700000')
     if (fault === 'vanished') task.state = 'forgotten'
     else this.#over(task, KILLS[fault as keyof typeof KILLS] ?? 'node')
   }
@@ -148,21 +150,33 @@ export class Scheduler {
     for (const job of this.#world.jobsOf(spec.directory, index)) this.hit.add(job)
   }
 
-  #start({ spec }: Queued, task: Task): void {
+  /** What it may run: one that was given up is sealed, and never begins. */
+  #rangeFor({ spec, tasks }: Queued, { index }: Task): number | undefined {
+    const names = readdirSync(join(spec.directory, 'records'))
+    const isFree = (range: number) => !names.some((name) => name.startsWith(`${range}.`))
+    if (!this.#world.bindsLate) return isFree(index) ? index : undefined
+    const taken = new Set(tasks.flatMap(({ state, range }) => (state === 'queued' ? [] : [range])))
+    const free = tasks.map((_, range) => range).filter((range) => !taken.has(range) && isFree(range))
+    return free[Math.floor(this.#world.chance() * free.length)]
+  }
+
+  #start(array: Queued, task: Task): void {
     const world = this.#world
-    const { directory } = spec
-    const { index } = task
+    const { directory } = array.spec
     const isThere = existsSync(join(directory, 'index'))
-    // One that was given up is sealed, and never begins.
-    if (!isThere || readdirSync(join(directory, 'records')).some((name) => name.startsWith(`${index}.`))) {
+    const range = isThere ? this.#rangeFor(array, task) : undefined
+    if (range === undefined) {
+      // It has none, which takes it from nobody.
+      task.range = -1
       this.#over(task, isThere ? 'succeeded' : 'failed')
       return
     }
     task.state = 'running'
-    const { header, jobs } = readManifest(directory, index)
+    task.range = range
+    const { header, jobs } = readManifest(directory, range)
     world.keepJobs(
       directory,
-      index,
+      range,
       jobs.map(({ job }) => job),
     )
     const lines = this.#linesOf(header, jobs, task)
@@ -184,14 +198,14 @@ export class Scheduler {
         for (const { line } of lines.slice(seen)) {
           if (line === null) continue
           if (line.event === 'job started') this.begun.set(line.job, (this.begun.get(line.job) ?? 0) + 1)
-          appendFileSync(join(directory, 'records', `${index}.1`), encodeRecord(line))
+          appendFileSync(join(directory, 'records', `${range}.1`), encodeRecord(line))
         }
       })
     }
   }
 
   /** What its runner will write. */
-  #linesOf(header: ManifestTask, jobs: readonly ManifestJob[], { index, node }: Task): Task['script'] {
+  #linesOf(header: ManifestTask, jobs: readonly ManifestJob[], { index, range, node }: Task): Task['script'] {
     const world = this.#world
     let at = world.seconds
     const lines: Task['script'] = [
@@ -199,7 +213,8 @@ export class Scheduler {
         at,
         line: {
           ...{ v: 1, at: world.us(at), event: 'task started', campaign: header.campaign, array: header.array },
-          ...{ task: index, attempt: 1, batch: header.batch, node, native_id: null, pid: 1, slots: 1 },
+          ...{ task: range, attempt: 1, batch: header.batch, node, native_id: null, pid: 1, slots: 1 },
+          ...(world.bindsLate && { element: index }),
         },
       },
     ]
@@ -236,7 +251,18 @@ export class Scheduler {
     const tasks = Array.from({ length: spec.count }, (_, index): Task => {
       const startsAt = world.seconds + 60 * world.chance()
       const node = NODES[Math.floor(world.chance() * NODES.length)]!
-      const task: Task = { index, startsAt, state: 'queued', script: [], node, cause: 'succeeded', endedAt: 0 }
+      const task: Task = {
+        ...{
+          index,
+          range: world.bindsLate ? -1 : index,
+          startsAt,
+          state: 'queued',
+          script: [],
+          node,
+          cause: 'succeeded',
+          endedAt: 0,
+        },
+      }
       if (world.strikes('vanished', 'queued'))
         task.ends = { at: world.seconds + (startsAt - world.seconds) * world.chance(), fault: 'vanished' }
       return task

@@ -30,6 +30,14 @@ describe('campaigns under the fault menu', () => {
   })
 })
 
+describe('campaigns whose tasks are chosen by those that start', () => {
+  test.each(seeds.slice(0, 25))('under the fault menu, seed %i', async (seed) => {
+    const jobs = 8 + (seed % 7)
+    const { results } = await lived({ seed, jobs, faults: true, late: true, coverage }, `FLOE_SIM_SEED=${seed}`)
+    expect(results.length).toBe(jobs)
+  })
+})
+
 describe('campaigns over two sites', () => {
   test.each(seeds.slice(0, 3))('under the fault menu, seed %i', async (seed) => {
     const { results } = await lived({ seed, jobs: 14, faults: true, sites: 2, coverage }, `FLOE_SIM_SEED=${seed}`)

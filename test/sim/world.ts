@@ -13,6 +13,7 @@ import { CAMPAIGN, putJobs, runContext } from '../fakes/campaign.ts'
 import { chanceOf } from './chance.ts'
 import { type Coverage, type Fault, MENU, type State } from './faults.ts'
 import { checkEnd, checkNow, type Seen } from './invariants.ts'
+import { letChoose } from './let-choose.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** The coordinator's process has ended: nothing that it does from then on has an effect. */
@@ -28,6 +29,8 @@ export interface Trial {
   /** The coordinator dies at this step of its life, counted anew in each, before or after that has an effect. */
   readonly kill?: { readonly at: (life: number) => number | undefined; readonly when: 'before' | 'after' }
   readonly coverage: Coverage
+  /** Elements of arrays choose their tasks when they start. */
+  readonly late?: true
   /** Sites of one cluster that share the jobs; absent: one. */
   readonly sites?: 2
   /** How often faults happen, as a share of what the menu says; 1 by default. */
@@ -153,6 +156,10 @@ export class World {
     const states = new Set<State>(this.scheduler.states())
     if (this.#hasStaged()) states.add('staged')
     return states
+  }
+
+  get bindsLate(): boolean {
+    return this.#trial.late === true
   }
 
   later(at: number, act: () => void): void {
@@ -389,6 +396,7 @@ export class World {
           if (needed !== undefined) throw new Error(`array ${needed} is taken away, and the scheduler has tasks of it`)
           return site.remove(ids, cached)
         }),
+      send: async (id) => (this.bindsLate ? letChoose(join(site.paths.arrays, id)) : undefined),
       pull: (ids) =>
         this.step('pull', async () => new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))),
       seal: (id, seals) =>

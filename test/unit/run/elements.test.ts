@@ -7,14 +7,14 @@ const states = (...all: (string | undefined)[]) =>
   new Map([...all.entries()].flatMap(([element, state]) => (state === undefined ? [] : [[element, state] as const])))
 
 test('elements have the numbers of tasks unless a record says else', () => {
-  const elements = new Elements([0, 1, 2], { bindLate: false })
+  const elements = new Elements([0, 1, 2], () => false)
   const known = states('ended', 'queued', undefined)
   expect(elements.heed(known, isOpen)).toBe(known)
   expect(elements.of([2, 0])).toEqual([2, 0])
 })
 
 test('one that died without a task leaves a task that nobody began', () => {
-  const elements = new Elements([0, 1, 2, 3], { bindLate: true })
+  const elements = new Elements([0, 1, 2, 3], () => true)
   // Element 0 died, element 2 runs task 0 and element 3 task 2.
   elements.bind(0, 2)
   elements.bind(2, 3)
@@ -29,7 +29,7 @@ test('one that died without a task leaves a task that nobody began', () => {
 })
 
 test('one that is not listed any more is not taken for one that waits', () => {
-  const elements = new Elements([0, 1], { bindLate: true })
+  const elements = new Elements([0, 1], () => true)
   expect(Object.fromEntries(elements.heed(states(undefined, 'queued'), isOpen))).toEqual({ 0: 'queued' })
   expect(elements.of([1])).toEqual([0])
 })
@@ -49,7 +49,7 @@ test('as many tasks that nobody began are open as elements that may start', () =
   fc.assert(
     fc.property(world, ({ count, order, bound, states: all }) => {
       const tasks = [...Array(count).keys()]
-      const elements = new Elements(tasks, { bindLate: true })
+      const elements = new Elements(tasks, () => true)
       for (const [task, element] of order.slice(0, bound).entries()) elements.bind(task, element)
       const byTask = elements.heed(states(...all), isOpen)
       for (const [task, element] of order.slice(0, bound).entries()) expect(byTask.get(task)).toBe(all[element])
