@@ -164,11 +164,12 @@ export class Scheduler {
     const world = this.#world
     const { directory } = array.spec
     const isThere = existsSync(join(directory, 'index'))
-    const range = isThere ? this.#rangeFor(array, task) : undefined
+    // Some die before they choose.
+    const isDead = world.bindsLate && world.chance() < 0.15
+    const range = isThere && !isDead ? this.#rangeFor(array, task) : undefined
     if (range === undefined) {
-      // It has none, which takes it from nobody.
       task.range = -1
-      this.#over(task, isThere ? 'succeeded' : 'failed')
+      this.#over(task, isDead ? 'node' : isThere ? 'succeeded' : 'failed')
       return
     }
     task.state = 'running'
