@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as pauseFor } from 'node:timers/promises'
 import {
   type ArraySpec,
-  type Asking,
   type Connector,
   ConnectorError,
   type NativeId,
@@ -57,12 +56,12 @@ export function openCommandConnector(options: CommandOptions): Connector {
   return {
     name: options.dialect.name,
     submit: (array, { verify = false } = {}) => site.submit(array, verify),
-    status: (arrays, asking) => site.status(arrays, asking),
+    status: (arrays, { inTurn = false } = {}) => site.status(arrays, inTurn),
     cancel: (id, indices) => site.cancel(id, indices),
     ...(options.dialect.avoid && {
       avoid: (...asked: Parameters<NonNullable<Connector['avoid']>>) => site.avoid(...asked),
     }),
-    endings: (ids, asking) => site.endings(ids, asking),
+    endings: (ids) => site.endings(ids),
     siteLimits: () => site.limits(),
     waiting: (reason) => options.dialect.waiting(reason),
   }
@@ -190,7 +189,7 @@ class CommandSite {
     return { said, replies }
   }
 
-  async status(arrays: ReadonlyMap<NativeId, number>, { inTurn: waits = false }: Asking = {}): Promise<TaskReport[]> {
+  async status(arrays: ReadonlyMap<NativeId, number>, waits: boolean): Promise<TaskReport[]> {
     const reports: TaskReport[] = []
     const ask = (some: readonly NativeId[]) => this.#dialect.status(some)
     for (const { ids, output } of await this.#askOf([...arrays.keys()], ask, waits ? 'status' : undefined)) {
@@ -217,11 +216,11 @@ class CommandSite {
     if (this.#isId(id)) await this.#ask([this.#dialect.avoid!(id, nodes, options)])
   }
 
-  async endings(ids: readonly NativeId[], { inTurn: waits = false }: Asking = {}): Promise<TaskEnding[]> {
+  async endings(ids: readonly NativeId[]): Promise<TaskEnding[]> {
     const { accounting, parseAccounting } = this.#dialect
     if (!accounting || !parseAccounting) return []
     const asked = new Set(ids)
-    const answers = await this.#askOf(ids, accounting, waits ? 'accounting' : undefined)
+    const answers = await this.#askOf(ids, accounting)
     return answers.flatMap(({ output }) => parseAccounting(output).filter(({ id }) => asked.has(id)))
   }
 
@@ -241,14 +240,15 @@ class CommandSite {
     )
     const laterSec = laterIn(output, mark)
     if (laterSec !== undefined) {
-      const waits = `${nameOf(commands[0]!)} at ${this.#where} is asked in ${laterSec} s: another run of yours has just asked it`
+      const waits = `${nameOf(commands[0]!)} at ${this.#where} is asked again in ${laterSec} s: it was asked just now`
       throw new TooEarly(waits, laterSec * 1000)
     }
     const replies = repliesIn(output, mark, commands)
     if (replies[0]?.exit !== 127) return replies
     if (login) throw this.#missing(commands[0]!)
     this.#login = true
-    return this.#ask(commands, turn)
+    // The turn was just taken.
+    return this.#ask(commands)
   }
 
   #run(lines: readonly string[], timeoutMs: number): Promise<Output> {
@@ -298,7 +298,7 @@ class CommandSite {
   async #askOf(
     all: readonly NativeId[],
     command: (ids: readonly NativeId[]) => Argv,
-    turn: 'status' | 'accounting' | undefined,
+    turn?: 'status',
   ): Promise<{ ids: readonly NativeId[]; output: Output }[]> {
     const { idsMax } = this.#dialect.facts
     const ids = all.filter((id) => this.#isId(id))

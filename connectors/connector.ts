@@ -83,11 +83,6 @@ export interface QueueLimits {
   readonly queuedMax: number | null
 }
 
-/** Questions that are asked again and again take turns; those of a person do not wait. */
-export interface Asking {
-  readonly inTurn?: boolean
-}
-
 /** What dispatch needs from a cluster, and nothing else. Errors are ConnectorErrors. */
 export interface Connector {
   readonly name: string
@@ -101,7 +96,7 @@ export interface Connector {
    * One query for all arrays, given with their counts of tasks. A task that is not listed is left out, never guessed. `inTurn`: throws
    * TooEarly when another run has just asked.
    */
-  status(arrays: ReadonlyMap<NativeId, number>, options?: Asking): Promise<TaskReport[]>
+  status(arrays: ReadonlyMap<NativeId, number>, options?: { readonly inTurn?: boolean }): Promise<TaskReport[]>
   /** Cancelling what has ended, or never was, succeeds. Without indices: the whole array; with an empty list: nothing. */
   cancel(id: NativeId, indices?: readonly number[]): Promise<void>
   /**
@@ -110,7 +105,7 @@ export interface Connector {
    */
   readonly avoid?: (id: NativeId, nodes: readonly string[], options: readonly string[]) => Promise<void>
   /** What the site's accounting knows of tasks that ended; it lags, and keeps none on some sites. */
-  endings(ids: readonly NativeId[], options?: Asking): Promise<TaskEnding[]>
+  endings(ids: readonly NativeId[]): Promise<TaskEnding[]>
   siteLimits(): Promise<SiteLimits>
   /** What the `reason` of a queued or held task means. */
   waiting(reason: string): Waiting

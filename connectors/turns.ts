@@ -14,9 +14,10 @@ export interface Turns {
 
 /** How long a question waits for one that is under way. */
 const WAIT_SEC = 20
-/** A question that took n seconds is followed by a pause of so many times n. */
+/** A question that took n seconds is followed by a pause of so many times n, as in src/model/pace.ts. */
 const REST = 20
 const REST_MAX_SEC = 300
+const REST_KILLED_SEC = 60
 
 /**
  * Lines of sh around those of a question of this kind. When it is too early they say `later N` behind the mark, and ask nothing. On a disk that cannot
@@ -40,7 +41,12 @@ export function inTurn(lines: readonly string[], kind: string, { folder, everySe
     `[ "$floe_wait" -le 0 ] || [ "$floe_wait" -gt ${2 * REST_MAX_SEC} ] || { printf '%s\\n' "${mark} : later $floe_wait"; return 0; }`,
     'else floe_turn=',
     'fi',
+    // A question that is killed for its length leaves this behind.
+    `[ -z "$floe_turn" ] || printf '%s\\n' "$((floe_now + ${Math.max(REST_KILLED_SEC, Math.floor(everySec))}))" >"$floe_turn"`,
+    // What a command leaves running must not hold the lock.
+    '{',
     ...lines,
+    '} 8>&-',
     'if [ -n "$floe_turn" ]; then',
     `floe_rest=$((($(date +%s) - floe_now) * ${REST}))`,
     `[ "$floe_rest" -le ${REST_MAX_SEC} ] || floe_rest=${REST_MAX_SEC}`,

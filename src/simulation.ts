@@ -58,7 +58,14 @@ export async function openSimulation(
   return {
     assumed,
     site: clusterSite({
-      ...{ ...wanted, name, cluster, known, slots: assumed.cores, outputs: paths.outputs },
+      ...{
+        ...wanted,
+        name,
+        cluster,
+        known: known({ ...roots, ...wanted.roots }),
+        slots: assumed.cores,
+        outputs: paths.outputs,
+      },
       ...{ roots: { ...roots, ...wanted.roots }, rhythm: rhythmOf(1000 * assumed.interval_sec) },
       paths: sitePaths(paths.scratch, campaignId),
     }),

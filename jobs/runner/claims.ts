@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { hostOf, type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
 import { countTasks } from './manifest-range.ts'
 import { isHere, type ThisNode } from './nearness.ts'
+import { isSealed } from './record-file.ts'
 
 /** How near a batch's inputs lie to the node that takes it. */
 export type Nearness = 'node' | 'rack' | 'any'
@@ -11,7 +12,7 @@ export type Nearness = 'node' | 'rack' | 'any'
 /** For so long nobody takes what lies elsewhere, then what lies in another rack: those who start there meanwhile come first. */
 const WAIT_MS = 5000
 /** Between two looks at what others took. */
-const LOOK_MS = 500
+const LOOK_MS = 1000
 
 /** A node with so much of what its best node has is as good as that. */
 const AS_GOOD = 0.9
@@ -24,7 +25,11 @@ const AS_GOOD = 0.9
 export function chooseTask(
   { nodes, tasks }: Places,
   free: ReadonlySet<number>,
-  { own, nearness }: { readonly own: ReadonlySet<number>; readonly nearness: Nearness },
+  {
+    own,
+    nearness,
+    first = 0,
+  }: { readonly own: ReadonlySet<number>; readonly nearness: Nearness; readonly first?: number },
 ): number | undefined {
   const racks = new Set([...own].map((node) => rackOf(nodes[node]!)))
   const holdersOf = (task: number) => (tasks[task] ?? []).filter(([, bytes], _, [best]) => bytes >= AS_GOOD * best![1])
@@ -46,7 +51,9 @@ export function chooseTask(
     return nearness === 'any' ? [3, waiting] : undefined
   }
   let chosen: { readonly task: number; readonly rank: readonly number[] } | undefined
-  for (const task of [...free].sort((a, b) => a - b)) {
+  // Of equal ones each element begins at another, so that those who start at once do not all want the same.
+  const inTurn = (task: number) => (task < first ? 1 : 0)
+  for (const task of [...free].sort((a, b) => inTurn(a) - inTurn(b) || a - b)) {
     const ranked = rank(task)
     if (ranked && (!chosen || isBefore(ranked, chosen.rank))) chosen = { task, rank: ranked }
   }
@@ -70,6 +77,8 @@ export interface Claim {
  * task that it took. So one element has a task, whoever else wants it, and one that is started again finds what it had.
  */
 export class Claims {
+  readonly #array: string
+  readonly #element: number
   readonly #folder: string
   readonly #mine: string
   readonly #count: number
@@ -79,6 +88,8 @@ export class Claims {
   constructor(array: string, element: number, node: ThisNode) {
     const places = parsePlaces(readIfThere(join(array, 'places')) ?? '')
     this.#count = countTasks(array)
+    this.#array = array
+    this.#element = element
     this.#folder = join(array, 'claims')
     this.#mine = join(this.#folder, `e${element}`)
     this.#places = places
@@ -96,8 +107,9 @@ export class Claims {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    const ino = inodeOf(this.#mine)
-    const task = this.#taken().find((name) => inodeOf(join(this.#folder, String(name))) === ino)
+    const own = this.#taken().filter((task) => this.#isMine(task))
+    // One that was sealed before it began was passed over for another.
+    const task = own.find((one) => !isSealed(this.#array, one)) ?? own[0]
     return task === undefined ? undefined : { task, isOld: true }
   }
 
@@ -120,16 +132,22 @@ export class Claims {
 
   #takeOneOf(free: Set<number>, nearness: Nearness): number | undefined {
     for (;;) {
-      const task = chooseTask(this.#places, free, { own: this.#own, nearness })
+      const task = chooseTask(this.#places, free, { own: this.#own, nearness, first: this.#element })
       if (task === undefined) return undefined
       try {
         linkSync(this.#mine, join(this.#folder, String(task)))
         return task
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-        free.delete(task)
+        // Of a link whose answer was lost NFS says the same.
+        if (this.#isMine(task)) return task
+        for (const taken of this.#taken()) free.delete(taken)
       }
     }
+  }
+
+  #isMine(task: number): boolean {
+    return inodeOf(join(this.#folder, String(task))) === inodeOf(this.#mine)
   }
 
   #free(): Set<number> {

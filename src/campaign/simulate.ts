@@ -37,7 +37,9 @@ export interface SimulationWishes {
   readonly failures?: number | undefined
   readonly trouble: NonNullable<SimulateOptions['trouble']>
   /** What the campaign knows of a file that only the site sees. */
-  readonly known: (path: string) => { readonly sizeBytes: number; readonly mtimeUs: number } | undefined
+  readonly known: (
+    roots: Readonly<Record<string, string>>,
+  ) => (path: string) => { readonly sizeBytes: number; readonly mtimeUs: number } | undefined
 }
 
 /** A site that runs nothing, with its own time, and what it counts meanwhile. */
@@ -92,13 +94,13 @@ export function simulateIn(
 ): Promise<SimulationReport> {
   const { clock, virtualClock, openSimulation } = means
   return simulateCampaign(options, {
-    ...{ campaign, site: options.site ?? config.site, roots: config.roots, nowMs: clock.now() },
+    ...{ campaign, site: options.site ?? config.site, nowMs: clock.now() },
     ...{ policies: options.policies ?? [], virtualClock, open: openSimulation },
     inCopy: ({ policy, ...given }, act) =>
       inCopy(
         {
           ...(options.against && { without: DONE }),
-          means: { ...means, ...given, openBus: async () => undefined },
+          means: { ...means, ...given, openBus: async () => undefined, stores: withoutTokens(means.stores) },
           config: configWith(config, policy),
         },
         act,
@@ -106,10 +108,16 @@ export function simulateIn(
   })
 }
 
+/** Virtual time passes the end of any token, and nobody goes in by one. */
+const withoutTokens = (stores: Means['stores']): Means['stores'] => ({
+  ...stores,
+  entrances: async () => ({}),
+  keep: async () => null,
+})
+
 interface SimulationMeans {
   readonly campaign: Simulated
   readonly site: string
-  readonly roots: Readonly<Record<string, string>>
   readonly nowMs: number
   /** Policies to compare, by the name of their file; the first is that of the campaign. */
   readonly policies: readonly string[]
@@ -143,12 +151,22 @@ async function simulateCampaign(options: SimulateOptions, means: SimulationMeans
 }
 
 async function simulateOnce(
-  { seed = 1, cores, jobSec, waitSec, failures, trouble = 'none', signal, onProgress }: SimulateOptions,
-  { campaign, site, roots, nowMs, virtualClock, open, inCopy }: SimulationMeans,
+  {
+    seed = 1,
+    cores,
+    jobSec,
+    waitSec,
+    failures,
+    trouble = 'none',
+    against = false,
+    signal,
+    onProgress,
+  }: SimulateOptions,
+  { campaign, site, nowMs, virtualClock, open, inCopy }: SimulationMeans,
   { policy, jobSec: measured }: { policy: string | undefined; jobSec: number | null },
 ): Promise<{ run: SimulatedRun; assumed: SimulationReport['assumed'] }> {
   const clock = virtualClock(nowMs)
-  const known = await knownFiles(campaign, roots)
+  const known = await knownFiles(campaign)
   const length =
     jobSec !== undefined
       ? ({ value: jobSec, from: 'given' } as const)
@@ -159,7 +177,7 @@ async function simulateOnce(
   let simulation: Simulation | undefined
   const openSite = async (name: string, ground: SiteGround) => {
     simulation = await open(name, ground, wishes)
-    clock.stride = strideFor(await countAll(campaign), simulation.assumed)
+    clock.stride = strideFor(await countJobs(campaign, against), simulation.assumed)
     return simulation.site
   }
   return inCopy({ policy, clock, openSite }, async (copy) => {
@@ -174,14 +192,17 @@ async function simulateOnce(
     })
     const facts = await factsOf(copy, nowMs)
     const { samples, ...counted } = simulation!.counted()
-    const { jobs, succeeded, failed, lost, cancelled, held, pending, missing, stopped, reason } = report
+    // Of a campaign that is under way only what is left of it is simulated.
+    const { succeeded, failed, lost, cancelled } = report.decided
+    const { held, pending, missing, stopped, reason } = report
+    const jobs = succeeded + failed + lost + cancelled + held + pending
     const run: SimulatedRun = {
       policy: policy ?? null,
       ...{ jobs, succeeded, failed, lost, cancelled, held, pending, missing, stopped },
       reason: reason?.rule ?? null,
       ...counted,
       // Between two looks that were made lie those that would have been made.
-      calls: { ...counted.calls, status: counted.calls.status * clock.stride },
+      calls: { ...counted.calls, status: looksOf(counted.calls.status, clock, nowMs, simulation!.assumed) },
       ...facts,
       ...(clock.stride > 1 && { delay_sec: null }),
       elapsed_sec: (clock.now() - nowMs) / 1000,
@@ -194,13 +215,23 @@ async function simulateOnce(
 /** Looks at a site in one simulation, about. */
 const LOOKS = 40
 
+/** Looks that a run would have made: of two that were made some lie between, but no more than its interval allows. */
+const looksOf = (
+  made: number,
+  clock: VirtualClock,
+  fromMs: number,
+  { interval_sec }: SimulationReport['assumed'],
+): number => Math.max(made, Math.min(made * clock.stride, Math.round((clock.now() - fromMs) / 1000 / interval_sec)))
+
 /** A campaign of weeks is looked at more rarely than it would be: what one look costs does not depend on how much happened since the last one. */
 function strideFor(jobs: number, { job_sec, cores, interval_sec }: SimulationReport['assumed']): number {
   return Math.max(1, Math.round((jobs * job_sec) / cores / interval_sec / LOOKS))
 }
 
-async function countAll(campaign: Simulated): Promise<number> {
-  const [row] = await all<{ jobs: number }>(campaign, 'select count(*)::double as jobs from jobs')
+/** Those that are left to do; `all`: also what is done. */
+async function countJobs(campaign: Simulated, isAll: boolean): Promise<number> {
+  const which = isAll ? '' : " where state in ('pending', 'queued', 'running')"
+  const [row] = await all<{ jobs: number }>(campaign, `select count(*)::double as jobs from jobs${which}`)
   return row!.jobs
 }
 
@@ -252,7 +283,7 @@ async function factsOf(
   const [sent] = await all<{ arrays: number; bytes: number }>(
     copy,
     `select count(distinct array_id)::integer as arrays, coalesce(sum(input_bytes), 0)::double as bytes from batches
-     where array_id is not null and updated_at >= ${since}`,
+     where array_id is not null and state <> 'dropped' and updated_at >= ${since}`,
   )
   return { arrays: sent!.arrays, tries: tried!.tries, bytes_to_nodes: sent!.bytes, delay_sec: tried!.delay }
 }
@@ -271,23 +302,22 @@ async function realRun(campaign: Simulated): Promise<RealRun | null> {
   return row!.tries === 0 ? null : row!
 }
 
-async function knownFiles(
-  campaign: Simulated,
-  roots: Readonly<Record<string, string>>,
-): Promise<SimulationWishes['known']> {
+async function knownFiles(campaign: Simulated): Promise<SimulationWishes['known']> {
   const rows = await all<{ url: string; size: number; mtime: number }>(
     campaign,
     `select url, size_bytes::double as size, epoch_us(mtime)::double as mtime from files
      where size_bytes is not null and mtime is not null and not starts_with(url, '/') and not contains(url, '://')`,
   )
-  const files = new Map<string, { sizeBytes: number; mtimeUs: number }>()
-  for (const { url, size, mtime } of rows) {
-    const colon = url.indexOf(':')
-    const root = roots[url.slice(0, colon)]
-    if (root !== undefined)
-      files.set(`${root.replace(/\/$/, '')}/${url.slice(colon + 1)}`, { sizeBytes: size, mtimeUs: mtime })
+  return (roots) => {
+    const files = new Map<string, { sizeBytes: number; mtimeUs: number }>()
+    for (const { url, size, mtime } of rows) {
+      const colon = url.indexOf(':')
+      const root = roots[url.slice(0, colon)]
+      if (root !== undefined)
+        files.set(`${root.replace(/\/$/, '')}/${url.slice(colon + 1)}`, { sizeBytes: size, mtimeUs: mtime })
+    }
+    return (path) => files.get(path)
   }
-  return (path) => files.get(path)
 }
 
 async function all<T>(campaign: Simulated, sql: string): Promise<T[]> {

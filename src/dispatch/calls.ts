@@ -1,4 +1,4 @@
-import type { Connector } from '../../connectors/connector.ts'
+import { type Connector, TooEarly } from '../../connectors/connector.ts'
 
 /** What a scheduler was asked, each in one round trip. */
 export interface Calls {
@@ -23,9 +23,14 @@ export function counted(connector: Connector): { readonly connector: Connector; 
         calls.submit++
         return connector.submit(...given)
       },
-      status: (...given) => {
+      async status(...given) {
         calls.status++
-        return connector.status(...given)
+        try {
+          return await connector.status(...given)
+        } catch (error) {
+          if (error instanceof TooEarly) calls.status--
+          throw error
+        }
       },
       endings: (...given) => {
         calls.accounting++

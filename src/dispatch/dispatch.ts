@@ -1,6 +1,5 @@
 import {
   type ArraySpec,
-  type Asking,
   type Connector,
   type NativeId,
   type TaskEnding,
@@ -15,7 +14,15 @@ export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
 export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
 export { clusterSite, simulatedSite } from './simulated-site.ts'
-export { type CachedContent, localSite, type Seal, type Site, type SiteUsage, type TaskLimits } from './site.ts'
+export {
+  type CachedContent,
+  localSite,
+  type Seal,
+  type SeenFile,
+  type Site,
+  type SiteUsage,
+  type TaskLimits,
+} from './site.ts'
 export { isRefusal, translated } from './translate.ts'
 export type { ArraySpec, Connector, NativeId, TaskEnding, TaskReport }
 
@@ -45,10 +52,9 @@ export async function watchTasks(
 export async function endingsOf(
   connector: Connector,
   ids: readonly NativeId[],
-  asking: Asking = {},
 ): Promise<readonly TaskEnding[] | undefined> {
   try {
-    return await translated('ask how tasks ended', () => connector.endings(ids, asking))
+    return await translated('ask how tasks ended', () => connector.endings(ids))
   } catch (error) {
     if (error instanceof FloeError) return undefined
     throw error

@@ -164,6 +164,12 @@ export class ScratchArrays {
     const here = join(this.#here(id), 'hdfs')
     // Here it is in place once it is there: what does not arrive is sent again.
     writePrivately(`${here}.sent`, text)
+    // Sending makes the folders above, and one that was purged must not seem to be there.
+    const { exit } = await this.#run(`[ -d ${quote(this.#there(id))}/records ] || exit ${IS_THERE}`, {
+      tried: `look at ${this.#there(id)}`,
+      answers: [IS_THERE],
+    })
+    if (exit === IS_THERE) return
     await this.#transport.send([{ here: `${here}.sent`, there: posix.join(this.#there(id), 'hdfs') }])
     renameSync(`${here}.sent`, here)
   }

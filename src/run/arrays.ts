@@ -78,7 +78,7 @@ export async function liveElsewhere(tables: Tables, sites: readonly string[]): P
   await tables.view('batches')
   const rows = await tables.sql.rows<Elsewhere>(
     `select site, list(distinct array_id order by array_id) as arrays, count(*)::integer as tasks, sum(jobs)::double as jobs
-     from batches where state in ('staged', 'submitted') and site not in (${sites.map(quoteText).join(', ')}) group by site order by site`,
+     from batches where state in ('staged', 'submitted') and not list_contains([${sites.map(quoteText).join(', ')}]::VARCHAR[], site) group by site order by site`,
   )
   return rows.map((row) => ({ ...row, arrays: [...row.arrays] }))
 }

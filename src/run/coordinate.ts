@@ -179,6 +179,8 @@ class Coordinator {
   #finished(): boolean {
     if (!this.#sites.every((site) => site.isOver(this.#stopping !== null))) return false
     if (this.#stopping !== null || this.#sites.every(({ trouble }) => trouble)) return true
+    // That goes to the others in the next turn.
+    if (this.#sites.some(({ trouble, feed }) => trouble && feed.cut > 0)) return false
     return !this.#planner.isDue && this.#planner.later === null && !this.#unseen
   }
 

@@ -23,10 +23,12 @@ export class Elements {
     return this.#bindLate
   }
 
-  /** As a record says. */
-  bind(task: number, element: number): void {
+  /** As a record says. False: it said so before. */
+  bind(task: number, element: number): boolean {
     this.#bindLate = true
+    const isNews = this.#elementOf.get(task) !== element
     this.#elementOf.set(task, element)
+    return isNews
   }
 
   /** What is known of elements, as of tasks; `isOpen`: of one that runs, or may still start. */

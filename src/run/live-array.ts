@@ -120,9 +120,10 @@ export class LiveArray {
     for (const [name, { started, ended }] of tasks) {
       const task = Number(name.slice(0, name.indexOf('.')))
       if (started) this.#started.set(name, started)
-      if (started?.element !== undefined) this.elements.bind(task, started.element)
+      // What was known of the task was of an element that stood for it.
+      if (started?.element !== undefined && this.elements.bind(task, started.element)) this.isBack(task)
       if (ended) this.#sealed.add(task)
-      if (ended) this.#ends.push(ended.at)
+      if (ended && ended.jobs > 0) this.#ends.push(ended.at)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
     }

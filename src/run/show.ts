@@ -112,7 +112,7 @@ async function liveEvidence(
     state: ended ? 'ended' : running.has(jobId) ? 'running' : 'queued',
     array,
     task,
-    element: bindsLate(directory) ? (begun?.element ?? null) : task,
+    element: bindsLate(directory) === false ? task : (begun?.element ?? null),
     tasks: all!.tasks,
     node: begun?.node ?? null,
     started: started ?? null,

@@ -115,7 +115,10 @@ export class SiteRun {
       for (const array of arrays.values()) array.takeEnds()
       this.#hasTakenUp = true
     })
-    if (!this.#hasTakenUp) this.arrays.clear()
+    if (this.#hasTakenUp) return undecided
+    this.arrays.clear()
+    // What is cut there has not left this machine, and others can do it.
+    await dropCut(this.context.tables, { of: this.name }, () => this.#lease.guard())
     return undecided
   }
 
@@ -185,10 +188,11 @@ export class SiteRun {
     const tasks = array.openTasks
     const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'taken back: it waited too long here' })
     await this.#lease.guard()
+    // Also when the answer is lost.
+    this.#moved.add(array)
     const begun = await lenient(() => site.seal(array.id, seals))
     if (!begun) return
     this.#lastWaitMs = this.#waitingMs(array)
-    this.#moved.add(array)
     const { nativeId, elements } = array
     // Any element of those that are left may take a task that has begun nowhere else.
     if (elements.bindLate !== false && begun.size > 0) return

@@ -86,7 +86,7 @@ export class Watch {
     // What was not carried yet is not missing there.
     const there = open.filter(({ isSent }) => isSent)
     const gone = await lenient(() => site.pull(there.map(({ id }) => id)))
-    this.#pullAt = this.#next(beganAt, site.rhythm.pullMs)
+    this.#pullAt = beganAt + site.rhythm.pullMs
     for (const array of open) {
       this.#read(array)
       if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
@@ -108,12 +108,17 @@ export class Watch {
   async #watch(open: readonly LiveArray[]): Promise<void> {
     const { clock, site } = this.#context
     const beganAt = clock.ticks()
-    this.#watchAt = beganAt + site.rhythm.watchMs
     const due = open.filter((array) => !array.over && array.nativeId !== undefined)
     if (due.length === 0) return
-    const reports = await this.#ask(due)
+    let earlyMs: number | undefined
+    const onEarly = (laterMs: number) => {
+      earlyMs = laterMs
+    }
+    const reports = await this.#ask(due, onEarly).finally(() => {
+      // Two that took turns of equal length would else always meet the same one at work.
+      this.#watchAt = earlyMs === undefined ? this.#next(beganAt, site.rhythm.watchMs) : clock.ticks() + earlyMs
+    })
     if (!reports) return
-    this.#watchAt = this.#next(beganAt, site.rhythm.watchMs)
     const isWhole = (array: LiveArray) => {
       const states = statesOf(reports, array)
       return array.openTasks.every((task) => isOpen(states.get(task)))
@@ -182,13 +187,11 @@ export class Watch {
     return begun ? tasks.filter((task) => !begun.has(task)) : []
   }
 
-  async #ask(due: readonly LiveArray[]): Promise<TaskReport[] | undefined> {
+  async #ask(due: readonly LiveArray[], onEarly: (laterMs: number) => void): Promise<TaskReport[] | undefined> {
     const connector = await this.#context.site.connector()
     const arrays = new Map(due.map(({ nativeId, batches }) => [nativeId!, batches.length]))
     try {
-      const reports = await watchTasks(connector, arrays, (laterMs) => {
-        this.#watchAt = this.#context.clock.ticks() + laterMs
-      })
+      const reports = await watchTasks(connector, arrays, onEarly)
       this.#unreadableSince = undefined
       if (reports) this.#waiting = waitingIn(reports, connector)
       return reports
@@ -226,7 +229,7 @@ export class Watch {
 
   async #explain(arrays: readonly LiveArray[]): Promise<void> {
     const ids = arrays.map(({ nativeId }) => nativeId!)
-    const endings = (await endingsOf(await this.#context.site.connector(), ids, { inTurn: true })) ?? []
+    const endings = (await endingsOf(await this.#context.site.connector(), ids)) ?? []
     for (const array of arrays) {
       const ofElements = endings
         .filter(({ id }) => id === array.nativeId)

@@ -29,7 +29,9 @@ export class WaysIn {
   look(live: Iterable<LiveArray>): void {
     const { clock } = this.#context
     if (this.#round || clock.ticks() < this.#nextAt) return
-    this.#round = this.#keep([...live].filter(({ isSent }) => isSent)).finally(() => {
+    this.#round = this.#keep(
+      [...live].filter(({ isSent, goneSince, over }) => isSent && goneSince === undefined && !over),
+    ).finally(() => {
       this.#nextAt = clock.ticks() + EVERY_MS
       this.#round = undefined
     })
@@ -43,11 +45,14 @@ export class WaysIn {
   async #keep(arrays: readonly LiveArray[]): Promise<void> {
     try {
       this.#warning = await this.#context.stores.keep(this.#context.clock.now())
-      for (const array of arrays) await this.#renew(array)
     } catch (error) {
       // Tasks that are refused say so themselves.
       this.#warning ??= (error as Error).message
     }
+    for (const array of arrays)
+      await this.#renew(array).catch((error: Error) => {
+        this.#warning ??= error.message
+      })
   }
 
   async #renew({ id, directory }: LiveArray): Promise<void> {

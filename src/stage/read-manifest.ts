@@ -13,10 +13,10 @@ export function bindsLate(directory: string): boolean | undefined {
   try {
     for (let size = HEADER_BYTES; ; size *= 2) {
       const bytes = Buffer.alloc(size)
-      const text = bytes.toString('utf8', 0, readSync(fd, bytes, 0, size, 0))
-      const end = text.indexOf('\n')
-      if (end >= 0) return (JSON.parse(text.slice(0, end)) as ManifestTask).binds_late === true
-      if (text.length < size) return undefined
+      const read = readSync(fd, bytes, 0, size, 0)
+      const end = bytes.subarray(0, read).indexOf('\n')
+      if (end >= 0) return (JSON.parse(bytes.toString('utf8', 0, end)) as ManifestTask).binds_late === true
+      if (read < size) return undefined
     }
   } finally {
     closeSync(fd)

@@ -27,7 +27,8 @@ export interface SightingOptions {
 /** Looks at paths of a site, many at a time. */
 export interface ElsewhereLook {
   has(path: string): boolean
-  see(paths: readonly string[]): Promise<readonly (Sight | undefined)[]>
+  /** `unknown`: who has it, if anybody, does not answer. */
+  see(paths: readonly string[]): Promise<readonly (Sight | 'unknown' | undefined)[]>
   digests(paths: readonly string[]): Promise<readonly (string | undefined)[]>
   /** Whether a directory is not there, or has nothing in it. */
   isBare(directory: string): Promise<boolean>
@@ -156,7 +157,7 @@ class Look {
   newsCount = 0
   readonly changed: string[] = []
   #readBytes = 0
-  readonly #elsewhere = new Map<string, { sight: Sight | undefined; digest: string | undefined }>()
+  readonly #elsewhere = new Map<string, { sight: Sight | 'unknown' | undefined; digest: string | undefined }>()
   readonly #options: SightingOptions
   readonly #grounds: Grounds
   readonly #remote: RemoteLook
@@ -205,8 +206,12 @@ class Look {
     const read = rows.flatMap((row) => {
       const path = sitePath(row.url, roots)
       const sight = path === undefined ? undefined : this.#elsewhere.get(path)?.sight
-      if (path === undefined || sight === undefined || path.endsWith('/')) return []
-      const known = row.digest !== null && row.size_bytes === sight.sizeBytes && row.mtime_us === sight.mtimeUs
+      if (path === undefined || sight === undefined || sight === 'unknown' || path.endsWith('/')) return []
+      const known =
+        row.missing !== true &&
+        row.digest !== null &&
+        row.size_bytes === sight.sizeBytes &&
+        row.mtime_us === sight.mtimeUs
       return !known && this.#isRead(sight) ? [path] : []
     })
     const digests = await elsewhere.digests(read)
@@ -242,6 +247,7 @@ class Look {
           : path === undefined
             ? undefined
             : seeFile(path)
+    if (sight === 'unknown') return undefined
     if (path !== undefined && row.kind !== 'program') this.#grounds.note(path, sight !== undefined)
     if (sight === undefined) {
       this.missing++

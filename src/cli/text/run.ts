@@ -129,8 +129,14 @@ const held = ({ decided }: RunReport): string =>
     ? ''
     : `  ${decided.held === 1 ? '1 job is held' : `${formatCount(decided.held)} jobs are held`} after a failure: floe jobs --state held lists them, floe retry --state held tries again\n`
 
-const unused = ({ unused }: RunReport): string =>
-  unused.map(({ site, why }) => `  The others did the work of ${visible(site)}: ${visible(why)}\n`).join('')
+const unused = ({ unused, stopped }: RunReport): string =>
+  unused
+    .map(({ site, why }) => {
+      const what =
+        stopped === null ? `The others did the work of ${visible(site)}` : `${visible(site)} did not do its work`
+      return `  ${what}: ${visible(why)}\n`
+    })
+    .join('')
 
 const elsewhere = ({ elsewhere }: RunReport): string =>
   elsewhere

@@ -89,21 +89,31 @@ test('a task that was given up is passed over, and an element that died with a c
   // Element 2 died between its claim and its record.
   const dead = new Claims(directory, 2, thisNode())
   expect(dead.begin({ element: 2 })).toBeUndefined()
-  expect(await dead.take()).toEqual({ task: 0, isOld: false })
+  expect(await dead.take()).toEqual({ task: 2, isOld: false })
   // Nobody has begun task 1; it is sealed.
   const seal = { v: 1, at: 1, event: 'task ended', reason: 'drained', message: 'given up', jobs: 0 } as const
   writeFileSync(join(directory, 'records', '1.1'), encodeRecord(seal))
-  expect(await (await runner.start(directory, { task: 0 })).exit).toBe(0)
-  expect([...runner.read(directory).ended.keys()]).toEqual(['j2'])
+  expect(await (await runner.start(directory, { task: 1 })).exit).toBe(0)
+  expect([...runner.read(directory).ended.keys()]).toEqual(['j0'])
   expect(await (await runner.start(directory, { task: 2 })).exit).toBe(0)
   expect([...runner.read(directory).ended.keys()].sort()).toEqual(['j0', 'j2'])
   expect(statSync(join(directory, 'records', '1.1')).size).toBeGreaterThan(0)
   expect(readdirSync(join(directory, 'records')).sort()).toEqual(['0.1', '1.1', '2.1'])
 })
 
+test('an element that passed a sealed task over finds the one that it took then', async () => {
+  const directory = late(3)
+  const seal = { v: 1, at: 1, event: 'task ended', reason: 'drained', message: 'given up', jobs: 0 } as const
+  writeFileSync(join(directory, 'records', '1.1'), encodeRecord(seal))
+  const one = new Claims(directory, 1, thisNode())
+  expect(one.begin({})).toBeUndefined()
+  expect([await one.take(), await one.take()]).toMatchObject([{ task: 1 }, { task: 2 }])
+  expect(new Claims(directory, 1, thisNode()).begin({})).toEqual({ task: 2, isOld: true })
+})
+
 test('an array without the file binds late all the same', async () => {
   const directory = late(2)
   rmSync(join(directory, 'places'), { force: true })
   expect(await (await runner.start(directory, { task: 1 })).exit).toBe(0)
-  expect(recordsOf(directory)).toMatchObject([{ task: 0, element: 1 }])
+  expect(recordsOf(directory)).toMatchObject([{ task: 1, element: 1 }])
 })
