@@ -122,9 +122,9 @@ export function openScratchSite(given: ScratchSiteOptions): Site {
 const isUnwritable = (error: unknown): boolean =>
   error instanceof FloeError && error.code === 'SUBMIT_REFUSED' && !isRefusal(error)
 
-/** A turn of the loop looks at what is here already, so it may be more frequent than looks at the site. */
 /** Of a site that is looked at so often. */
 export const rhythmOf = (intervalMs: number): Rhythm => ({
+  // A turn of the loop looks at what is here already, so it may be more frequent than looks at the site.
   turnMs: Math.min(1000, intervalMs),
   pullMs: intervalMs,
   watchMs: intervalMs,
