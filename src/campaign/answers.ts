@@ -146,6 +146,8 @@ export interface RunReport extends StateCounts {
     }
     readonly delay_median_sec: number | null
   }[]
+  /** Record lines that could not be read; jobs without another verdict run again. */
+  readonly damaged: number
   /** Why status events wait to be told over Kafka; null: none does. */
   readonly untold: string | null
   readonly elapsed_sec: number

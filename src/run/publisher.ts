@@ -38,6 +38,8 @@ export interface Tally {
   held: number
   /** Outputs that lie at their site as files. */
   away: number
+  /** Record lines that could not be read. */
+  damaged: number
   readonly byClass: Map<FailureClass, number>
 }
 
@@ -59,7 +61,7 @@ const BEGUN = { hasBegun: true, node: null }
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
   readonly tally: Tally = {
-    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0 },
+    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0, damaged: 0 },
     byClass: new Map(),
   }
   #waiting: Waiting[] = []
@@ -89,6 +91,7 @@ export class Publisher {
   }
 
   addDecided(array: LiveArray, decided: readonly Decided[]): void {
+    this.tally.damaged += array.takeDamaged()
     for (const { ended, superseded, task, attempt, end } of decided) {
       this.#waiting.push({
         ended,
