@@ -154,7 +154,7 @@ export class Feed {
       place: (file) => site.place(file),
       answer: async (jobs) => {
         const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
-        this.#publisher.addAnswers(answers)
+        this.#publisher.addAnswers(answers, site.name)
         return answered
       },
     })
