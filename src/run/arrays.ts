@@ -158,7 +158,7 @@ export async function dropCut(
   const [cut] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from batches where ${dropped}`)
   if (cut!.n === 0) return
   await commitBatches(tables, snapshot, {
-    operation: `drop ${cut!.n} batches`,
+    operation: `${typeof which === 'object' && 'only' in which ? 'move' : 'drop'} ${cut!.n} batches`,
     guard,
     select: `select * from batches where not (${dropped})`,
   })

@@ -131,7 +131,7 @@ class Coordinator {
       }
       await clock.sleep(this.#turnMs, this.#options.signal)
     }
-    for (const site of this.#sites) await site.endWaysIn()
+    for (const site of this.#sites) await site.finish()
     await this.#publish()
     for (const site of this.#sites) site.keep()
     const trouble = this.#trouble

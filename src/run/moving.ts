@@ -70,7 +70,8 @@ export class Moving {
     const { arrays, feed, lease } = this.#parts
     const isLong = (ms: number) => ms > this.#waitsMaxMs
     const waiting = [...arrays.values()].filter((array) => isLong(this.#waitingMs(array)))
-    const isCutLong = feed.cut > 0 && isLong(this.#now - this.#cutSeen.at)
+    // What is cut comes after them.
+    const isCutLong = feed.cut > 0 && (waiting.length > 0 || isLong(this.#now - this.#cutSeen.at))
     if ((waiting.length === 0 && !isCutLong) || this.#now < this.#askedAgainAt) return false
     this.#askedAgainAt = this.#now + this.#waitsMaxMs
     const which = { arrays: waiting.map(({ id }) => id), cut: isCutLong }

@@ -176,6 +176,7 @@ export class SiteRun {
       this.#telling?.look(this.arrays.values())
       this.#waysIn.look(this.arrays.values())
       this.#moving.look()
+      await this.feed.allowance.look(this.feed.openTasks)
       await this.#heedNodes()
     })
   }
@@ -298,8 +299,10 @@ export class SiteRun {
     if (this.#hasTakenUp) keepLooks(this.context.paths.cache, this.context.clock, this.#looking)
   }
 
-  endWaysIn(): Promise<void> {
-    return this.#waysIn.finish()
+  /** What is under way is waited for, and other campaigns are told what is left there. */
+  async finish(): Promise<void> {
+    await this.#waysIn.finish()
+    if (this.#hasTakenUp && !this.#isOut) await this.feed.allowance.finish(this.feed.openTasks)
   }
 
   async endTelling(): Promise<string | null> {
@@ -308,7 +311,9 @@ export class SiteRun {
 
   /** Why it does not go on, in words; null: it does. */
   get waiting(): string | null {
-    return this.trouble?.message ?? this.feed.patience.blocked ?? this.nodes.nodes.news ?? this.watch.news.waiting
+    const { patience, allowance } = this.feed
+    const blocked = this.trouble?.message ?? patience.blocked ?? this.nodes.nodes.news
+    return blocked ?? allowance.waiting ?? this.watch.news.waiting
   }
 
   /** What this run asked of the scheduler, and how soon after the ends of tasks their verdicts were known; null: there is no scheduler. */

@@ -55,6 +55,7 @@ export class Teller {
     const limits = arrays.size === 0 || trouble ? undefined : await site.limits()
     return {
       ...{ site: site.name, ...countTasks(arrays.values()), waiting: site.waiting ?? site.untold ?? later },
+      tasks_others: site.feed.allowance.others,
       tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
       next_look_at: Math.round(clock.now() + Math.max(0, watch.news.nextLookMs - clock.ticks())),
     }
