@@ -13,8 +13,8 @@ export class Allowance {
   readonly #site: Pick<Site, 'reserve' | 'rhythm'>
   readonly #clock: Clock
   #heard: Reserved = { granted: 0, others: 0, campaigns: 0 }
-  /** Open tasks that the site was told of last; undefined: an earlier run may have told of any. */
-  #told: number | undefined
+  /** What the site was told last; undefined: an earlier run may have told anything. */
+  #told: { readonly open: number; readonly lacks: number } | undefined
   #toldAt = Number.NEGATIVE_INFINITY
   /** What it was not given. */
   #lacks = 0
@@ -35,7 +35,7 @@ export class Allowance {
     const { others, campaigns } = this.#heard
     if (this.#lacks === 0 || campaigns === 0) return null
     const who = campaigns === 1 ? 'another campaign' : `${formatCount(campaigns)} other campaigns`
-    return `${formatCount((this.#told ?? 0) + others)} of ${formatCount(this.#max)} submitted allowed, ${formatCount(others)} of them by ${who}`
+    return `${formatCount((this.#told?.open ?? 0) + others)} of ${formatCount(this.#max)} submitted allowed, ${formatCount(others)} of them by ${who}`
   }
 
   /** How many of the `wanted` tasks may be sent beside those that are open. After a no it is asked again at the next look. */
@@ -50,22 +50,25 @@ export class Allowance {
     return this.#heard.granted
   }
 
-  /** Tells other campaigns of tasks that ended, at each look. */
-  async look(open: number): Promise<void> {
-    if (this.#isDue) await this.#tell(open)
+  /** Tells other campaigns of tasks that ended, at each look. `cut`: batches that are still to be sent. */
+  async look(standing: { readonly open: number; readonly cut: number }): Promise<void> {
+    this.#lacks = Math.min(this.#lacks, standing.cut)
+    if (this.#isDue) await this.#tell(standing)
   }
 
   /** The same at the end of a run, which waits a while for that. */
-  async finish(open: number): Promise<void> {
+  async finish(standing: { readonly open: number; readonly cut: number }): Promise<void> {
     if (!this.#site.reserve) return
+    this.#lacks = Math.min(this.#lacks, standing.cut)
     const waited = new AbortController()
-    await Promise.race([this.#tell(open), this.#clock.sleep(LAST_MS, waited.signal)])
+    await Promise.race([this.#tell(standing), this.#clock.sleep(LAST_MS, waited.signal)])
     waited.abort()
   }
 
-  async #tell(open: number): Promise<void> {
+  async #tell({ open }: { readonly open: number }): Promise<void> {
     const { reserve } = this.#site
-    if (!reserve || (open === this.#told && this.#clock.ticks() - this.#toldAt < TOLD_AGAIN_MS)) return
+    const isKnown = open === this.#told?.open && this.#lacks === this.#told.lacks
+    if (!reserve || (isKnown && this.#clock.ticks() - this.#toldAt < TOLD_AGAIN_MS)) return
     try {
       this.#heard = await reserve({ open, wanted: this.#lacks, max: this.#max, takes: false })
       this.#note(open)
@@ -80,7 +83,7 @@ export class Allowance {
   }
 
   #note(open: number): void {
-    this.#told = open
+    this.#told = { open, lacks: this.#lacks }
     this.#toldAt = this.#clock.ticks()
   }
 }

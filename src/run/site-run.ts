@@ -176,7 +176,7 @@ export class SiteRun {
       this.#telling?.look(this.arrays.values())
       this.#waysIn.look(this.arrays.values())
       this.#moving.look()
-      await this.feed.allowance.look(this.feed.openTasks)
+      await this.feed.allowance.look(this.#standing)
       await this.#heedNodes()
     })
   }
@@ -302,7 +302,11 @@ export class SiteRun {
   /** What is under way is waited for, and other campaigns are told what is left there. */
   async finish(): Promise<void> {
     await this.#waysIn.finish()
-    if (this.#hasTakenUp && !this.#isOut) await this.feed.allowance.finish(this.feed.openTasks)
+    if (this.#hasTakenUp && !this.#isOut) await this.feed.allowance.finish(this.#standing)
+  }
+
+  get #standing() {
+    return { open: this.feed.openTasks, cut: this.feed.cut }
   }
 
   async endTelling(): Promise<string | null> {
