@@ -97,6 +97,8 @@ export interface SiteAtWork {
   readonly tasks_queued: number
   /** Tasks that the site takes at once; null: no limit is known. */
   readonly tasks_max: number | null
+  /** Tasks that other campaigns of this user have open there, where they are counted. */
+  readonly tasks_others: number
   /** What holds the campaign back there, in words. */
   readonly waiting: string | null
   readonly next_look_sec: number
