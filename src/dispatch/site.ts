@@ -28,6 +28,8 @@ export interface ArrayTerms {
   readonly memory_bytes: number | null
   readonly walltime_sec: number | null
   readonly gpus: number
+  /** Walltime of a task, where it is known better than the site's settings do. */
+  readonly task_sec?: number
 }
 
 /** A file as it lies somewhere. Times are UTC microseconds. */

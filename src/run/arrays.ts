@@ -112,7 +112,7 @@ export async function assignArray(
     guard,
     select: `select b.* replace (case when a.batch_id is null then b.array_id else '${array.id}' end as array_id, coalesce(a.task, b.task) as task,
         case when a.batch_id is null then b.state else 'staged' end as state,
-        case when a.batch_id is null then b.updated_at else now() end as updated_at)
+        case when a.batch_id is null then b.updated_at else make_timestamptz(${Math.round(context.clock.now() * 1000)}) end as updated_at)
       from batches b left join assigned a using (batch_id)`,
   })
   await tables.view('batches')

@@ -4,11 +4,14 @@ import { formatCounted, formatSeconds } from '../model/format.ts'
 import type { RunContext } from './context.ts'
 import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
 import type { Publisher } from './publisher.ts'
+import { heldInWords, holdForScouts, lookForScouts, type Scouting } from './scouts.ts'
 import { planShares } from './share-runnable.ts'
 import type { SiteRun } from './site-run.ts'
 
 /** Until jobs that no site could take are offered again. */
 const REST_MS = 10_000
+/** Between two plans for what waits for scouts: each reads what is known of all jobs. */
+const HELD_REST_MS = 2000
 
 export interface PlannerParts {
   readonly wishes: PlanWishes
@@ -27,6 +30,10 @@ export class Planner {
   total = 0
   /** Jobs that the policy puts off: how many, and when the first is due by the monotonic clock. */
   #later: { readonly jobs: number; readonly at: number } | undefined
+  /** Jobs that wait for what others measure: when they are planned in any case, and after how many successes, by the clock and the tally. */
+  #held:
+    | { readonly jobs: number; readonly at: number; readonly notBefore: number; readonly succeeded: number }
+    | undefined
   #isDue = true
   #hasCut = false
   readonly #context: RunContext
@@ -40,16 +47,28 @@ export class Planner {
 
   /** Jobs may wait for a plan: at the start, after verdicts that ask for another try, and when one that was put off is due. */
   get isDue(): boolean {
-    return this.#isDue || (this.#later !== undefined && this.#context.clock.ticks() >= this.#later.at)
+    const now = this.#context.clock.ticks()
+    return this.#isDue || (this.#later !== undefined && now >= this.#later.at) || this.#isHeldDue(now)
+  }
+
+  #isHeldDue(now: number): boolean {
+    if (!this.#held) return false
+    const { at, notBefore, succeeded } = this.#held
+    return now >= at || (now >= notBefore && this.#parts.publisher.tally.succeeded >= succeeded)
   }
 
   set isDue(isDue: boolean) {
     this.#isDue = isDue
   }
 
-  /** In words; null: none is put off. */
+  /** What is sent later, and why, in words; null: nothing is. */
   get later(): string | null {
-    if (!this.#later) return null
+    const said = [this.#held && heldInWords(this.#held.jobs), this.#putOff].filter((words) => words !== undefined)
+    return said.length === 0 ? null : said.join('; ')
+  }
+
+  get #putOff(): string | undefined {
+    if (!this.#later) return undefined
     const { jobs, at } = this.#later
     const seconds = Math.max(1, Math.ceil((at - this.#context.clock.ticks()) / 1000))
     return `${formatCounted(jobs, 'job')} ${jobs === 1 ? 'is' : 'are'} tried again in ${formatSeconds(seconds)}`
@@ -79,12 +98,16 @@ export class Planner {
     await publish()
     this.isDue = false
     this.#later = undefined
+    this.#held = undefined
     this.missing = 0
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
     const counts = await countStates(this.#context.tables)
     if (counts.pending === 0) return
     const { clock } = this.#context
-    const { jobs, missing, later, laterAtMs } = await chooseRunnable(this.#context)
+    const { jobs: all, missing, later, laterAtMs } = await chooseRunnable(this.#context)
+    const scouting = await lookForScouts(this.#context)
+    if (scouting.held > 0) await this.#hold(scouting)
+    const jobs = all - scouting.held
     if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
     for (const site of sites) {
@@ -92,6 +115,9 @@ export class Planner {
       await site.passOn()
     }
     this.missing = missing
+    // What was planned before, and comes back to be planned again, is counted once.
+    const underWay = Math.max(0, counts.queued + counts.running - elsewhere())
+    if (all > 0) this.total = publisher.done + all + later + underWay
     if (jobs === 0) return
     for (const site of sites) await site.demandFruit()
     const able = takers.filter(({ trouble }) => !trouble)
@@ -102,8 +128,13 @@ export class Planner {
     const [only] = sites
     if (sites.length > 1) await this.#planShares(able)
     else this.#give(only!, await planRunnable(this.#context, { ...wishes, jobs, guard }))
-    // What was planned before, and comes back to be planned again, is counted once.
-    this.total = publisher.done + jobs + later + Math.max(0, counts.queued + counts.running - elsewhere())
+  }
+
+  async #hold({ held, enough, waitSec }: Scouting): Promise<void> {
+    await holdForScouts(this.#context)
+    const now = this.#context.clock.ticks()
+    const succeeded = this.#parts.publisher.tally.succeeded + enough
+    this.#held = { jobs: held, at: now + waitSec * 1000, notBefore: now + HELD_REST_MS, succeeded }
   }
 
   #give({ feed }: SiteRun, { batches }: PlanCosts): void {

@@ -185,7 +185,8 @@ export class Publisher {
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
         // A job that names none had what its task had.
-        walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
+        walltimeSec:
+          array?.terms.walltime_sec ?? (ended.class === 'walltime' ? (array?.terms.task_sec ?? site.taskSec) : null),
         site: site.name,
         node: place?.node ?? row.node,
         hasBegun: row.hasBegun,

@@ -67,6 +67,28 @@ describe('campaigns over two sites', () => {
   )
 })
 
+describe('campaigns of which some jobs go first', () => {
+  test.each(seeds.slice(0, 8))('under the fault menu, seed %i', async (seed) => {
+    const jobs = 9 + (seed % 9)
+    const trial = {
+      seed,
+      jobs,
+      faults: true,
+      scouts: true,
+      coverage,
+      ...(seed % 4 === 3 && { sites: 2 as const }),
+    } as const
+    const { results } = await lived(trial, `FLOE_SIM_SEED=${seed}`)
+    expect(results).toHaveLength(jobs)
+  })
+
+  test.runIf(ONLY === undefined)('end the same when the coordinator is killed again and again', async () => {
+    const kill = { at: (life: number) => 2 * life + 1, when: 'after' } as const
+    const ending = await lived({ seed: 1, jobs: 9, faults: false, scouts: true, kill, coverage }, '')
+    for (const [job, times] of ending.begun) expect(times, `${job} was begun`).toBe(1)
+  })
+})
+
 /** What a killed coordinator is tried on: campaigns that nothing else befalls. */
 const quietOf = (seed: number) => ({ seed, jobs: 2 + (seed % 4), faults: false, coverage })
 const QUIET = process.env.FLOE_SIM_KILLS === 'all' ? 20 : 1

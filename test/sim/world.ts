@@ -33,6 +33,8 @@ export interface Trial {
   readonly late?: true
   /** Sites of one cluster that share the jobs; absent: one. */
   readonly sites?: 2
+  /** Some jobs go first, to be measured. */
+  readonly scouts?: true
   /** How often faults happen, as a share of what the menu says; 1 by default. */
   readonly often?: number
   /** Tables on disk, as a campaign has them; else in memory, which is faster. */
@@ -56,6 +58,7 @@ policy:
   purged: {tries: 99}
   lost: {tries: 99}
 `
+const SCOUTS = 'scouts: {jobs: 3, from: 6, wait: 2m}'
 
 /** What a campaign came to. */
 export interface Ending {
@@ -260,7 +263,7 @@ export class World {
 
   async #coordinate(tables: Tables): Promise<Ending> {
     const context: RunContext = {
-      ...runContext(this.root, tables, this.scheduler.connector(), YAML),
+      ...runContext(this.root, tables, this.scheduler.connector(), this.#trial.scouts ? YAML + SCOUTS : YAML),
       ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
       ...(!this.#trial.onDisk && { leases: this.#leases }),
       ...(this.#trial.sites === 2 && { beside: [this.#rime()] }),

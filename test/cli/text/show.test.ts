@@ -285,6 +285,7 @@ describe('plan', () => {
     bytes_catalog_order: 41e12,
     bytes_naive: 141e12,
     seconds: 7_409_520,
+    scouts: null,
     missing: 5,
     missing_inputs: 2,
     missing_example: { url: 'era5:1991/13.nc', job_id: 'job773002' },
@@ -326,6 +327,20 @@ describe('plan', () => {
       "
     `)
   })
+  test('of which some go first', () => {
+    const told = (jobs: number, rest: number) =>
+      renderPlan({ ...plan, scouts: { jobs, rest }, missing_example: null })
+        .split('\n')
+        .at(-2)
+    expect([told(8, 1_499_980), told(1, 1), told(0, 5000)]).toMatchInlineSnapshot(`
+      [
+        "  8 jobs go first, each alone, as nothing is known of 1,499,980 jobs like them: the batches above are cut anew after what they take",
+        "  1 job goes first, each alone, as nothing is known of 1 job like it: the batches above are cut anew after what they take",
+        "  5,000 jobs like them wait for those under way: the batches above are cut anew after what they take",
+      ]
+    `)
+  })
+
   test('of none', () => {
     expect(renderPlan({ ...plan, jobs: 0, missing_inputs: 1 })).toMatchInlineSnapshot(`
       "Nothing waits for a plan.
