@@ -13,7 +13,8 @@ export type { Calls } from './calls.ts'
 export type { Reserved } from './reserve.ts'
 export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
-export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
+export { SimulatedArrays } from './simulated-arrays.ts'
+export { simulatedRunner } from './simulated-runner.ts'
 export { clusterSite, simulatedSite } from './simulated-site.ts'
 export {
   type CachedContent,

@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import type { Site } from '../dispatch/dispatch.ts'
 import type { Offsets } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { quoteText, type Snapshot, type Tables } from '../ports/tables/tables.ts'
-import { type ResourceClass, readManifest } from '../stage/stage.ts'
+import type { ResourceClass } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
 import { liveFacts } from './live-status.ts'
@@ -218,22 +216,20 @@ export async function endArrays(
  */
 export function lostJobs(array: LiveArray): TaskJobs[] {
   const byTask = new Map<number, ReturnType<LiveArray['lostJobs']>>()
-  if (!existsSync(join(array.directory, 'index'))) return []
   for (const lost of array.lostJobs()) byTask.set(lost.task, [...(byTask.get(lost.task) ?? []), lost])
   return [...byTask].map(([task, lost]) => {
     const names = new Set(lost.map(({ job, revision }) => `${revision} ${job}`))
     return {
       task,
       attempt: Math.max(...lost.map(({ attempt }) => attempt)),
-      jobs: readManifest(array.directory, task).jobs.filter(({ job, revision }) => names.has(`${revision} ${job}`)),
+      jobs: array.jobsOf(task).filter(({ job, revision }) => names.has(`${revision} ${job}`)),
     }
   })
 }
 
 /** The jobs that a task left undecided. */
 export function undecidedJobs(array: LiveArray, task: number, attempt: number): TaskJobs {
-  if (!existsSync(join(array.directory, 'index'))) return { task, attempt, jobs: [] }
-  const jobs = readManifest(array.directory, task).jobs.filter(({ job, revision }) => !array.isDecided(job, revision))
+  const jobs = array.jobsOf(task).filter(({ job, revision }) => !array.isDecided(job, revision))
   return { task, attempt, jobs }
 }
 

@@ -88,10 +88,10 @@ class Coordinator {
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
-      async () => ({
-        ...(await stateFacts(context.tables)),
-        ...harvestedFacts(this.#arrays, this.#harvestedElsewhere),
-      }),
+      async () =>
+        context.tables.hasReaders
+          ? { ...(await stateFacts(context.tables)), ...harvestedFacts(this.#arrays, this.#harvestedElsewhere) }
+          : {},
     )
     const publisher = this.#publisher
     const contexts = eachSite(context)

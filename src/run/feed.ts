@@ -4,7 +4,7 @@ import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import { isAtSql, stageArray } from '../stage/stage.ts'
 import { Allowance } from './allowance.ts'
-import { answersFor } from './answers.ts'
+import { answersFor, canAnswer } from './answers.ts'
 import { assignArray } from './arrays.ts'
 import type { BadNodes } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
@@ -159,11 +159,14 @@ export class Feed {
       ...(site.hdfsHosts && { hdfsHosts: site.hdfsHosts }),
       at: site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined,
       place: (file) => site.place(file),
-      answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
-        this.#publisher.addAnswers(answers, site.name)
-        return answered
-      },
+      ...((await canAnswer(context)) && {
+        answer: async (jobs) => {
+          const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
+          this.#publisher.addAnswers(answers, site.name)
+          return answered
+        },
+      }),
+      ...(site.held && { hold: (tasks) => site.held!.stage(array.id, tasks) }),
     })
     if (staged.jobs === 0) {
       for (const { task } of array.batches) array.markGone(task)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
-import type { ManifestJob } from '../model/manifest.ts'
+import type { NamedJob } from '../model/manifest.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
@@ -47,7 +47,7 @@ export interface Tally {
 export interface TaskJobs {
   readonly task: number
   readonly attempt: number
-  readonly jobs: readonly ManifestJob[]
+  readonly jobs: readonly NamedJob[]
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
