@@ -99,6 +99,8 @@ export interface SiteAtWork {
   readonly tasks_queued: number
   /** Tasks that the site takes at once; null: no limit is known. */
   readonly tasks_max: number | null
+  /** Tasks that other campaigns of this user have open there, where they are counted. */
+  readonly tasks_others: number
   /** What holds the campaign back there, in words. */
   readonly waiting: string | null
   readonly next_look_sec: number
@@ -148,6 +150,8 @@ export interface RunReport extends StateCounts {
     }
     readonly delay_median_sec: number | null
   }[]
+  /** Record lines that could not be read; jobs without another verdict run again. */
+  readonly damaged: number
   /** Why status events wait to be told over Kafka; null: none does. */
   readonly untold: string | null
   readonly elapsed_sec: number

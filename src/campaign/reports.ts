@@ -124,6 +124,7 @@ export function toRunReport(report: RoomReport): RunReport {
     },
     unused,
     elsewhere: elsewhere.map(({ site, tasks, jobs }) => ({ site, tasks, jobs })),
+    damaged: tally.damaged,
     paces: paces.map(({ delaySec, ...pace }) => ({ ...pace, delay_median_sec: delaySec })),
     untold,
     elapsed_sec: elapsedSec,

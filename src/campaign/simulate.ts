@@ -100,7 +100,10 @@ export function simulateIn(
       inCopy(
         {
           ...(options.against && { without: DONE }),
-          means: { ...means, ...given, openBus: async () => undefined, stores: withoutTokens(means.stores) },
+          means: {
+            ...{ ...means, ...given, openBus: async () => undefined, stores: withoutTokens(means.stores) },
+            openTables: (tables) => means.openTables({ ...tables, hasReaders: false }),
+          },
           config: configWith(config, policy),
         },
         act,

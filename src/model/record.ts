@@ -8,8 +8,10 @@ import type { FailureClass, Verdict } from './verdict.ts'
  * "job ended" decides a job; "task ended" seals the file. docs/formats.md says each field.
  */
 
+export const RECORD_VERSION = 1
+
 interface RecordBase {
-  readonly v: 1
+  readonly v: typeof RECORD_VERSION
   /** UTC microseconds since 1970, by the node's clock; never used for order. */
   readonly at: number
 }
@@ -118,6 +120,14 @@ export interface TaskEnded extends RecordBase {
 }
 
 export type RecordLine = TaskStarted | JobStarted | JobEnded | TaskEnded
+
+/** A line and where it ends in its file: the order of verdicts is by (attempt, end, task). */
+export interface ReadLine {
+  readonly task: number
+  readonly attempt: number
+  readonly end: number
+  readonly line: RecordLine
+}
 
 /** One line with its checksum and newline. */
 export function encodeRecord(line: RecordLine): string {

@@ -1,5 +1,5 @@
 import { countStates } from '../catalog/catalog.ts'
-import { FloeError } from '../model/errors.ts'
+import type { PlanCosts } from '../map/map.ts'
 import { formatCounted, formatSeconds } from '../model/format.ts'
 import type { RunContext } from './context.ts'
 import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
@@ -8,8 +8,6 @@ import { heldInWords, holdForScouts, lookForScouts, type Scouting } from './scou
 import { planShares } from './share-runnable.ts'
 import type { SiteRun } from './site-run.ts'
 
-/** Plans in a row that may decide nothing. */
-const FRUITLESS_MAX = 3
 /** Until jobs that no site could take are offered again. */
 const REST_MS = 10_000
 /** Between two plans for what waits for scouts: each reads what is known of all jobs. */
@@ -25,7 +23,7 @@ export interface PlannerParts {
   readonly elsewhere: () => number
 }
 
-/** Plans the jobs that wait when a site could take more of them, for the sites that could. Throws STAGE_FAILED when plans decide nothing again and again. */
+/** Plans the jobs that wait when a site could take more of them, for the sites that could. */
 export class Planner {
   /** Jobs that wait for a file, and all that this run is to decide, as of the last plan. */
   missing = 0
@@ -37,12 +35,9 @@ export class Planner {
     | { readonly jobs: number; readonly at: number; readonly notBefore: number; readonly succeeded: number }
     | undefined
   #isDue = true
-  /** Arrays that ended since the last plan. */
-  ended = 0
+  #hasCut = false
   readonly #context: RunContext
   readonly #parts: PlannerParts
-  #verdictsBefore = -1
-  #fruitless = 0
   #restsUntil = Number.NEGATIVE_INFINITY
 
   constructor(context: RunContext, parts: PlannerParts) {
@@ -79,14 +74,23 @@ export class Planner {
     return `${formatCounted(jobs, 'job')} ${jobs === 1 ? 'is' : 'are'} tried again in ${formatSeconds(seconds)}`
   }
 
-  async plan(): Promise<void> {
+  /** Jobs came that are to be planned at once, also when those before could go nowhere. */
+  wake(): void {
+    this.#isDue = true
+    this.#restsUntil = Number.NEGATIVE_INFINITY
+  }
+
+  /** False: nothing was cut for any site. */
+  async plan(): Promise<boolean> {
     const { clock } = this.#context
-    if (clock.ticks() < this.#restsUntil) return
+    if (clock.ticks() < this.#restsUntil) return false
     const takers: SiteRun[] = []
     for (const site of this.#parts.sites) if (await site.wants()) takers.push(site)
     const [first] = takers
-    if (!first) return
+    if (!first) return false
+    this.#hasCut = false
     if (!(await first.tries(() => this.#plan(takers)))) this.isDue = true
+    return this.#hasCut
   }
 
   async #plan(takers: readonly SiteRun[]): Promise<void> {
@@ -108,19 +112,24 @@ export class Planner {
     const jobs = all - scouting.held
     if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
-    for (const { cancels } of sites) {
-      await cancels.heed()
-      await cancels.passOn()
+    for (const site of sites) {
+      await site.cancels.heed()
+      await site.passOn()
     }
     this.missing = missing
     // What was planned before, and comes back to be planned again, is counted once.
     const underWay = Math.max(0, counts.queued + counts.running - elsewhere())
     if (all > 0) this.total = publisher.done + all + later + underWay
     if (jobs === 0) return
-    this.#demandFruit()
+    for (const site of sites) await site.demandFruit()
+    const able = takers.filter(({ trouble }) => !trouble)
+    if (able.length === 0) {
+      this.isDue = true
+      return
+    }
     const [only] = sites
-    if (sites.length > 1) await this.#planShares(takers)
-    else only!.feed.cut = (await planRunnable(this.#context, { ...wishes, jobs, guard })).batches
+    if (sites.length > 1) await this.#planShares(able)
+    else this.#give(only!, await planRunnable(this.#context, { ...wishes, jobs, guard }))
   }
 
   async #hold({ held, enough, waitSec }: Scouting): Promise<void> {
@@ -128,6 +137,11 @@ export class Planner {
     const now = this.#context.clock.ticks()
     const succeeded = this.#parts.publisher.tally.succeeded + enough
     this.#held = { jobs: held, at: now + waitSec * 1000, notBefore: now + HELD_REST_MS, succeeded }
+  }
+
+  #give({ feed }: SiteRun, { batches }: PlanCosts): void {
+    feed.cut = batches
+    this.#hasCut ||= batches > 0
   }
 
   /** Each site's share is chosen and cut for itself; what no site takes now waits for one that could. */
@@ -141,23 +155,9 @@ export class Planner {
       rooms: (seconds) => takers.map((site) => site.room(seconds)),
       tries: async (name, act) => sites.find((site) => site.name === name)?.tries(act),
     })
-    for (const { context, costs } of plans)
-      sites.find(({ name }) => name === context.site.name)!.feed.cut = costs.batches
+    for (const { context, costs } of plans) this.#give(sites.find(({ name }) => name === context.site.name)!, costs)
     if (left === 0) return
     this.isDue = true
     this.#restsUntil = this.#context.clock.ticks() + REST_MS
-  }
-
-  #demandFruit(): void {
-    const { done, tally } = this.#parts.publisher
-    const verdicts = done + tally.retried
-    if (verdicts !== this.#verdictsBefore) this.#fruitless = 0
-    else if (this.ended > 0) this.#fruitless++
-    this.#verdictsBefore = verdicts
-    this.ended = 0
-    if (this.#fruitless <= FRUITLESS_MAX) return
-    throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-      hint: this.#context.site.hints.fruitless,
-    })
   }
 }

@@ -142,13 +142,19 @@ export interface Runnable {
 /**
  * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live, not
  * put off. A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
- * What the next try of a failed job asks for is by the policy. `shared`: only what the temporary table `shares` has for the site.
+ * What the next try of a failed job asks for is by the policy. `shared`: only what the temporary table `shares` has for the site;
+ * `given`: only the jobs of these batches, SQL of their ids, as if they were given up.
  */
-export async function chooseRunnable(context: RunContext, { shared = false } = {}): Promise<Runnable> {
+export async function chooseRunnable(
+  context: RunContext,
+  { shared = false, given }: { shared?: boolean; given?: string } = {},
+): Promise<Runnable> {
   const { tables, site, beside = [], clock } = context
   const { policy } = context.settings
   const { sql } = tables
   await openViews(tables)
+  const batched = `select p.job_key from plan_positions p join batches b
+        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to`
   const asked = askedFor(context)
   const [siteName, nowMs] = [site.name.replaceAll("'", "''"), clock.now()]
   await sql.run(`create or replace temp table runnable as
@@ -162,9 +168,7 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
     usual as (${USUAL}),
     usual_of as (select executable, sum(seconds * measured) / sum(measured) as seconds from usual group by all),
     batched as (
-      select p.job_key from plan_positions p join batches b
-        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-      where b.state in ('cut', 'staged', 'submitted')),
+      ${batched} where b.state in ('cut', 'staged', 'submitted')${given ? ` and b.batch_id not in (${given})` : ''}),
     wanted as (
       select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, coalesce(u.seconds, o.seconds) as seconds, j.missing,
         ${isGrown(policy)} or ${asked.isForetold} as grown, coalesce(u.measured, 0) as measured, coalesce(u.tried, 0) as tried,
@@ -178,7 +182,8 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
         left join usual_of o on o.executable = j.executable
         anti join batched x on x.job_key = j.job_key
         ${shared ? `semi join (select job_key from shares where site = '${siteName}') s on s.job_key = j.job_key` : ''}
-      where j.state = 'pending' and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
+        ${given ? `semi join (${batched} where b.batch_id in (${given})) g on g.job_key = j.job_key` : ''}
+      where j.state in ('pending'${given ? ", 'queued'" : ''}) and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
     select * exclude (terms, jobs_max, avoid, task_sec), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
       (case when jobs_max is null and avoid is null and task_sec is null then terms
         else json_merge_patch(terms, to_json({'jobs_max': jobs_max, 'avoid': avoid, 'task_sec': task_sec})) end)::VARCHAR as resource_class

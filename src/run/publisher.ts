@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
-import type { ManifestJob } from '../model/manifest.ts'
+import type { NamedJob } from '../model/manifest.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
@@ -38,6 +38,8 @@ export interface Tally {
   held: number
   /** Outputs that lie at their site as files. */
   away: number
+  /** Record lines that could not be read. */
+  damaged: number
   readonly byClass: Map<FailureClass, number>
 }
 
@@ -45,7 +47,7 @@ export interface Tally {
 export interface TaskJobs {
   readonly task: number
   readonly attempt: number
-  readonly jobs: readonly ManifestJob[]
+  readonly jobs: readonly NamedJob[]
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
@@ -59,10 +61,11 @@ const BEGUN = { hasBegun: true, node: null }
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
   readonly tally: Tally = {
-    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0 },
+    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0, damaged: 0 },
     byClass: new Map(),
   }
   #waiting: Waiting[] = []
+  readonly #verdicts = new Map<string, number>()
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
   readonly #facts: () => Promise<Readonly<Record<string, Json>>>
@@ -83,12 +86,18 @@ export class Publisher {
     return succeeded + failed + cancelled + lost
   }
 
+  /** Jobs that were decided, or are tried again, after they had been given to this site. */
+  verdictsOf(site: string): number {
+    return this.#verdicts.get(site) ?? 0
+  }
+
   /** What answered the jobs whose answers are not published yet. */
   get waitingAnswers(): string[] {
     return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])
   }
 
   addDecided(array: LiveArray, decided: readonly Decided[]): void {
+    this.tally.damaged += array.takeDamaged()
     for (const { ended, superseded, task, attempt, end } of decided) {
       this.#waiting.push({
         ended,
@@ -102,13 +111,13 @@ export class Publisher {
         ...BEGUN,
       })
       if (superseded) continue
-      this.#count(ended)
+      this.#count(ended, array.site.name)
       if (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
 
-  addAnswers(answers: readonly Answer[]): void {
+  addAnswers(answers: readonly Answer[], site: string): void {
     for (const { ended, from } of answers) {
       this.#waiting.push({
         ended,
@@ -123,6 +132,7 @@ export class Publisher {
       })
       this.tally.succeeded++
       this.tally.reused++
+      this.#noteVerdict(site)
     }
   }
 
@@ -148,7 +158,7 @@ export class Publisher {
         reusedFrom: null,
         ...{ hasBegun, node },
       })
-      if (hasBegun) this.#count(ended)
+      if (hasBegun) this.#count(ended, array.site.name)
     }
     array.noteInferred(jobs)
   }
@@ -237,10 +247,15 @@ export class Publisher {
     return next
   }
 
-  #count(ended: JobEnded): void {
+  #count(ended: JobEnded, site: string): void {
     const { tally } = this
+    this.#noteVerdict(site)
     tally[ended.verdict]++
     if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
+  }
+
+  #noteVerdict(site: string): void {
+    this.#verdicts.set(site, this.verdictsOf(site) + 1)
   }
 
   #nowUs(): number {

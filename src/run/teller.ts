@@ -1,4 +1,3 @@
-import { lenient } from '../dispatch/dispatch.ts'
 import { countTasks, type SiteAtWork, tellAtWork } from './at-work.ts'
 import type { RunContext } from './context.ts'
 import type { Publisher, Tally } from './publisher.ts'
@@ -52,10 +51,11 @@ export class Teller {
 
   async #newsOf(site: SiteRun, later: string | null): Promise<SiteAtWork> {
     const { clock } = this.#context
-    const { arrays, feed, watch, trouble } = site
-    const limits = arrays.size === 0 || trouble ? undefined : await lenient(() => feed.limits())
+    const { arrays, watch, trouble } = site
+    const limits = arrays.size === 0 || trouble ? undefined : await site.limits()
     return {
       ...{ site: site.name, ...countTasks(arrays.values()), waiting: joined(site.waiting ?? site.untold, later) },
+      tasks_others: site.feed.allowance.others,
       tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
       next_look_at: Math.round(clock.now() + Math.max(0, watch.news.nextLookMs - clock.ticks())),
     }

@@ -74,10 +74,9 @@ test('shows what scouts cost and change', async () => {
   const wishes = ['--cores', '2', '--wait', '1s', '--policy', 'none.yaml', '--policy', 'first.yaml']
   const { runs } = await simulated('--site', 'frost', ...wishes)
   expect(runs.map(({ succeeded }) => succeeded)).toEqual([40, 40])
-  // Of a minute each: by counting eight batches of five, else of two after three alone.
+  // By counting there are eight batches, and eight after three that are alone.
   expect(runs[0]!.tasks).toBe(8)
-  expect(runs[1]!.tasks).toBeGreaterThanOrEqual(3 + 18)
-  expect(runs[1]!.arrays).toBeGreaterThan(1)
+  expect(runs[1]!.tasks).toBeGreaterThan(3 + 8)
 })
 
 test('says what it believed, in text', async () => {

@@ -232,7 +232,7 @@ test('status with two sites and a run going on', () => {
     sites: { frost: { succeeded: 361_000, failed: 41 }, local: { succeeded: 361 } },
     runner: { host: 'login1', pid: 4711 },
     at_work: {
-      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, next_look_sec: 40 },
+      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, tasks_others: 0, next_look_sec: 40 },
       waiting: 'your group has as much running as is allowed at once',
     },
   }
@@ -255,6 +255,7 @@ test('status with two sites and a run going on', () => {
     tasks_running: 0,
     tasks_queued: 3,
     tasks_max: null,
+    tasks_others: 0,
     waiting: 'its queue is closed',
     next_look_sec: 9,
   }
