@@ -1,4 +1,5 @@
 import { FloeError } from '../model/errors.ts'
+import { positionsSql } from '../model/positions.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
 import { placeSql } from './data-places.ts'
@@ -20,11 +21,11 @@ export async function areMovable(
   await tables.view('jobs', undefined, 'jobs_rows')
   const which =
     'cutFor' in waiting
-      ? `b.state = 'cut' and b.site = ${quoteText(waiting.cutFor)}`
-      : `b.array_id = ${quoteText(waiting.arrayId)}`
+      ? `state = 'cut' and site = ${quoteText(waiting.cutFor)}`
+      : `array_id = ${quoteText(waiting.arrayId)}`
   const rows = await tables.sql.rows<GroupRow>(
-    `with waiting as (select p.job_key, p.revision, b.resource_class from batches b join plan_positions p
-         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to where ${which}),
+    `with waiting as (select p.job_key, p.revision, b.resource_class
+         from ${positionsSql(`batches where ${which}`, ['resource_class'])} b join plan_positions p using (plan_id, position)),
        placed as (select job_key, list_sort(list_distinct(list(${placeSql([context, ...sites])}))) as places from (
          select w.job_key, unnest(list_concat(j.inputs, j.files)) as url from waiting w join jobs_rows j using (job_key, revision)) group by all)
      select 0 as n, w.resource_class, false as grown, j.site, coalesce(l.places, []) as places, [] as sent_to, j.executable, j.setup, j.container, f.url is not null as pinned,

@@ -1,6 +1,7 @@
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
+import { positionsSql } from '../model/positions.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import {
   commitSighting,
@@ -141,9 +142,8 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
       select j.executable, avg(a.wall_sec) as seconds
       from attempts a join jobs_rows j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
     batched as (
-      select p.job_key from plan_positions p join batches b
-        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-      where b.state in ('cut', 'staged', 'submitted')),
+      select p.job_key from plan_positions p
+        join ${positionsSql("batches where state in ('cut', 'staged', 'submitted')", [])} b using (plan_id, position)),
     wanted as (
       select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing, ${isGrown(policy)} as grown,
         ${waitOf(policy)} as wait_until, ${jobsMaxOf(policy)} as jobs_max, ${avoidedBy(policy, { site: siteName, nowMs })} as avoid,
