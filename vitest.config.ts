@@ -1,10 +1,24 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // The limits only end what hangs.
 const shared = { pool: 'forks', testTimeout: 300_000, hookTimeout: 300_000 } as const
 
+/** The longest first, so that none is left alone at the end. Where no earlier run is known, size says nothing: simulations are small files. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => LONG.findIndex((part) => moduleId.includes(part)) + 1 || Infinity
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b) || 0)
+  }
+}
+const LONG = [
+  ...['test/sim/simulate', 'test/cli/sites/bad-nodes', 'test/cli/sites/login', 'test/conformance/run-killed'],
+  ...['test/sim/', 'test/cli/sites/', 'test/conformance/'],
+]
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       // Most tests of sites wait for something, so that more of them than cores are at work side by side.
       {

@@ -10,6 +10,7 @@ import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
 export type { Calls } from './calls.ts'
+export type { Reserved } from './reserve.ts'
 export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
 export { SimulatedArrays } from './simulated-arrays.ts'

@@ -20,6 +20,7 @@ import { FloeError } from '../model/errors.ts'
 import type { Calls } from './calls.ts'
 import type { PlacedFile } from './carriage.ts'
 import type { HeldArrays } from './held.ts'
+import type { ReserveAsked, Reserved } from './reserve.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
 /** What the jobs of an array have in common; numbers of one job. */
@@ -28,6 +29,8 @@ export interface ArrayTerms {
   readonly memory_bytes: number | null
   readonly walltime_sec: number | null
   readonly gpus: number
+  /** Walltime of a task, where it is known better than the site's settings do. */
+  readonly task_sec?: number
 }
 
 /** A file as it lies somewhere. Times are UTC microseconds. */
@@ -100,6 +103,8 @@ export interface Site {
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
   readonly hints: { readonly fruitless: string; readonly directory: string }
   limits(): Promise<TaskLimits>
+  /** Takes of what the site allows a user, which all campaigns of that user share; absent: no other campaign sends tasks there. */
+  readonly reserve?: (asked: ReserveAsked) => Promise<Reserved>
   /** Jobs that run at once, for choosing the length of batches. */
   readonly slots: number
   connector(): Promise<Connector>

@@ -8,8 +8,10 @@ import type { FailureClass, Verdict } from './verdict.ts'
  * "job ended" decides a job; "task ended" seals the file. docs/formats.md says each field.
  */
 
+export const RECORD_VERSION = 1
+
 interface RecordBase {
-  readonly v: 1
+  readonly v: typeof RECORD_VERSION
   /** UTC microseconds since 1970, by the node's clock; never used for order. */
   readonly at: number
 }

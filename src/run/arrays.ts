@@ -110,7 +110,7 @@ export async function assignArray(
     guard,
     select: `select b.* replace (case when a.batch_id is null then b.array_id else '${array.id}' end as array_id, coalesce(a.task, b.task) as task,
         case when a.batch_id is null then b.state else 'staged' end as state,
-        case when a.batch_id is null then b.updated_at else now() end as updated_at)
+        case when a.batch_id is null then b.updated_at else make_timestamptz(${Math.round(context.clock.now() * 1000)}) end as updated_at)
       from batches b left join assigned a using (batch_id)`,
   })
   await tables.view('batches')
@@ -137,18 +137,26 @@ export async function countArrays({ tables, site }: RunContext): Promise<number>
   return row!.arrays
 }
 
-/** Batches that are cut and not staged are dropped, of all sites, of one, or of all but some: their jobs wait for a new plan. */
+/** Batches that are cut and not staged are dropped, of all sites, of one (`only` these), or of all but some: their jobs wait for a new plan. */
 export async function dropCut(
   tables: Tables,
-  which: 'all' | { readonly of: string } | { readonly notOf: readonly string[] },
+  which: 'all' | { readonly of: string; readonly only?: readonly number[] } | { readonly notOf: readonly string[] },
   guard: () => Promise<void>,
 ): Promise<void> {
   const snapshot = await tables.view('batches')
-  const dropped = `state = 'cut'${which === 'all' ? '' : 'of' in which ? ` and site = ${quoteText(which.of)}` : which.notOf.map((site) => ` and site is distinct from ${quoteText(site)}`).join('')}`
+  const isOf = (sites: readonly string[]) => sites.map((site) => ` and site is distinct from ${quoteText(site)}`)
+  const isOnly = (batches: readonly number[] | undefined) => (batches ? ` and batch_id in (${batches.join(', ')})` : '')
+  const dropped = `state = 'cut'${
+    which === 'all'
+      ? ''
+      : 'of' in which
+        ? ` and site = ${quoteText(which.of)}${isOnly(which.only)}`
+        : isOf(which.notOf).join('')
+  }`
   const [cut] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from batches where ${dropped}`)
   if (cut!.n === 0) return
   await commitBatches(tables, snapshot, {
-    operation: `drop ${cut!.n} batches`,
+    operation: `${typeof which === 'object' && 'only' in which ? 'move' : 'drop'} ${cut!.n} batches`,
     guard,
     select: `select * from batches where not (${dropped})`,
   })

@@ -54,7 +54,7 @@ export class LiveArray {
   isSent = true
   /** Since when the site has no directory of it, by the monotonic clock. */
   goneSince: number | undefined
-  damagedLines = 0
+  #damaged = 0
   /** Nodes that its tasks were kept from when it was submitted, and what was known of nodes then. */
   avoids: readonly string[] = []
   generation = 0
@@ -103,6 +103,13 @@ export class LiveArray {
       fields.batches.map(({ task }) => task),
       () => (this.site.held ? false : bindsLate(this.directory)),
     )
+  }
+
+  /** Record lines that could not be read, since they were last taken. */
+  takeDamaged(): number {
+    const damaged = this.#damaged
+    this.#damaged = 0
+    return damaged
   }
 
   /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
@@ -156,7 +163,7 @@ export class LiveArray {
       more = read.lines.length > 0
       for (const line of read.lines) lines.push(line)
       this.#offsets = read.offsets
-      this.damagedLines += read.damaged
+      this.#damaged += read.damaged
     }
     return lines
   }

@@ -38,6 +38,8 @@ export interface Tally {
   held: number
   /** Outputs that lie at their site as files. */
   away: number
+  /** Record lines that could not be read. */
+  damaged: number
   readonly byClass: Map<FailureClass, number>
 }
 
@@ -74,10 +76,11 @@ const areAlike = (one: Waiting, other: Waiting): boolean =>
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
   readonly tally: Tally = {
-    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0 },
+    ...{ succeeded: 0, failed: 0, retried: 0, cancelled: 0, lost: 0, reused: 0, held: 0, away: 0, damaged: 0 },
     byClass: new Map(),
   }
   #waiting: Waiting[] = []
+  readonly #verdicts = new Map<string, number>()
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
   readonly #facts: () => Promise<Readonly<Record<string, Json>>>
@@ -98,12 +101,18 @@ export class Publisher {
     return succeeded + failed + cancelled + lost
   }
 
+  /** Jobs that were decided, or are tried again, after they had been given to this site. */
+  verdictsOf(site: string): number {
+    return this.#verdicts.get(site) ?? 0
+  }
+
   /** What answered the jobs whose answers are not published yet. */
   get waitingAnswers(): string[] {
     return this.#waiting.flatMap(({ reusedFrom }) => reusedFrom ?? [])
   }
 
   addDecided(array: LiveArray, decided: readonly Decided[]): void {
+    this.tally.damaged += array.takeDamaged()
     for (const { ended, superseded, task, attempt, end } of decided) {
       this.#waiting.push({
         ended,
@@ -117,13 +126,13 @@ export class Publisher {
         ...BEGUN,
       })
       if (superseded) continue
-      this.#count(ended)
+      this.#count(ended, array.site.name)
       if (ended.outputs.length > 0 && (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null))
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
 
-  addAnswers(answers: readonly Answer[]): void {
+  addAnswers(answers: readonly Answer[], site: string): void {
     for (const { ended, from } of answers) {
       this.#waiting.push({
         ended,
@@ -138,6 +147,7 @@ export class Publisher {
       })
       this.tally.succeeded++
       this.tally.reused++
+      this.#noteVerdict(site)
     }
   }
 
@@ -163,7 +173,7 @@ export class Publisher {
         reusedFrom: null,
         ...{ hasBegun, node },
       })
-      if (hasBegun) this.#count(ended)
+      if (hasBegun) this.#count(ended, array.site.name)
     }
     array.noteInferred(jobs)
   }
@@ -236,7 +246,8 @@ export class Publisher {
       cpus: array?.terms.cpus ?? null,
       memoryBytes: array?.terms.memory_bytes ?? null,
       // A job that names none had what its task had.
-      walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
+      walltimeSec:
+        array?.terms.walltime_sec ?? (ended.class === 'walltime' ? (array?.terms.task_sec ?? site.taskSec) : null),
       site: site.name,
       node: place?.node ?? row.node,
       batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
@@ -280,10 +291,15 @@ export class Publisher {
     return next
   }
 
-  #count(ended: JobEnded): void {
+  #count(ended: JobEnded, site: string): void {
     const { tally } = this
+    this.#noteVerdict(site)
     tally[ended.verdict]++
     if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
+  }
+
+  #noteVerdict(site: string): void {
+    this.#verdicts.set(site, this.verdictsOf(site) + 1)
   }
 
   #nowUs(): number {

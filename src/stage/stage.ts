@@ -85,6 +85,8 @@ export interface ResourceClass {
   readonly publish: 'files' | 'pack' | 'table'
   /** Most jobs of a batch, after a failure that is met with smaller ones. */
   readonly jobs_max?: number
+  /** Walltime of a task, by what jobs that name none have taken. */
+  readonly task_sec?: number
   /** The node that the jobs failed on, which they are to be kept from. */
   readonly avoid?: string
 }

@@ -14,6 +14,7 @@ await build({
     main: 'test/bench/main.ts',
     'duckdb-copy': 'test/bench/duckdb-copy.ts',
     'follow-site': 'test/bench/follow-site.ts',
+    'warm-status': 'test/bench/warm-status.ts',
     'bare-kafka': 'test/bench/bare-kafka.ts',
   },
   outdir,

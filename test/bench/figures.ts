@@ -10,7 +10,7 @@ export interface Figure {
   readonly note?: string
 }
 
-/** A bound on the ratio ours / baseline, or on our own value. */
+/** A bound on the ratio ours / baseline, or on our own value; without one the figure is only told. */
 export interface Must {
   readonly of: 'ratio' | 'value'
   readonly most?: number
@@ -84,6 +84,7 @@ function row(work: string, cells: readonly string[], note: string): string {
 }
 
 function bound({ must, unit }: Figure): string {
+  if (must.most === undefined && must.least === undefined) return '–'
   const [sign, value] = must.most === undefined ? ['≥', must.least!] : ['≤', must.most]
   return `${sign} ${must.of === 'ratio' ? `${value} ×` : show(value, unit)}`
 }

@@ -10,12 +10,14 @@ import { benchLook } from './look.ts'
 import { benchMapPhase } from './map-phase.ts'
 import { stopAll } from './measure.ts'
 import { benchPlan } from './plan.ts'
+import { benchRecovery } from './recovery.ts'
 import { benchMemory } from './run-memory.ts'
 import { benchRuns } from './runs.ts'
 
 const BENCHMARKS: Readonly<Record<string, (ground: Ground) => Promise<void>>> = {
   runs: benchRuns,
   look: benchLook,
+  recovery: benchRecovery,
   memory: benchMemory,
   add: benchAdd,
   plan: benchPlan,
@@ -24,13 +26,14 @@ const BENCHMARKS: Readonly<Record<string, (ground: Ground) => Promise<void>>> = 
 /** Only when they are named: they need what most machines have not. */
 const BY_HAND: typeof BENCHMARKS = {
   sites: async (ground) => (await import('./sites.ts')).benchSites(ground),
+  drain: async (ground) => (await import('./drain.ts')).benchDrain(ground),
   hdfs: async (ground) => (await import('./hdfs.ts')).benchHdfs(ground),
   events: async (ground) => (await import('./events.ts')).benchEvents(ground),
 }
 
 const USAGE = `usage: npm run bench -- [--only NAME]… [--quick] [--turns N] [--json FILE] [--scratch DIR]
 
-  --only NAME   of ${Object.keys(BENCHMARKS).join(', ')}; all by default. And ${Object.keys(BY_HAND).join(', ')}: a cluster, an HDFS and a Kafka, in containers
+  --only NAME   of ${Object.keys(BENCHMARKS).join(', ')}; all by default. And ${Object.keys(BY_HAND).join(', ')}: clusters, an HDFS and a Kafka, in containers
   --quick       a thousandth of the jobs, once: shows that the benchmark works, not how fast floe is
   --turns N     how often each figure and its baseline are measured, in turn; the medians count (3)
   --json FILE   where the figures go (bench-out/bench.json)

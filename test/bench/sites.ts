@@ -11,9 +11,9 @@ import { beside, measure } from './measure.ts'
 
 const INTERVAL_SEC = 10
 /** One task at a time has both cores of the only node. */
-const CPUS = 2
+export const CPUS = 2
 const COMMANDS = ['sbatch', 'squeue', 'sacct', 'scontrol', 'sinfo', 'sacctmgr', 'scancel']
-const CALLS = '/scratch/calls'
+export const CALLS = '/scratch/calls'
 
 export async function benchSites(ground: Ground): Promise<void> {
   process.env.TESTCONTAINERS_RYUK_DISABLED = 'true'
@@ -33,7 +33,7 @@ export async function benchSites(ground: Ground): Promise<void> {
 }
 
 /** Each command leaves a line before it becomes the real one. */
-async function countCalls(site: SlurmSite): Promise<void> {
+export async function countCalls(site: SlurmSite): Promise<void> {
   const lines = COMMANDS.map(
     (name) => `printf '#!/bin/sh\\necho ${name} >>${CALLS}\\nexec /usr/bin/${name} "$@"\\n' >/usr/local/bin/${name}
       chmod 755 /usr/local/bin/${name}`,
@@ -41,7 +41,7 @@ async function countCalls(site: SlurmSite): Promise<void> {
   await site.login.ask(`: >${CALLS} && chmod 666 ${CALLS}\n${lines.join('\n')}`)
 }
 
-async function describeTo(config: string, site: SlurmSite): Promise<void> {
+export async function describeTo(config: string, site: SlurmSite): Promise<void> {
   const { host, port, user, identityFile, knownHostsFile } = await site.ssh()
   mkdirSync(join(config, 'floe'), { recursive: true })
   const text = `sites:
@@ -55,10 +55,12 @@ async function describeTo(config: string, site: SlurmSite): Promise<void> {
   writeFileSync(join(config, 'floe', 'sites.yaml'), text, { mode: 0o600 })
 }
 
-interface Followed {
+export interface Followed {
   readonly seen: readonly (readonly [number, number])[]
   readonly succeeded: number
   readonly wallSec: number
+  /** From the start until nothing was left to be submitted. */
+  readonly submittedSec: number | null
   readonly cpuSec: number
 }
 
@@ -120,7 +122,7 @@ async function load(ground: Ground, site: SlurmSite): Promise<void> {
   })
 }
 
-async function callsOf(site: SlurmSite): Promise<Record<string, number>> {
+export async function callsOf(site: SlurmSite): Promise<Record<string, number>> {
   const counts: Record<string, number> = {}
   for (const name of (await site.login.ask(`cat ${CALLS}`)).split('\n').filter(Boolean))
     counts[name] = (counts[name] ?? 0) + 1

@@ -77,6 +77,7 @@ export function renderRun(report: RunReport): string {
     elsewhere(report),
     away(report),
     merged(report),
+    damaged(report),
     paces(report),
     untold(report),
   ]
@@ -150,6 +151,11 @@ const away = ({ away, rehearsal }: RunReport): string =>
   away === 0 || rehearsal !== null
     ? ''
     : `  ${formatCounted(away, 'output')} at the site: floe fetch brings them home\n`
+
+const damaged = ({ damaged }: RunReport): string =>
+  damaged === 0
+    ? ''
+    : `  ${formatCounted(damaged, 'record line')} could not be read, as after a crash or on a bad disk; jobs without another verdict run again\n`
 
 /** What the run asked of schedulers beside how soon it knew what became of tasks. */
 const paces = ({ paces }: RunReport): string =>

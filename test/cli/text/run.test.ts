@@ -42,6 +42,7 @@ const report = (more: Partial<RunReport> = {}): RunReport => ({
   missing: 0,
   merged_rows: 1056,
   untold: null,
+  damaged: 0,
   reason: null,
   left_out: { outputs: 0, conflicts: [], unreadable: [] },
   elapsed_sec: 2.8,
