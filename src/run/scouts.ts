@@ -1,4 +1,5 @@
 import { formatCounted } from '../model/format.ts'
+import { positionsSql } from '../model/positions.ts'
 import type { RunContext, ScoutSettings } from './context.ts'
 
 /*
@@ -74,9 +75,8 @@ export async function lookForScouts(
       from runnable r join jobs_rows j using (job_key, revision) where r.measured < ${enoughOf(scouts)} group by all),
     live as (
       select j.executable, j.resources, count(*) as jobs, min(b.updated_at) as since, list(distinct b.array_id) as arrays
-      from batches b join plan_positions p on p.plan_id = b.plan_id and p.position >= b.position_from and p.position < b.position_to
-        join jobs_rows j using (job_key, revision)
-      where b.state in ('cut', 'staged', 'submitted') group by all)
+      from ${positionsSql("batches where state in ('cut', 'staged', 'submitted')", ['updated_at', 'array_id'])} b
+        join plan_positions p using (plan_id, position) join jobs_rows j using (job_key, revision) group by all)
     select (row_number() over (order by w.executable, w.resources::varchar))::integer as kind, w.*, coalesce(l.jobs, 0) + w.again as under_way, l.arrays,
       coalesce(${clock.now() / 1000} - epoch(l.since), 0) as waited
     from waiting w left join live l on l.executable = w.executable and l.resources is not distinct from w.resources`)
