@@ -50,6 +50,8 @@ export class Watch {
   #explainedAt = Number.NEGATIVE_INFINITY
   #explainEveryMs = 0
   #asked: ReadonlySet<string> = new Set()
+  /** `<array> <task>` of what floe cancelled because it was not listed. */
+  readonly #cancelled = new Set<string>()
 
   constructor(
     context: RunContext,
@@ -92,15 +94,17 @@ export class Watch {
       if (gone) array.goneSince = gone.has(array.id) ? (array.goneSince ?? clock.ticks()) : undefined
       // A mount that comes and goes shows an empty place for a while.
       if (array.goneSince === undefined || clock.ticks() - array.goneSince < site.rhythm.graceMs) continue
-      await this.#takeAway(array)
+      await this.#takeAway(array, open)
       this.giveUpPurged(array)
     }
     return gone !== undefined
   }
 
   /** Tasks of an array without a directory would run for nobody, and their jobs are about to run elsewhere. */
-  async #takeAway({ nativeId }: LiveArray): Promise<void> {
-    if (nativeId === undefined) return
+  async #takeAway(array: LiveArray, open: readonly LiveArray[]): Promise<void> {
+    const { nativeId } = array
+    // Schedulers use ids again: one that a later array has is of no task of this one any more.
+    if (nativeId === undefined || open.some((other) => other.nativeId === nativeId && other.id > array.id)) return
     const connector = await this.#context.site.connector()
     await lenient(() => cancelTasks(connector, nativeId))
   }
@@ -175,17 +179,23 @@ export class Watch {
     for (const task of await this.#sealed(array, tasks.filter(isOpenToOthers))) array.markGone(task)
   }
 
-  /** Tasks that are not listed may start all the same: they are cancelled, and sealed on the site, so that none does. */
+  /**
+   * Tasks that are not listed may run or start all the same: they are sealed on the site, and cancelled if nobody was faster. In this order, for whoever
+   * finds them cancelled has to know by whom.
+   */
   async #sealed(array: LiveArray, tasks: readonly number[]): Promise<readonly number[]> {
     if (tasks.length === 0) return []
     const { clock, site } = this.#context
     const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'given up: not listed any more' })
     const connector = await site.connector()
-    const begun = await lenient(async () => {
-      await cancelTasks(connector, array.nativeId!, array.elements.of(tasks))
-      return site.seal(array.id, seals)
+    const sealed = await lenient(async () => {
+      const begun = await site.seal(array.id, seals)
+      const own = tasks.filter((task) => !begun.has(task))
+      if (own.length > 0) await cancelTasks(connector, array.nativeId!, array.elements.of(own))
+      return own
     })
-    return begun ? tasks.filter((task) => !begun.has(task)) : []
+    for (const task of sealed ?? []) this.#cancelled.add(`${array.id} ${task}`)
+    return sealed ?? []
   }
 
   async #ask(due: readonly LiveArray[], onEarly: (laterMs: number) => void): Promise<TaskReport[] | undefined> {
@@ -238,7 +248,7 @@ export class Watch {
       const own = array.elements.byTask(new Map(ofElements), (ending) => ending === undefined)
       await this.#believe(array, own)
       for (const [task, ending] of own) this.#nodes.heedEnding(array, task, ending)
-      this.#giveUp(array, (task) => endOf(own.get(task)))
+      this.#giveUp(array, (task) => endOf(own.get(task), this.#cancelled.has(`${array.id} ${task}`)))
     }
   }
 
@@ -271,9 +281,11 @@ export class Watch {
   }
 }
 
-/** What is known of a task that is gone. */
-const endOf = (ending: TaskEnding | undefined): Fact =>
-  ending ? { source: 'accounting', ending } : { source: 'absence', why: 'vanished' }
+/** What is known of a task that is gone. That it was cancelled says nothing where floe did it, since it was not listed. */
+const endOf = (ending: TaskEnding | undefined, isOwnCancel: boolean): Fact =>
+  ending && !(isOwnCancel && ending.cause === 'cancelled')
+    ? { source: 'accounting', ending }
+    : { source: 'absence', why: 'vanished' }
 
 /** Open tasks that the scheduler has not had for a while; those of which that is believed. */
 interface Missing {
