@@ -80,9 +80,13 @@ class KafkaBus implements Bus {
     consumer.on('event.stats', ({ message }) => {
       isUp = isAnyUp(message)
     })
+    let coming = this.#consume(consumer)
     try {
       while (!signal.aborted) {
-        const messages = await this.#consume(consumer)
+        const messages = await coming
+        // The next come while these are dealt with.
+        coming = this.#consume(consumer)
+        coming.catch(() => {})
         const why = isUp ? null : `${this.where} does not answer: ${this.#troubles.last ?? 'no broker is connected'}`
         if (messages.length === 0 && (why === null) === (waiting === null)) continue
         waiting = why
@@ -95,6 +99,7 @@ class KafkaBus implements Bus {
         }
       }
     } finally {
+      await coming.catch(() => {})
       await endConsumer(consumer)
     }
   }
@@ -129,6 +134,7 @@ class KafkaBus implements Bus {
       'message.timeout.ms': SEND_MS,
       'queue.buffering.max.messages': 1_000_000,
       dr_cb: true,
+      'delivery.report.only.error': true,
       ...this.#settings,
     })
     await this.#connect(producer)
