@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { SiteLimits } from '../connectors/connector.ts'
 import { NO_TROUBLE, SimulatedCluster, type Troubles } from '../connectors/simulated/simulated.ts'
 import type { Simulation, SimulationWishes, SiteGround } from './campaign/campaign.ts'
 import { openSites, type SiteSetting, siteNamed, sitesFile } from './config/config.ts'
-import { clusterSite, rhythmOf, simulatedPerformance } from './dispatch/dispatch.ts'
+import { clusterSite, rhythmOf, SimulatedArrays } from './dispatch/dispatch.ts'
 import { type DoctorReport, intervalFor, profileFile, readProfile, toSiteLimits } from './doctor/doctor.ts'
 import { sitePaths } from './model/campaign.ts'
-import { readManifest } from './stage/stage.ts'
 
 /** Where neither the person nor `doctor` nor sites.yaml says it: tasks at a time, seconds of a job, seconds that an array waits. */
 const TASKS = 100
@@ -47,12 +47,16 @@ export async function openSimulation(
   const assumed = assumedOf(wishes, { setting, profile, slots })
   const { clock, seed, trouble, known } = wishes
   const rule = { seed, jobSec: assumed.job_sec, failures: assumed.failures }
+  const held = new SimulatedArrays(rule)
   const cluster = new SimulatedCluster({
     ...{ seed, now: () => clock.now(), cores: assumed.cores, coresOfNode: CORES_OF_NODE },
     ...{ waitSec: assumed.wait_sec, callsPerMinute: trouble === 'much' ? 6 : null, troubles: TROUBLES[trouble] },
     limits: profile?.limits ? toSiteLimits(profile.version ?? '', profile.limits) : setting ? NO_LIMITS : HERE,
-    begin: simulatedPerformance(rule, readManifest),
-    purge: ({ directory }) => rmSync(directory, { recursive: true, force: true }),
+    begin: (task) => held.begin(task),
+    purge({ directory }) {
+      held.drop(basename(directory))
+      rmSync(directory, { recursive: true, force: true })
+    },
   })
   const wanted = setting ?? HERE_SETTING
   return {
@@ -61,7 +65,7 @@ export async function openSimulation(
       ...{
         ...wanted,
         name,
-        cluster,
+        ...{ cluster, held },
         known: known({ ...roots, ...wanted.roots }),
         slots: assumed.cores,
         outputs: paths.outputs,

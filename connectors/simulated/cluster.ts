@@ -165,7 +165,9 @@ export class SimulatedCluster {
     this.advance()
     for (const task of this.#shown) {
       task.performance!.show(Math.min(this.#time, task.endsAt))
-      if (task.state !== 'running') this.#shown.delete(task)
+      if (task.state === 'running') continue
+      this.#shown.delete(task)
+      task.performance = undefined
     }
   }
 

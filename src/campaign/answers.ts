@@ -69,6 +69,8 @@ export interface PlanReport {
   readonly bytes_remote?: number
   /** Predicted work of all jobs; null: no job of this kind was measured yet. */
   readonly seconds: number | null
+  /** Of the jobs, those that go first, and the rest, which is cut anew after what these measured; null: none do. */
+  readonly scouts: { readonly jobs: number; readonly rest: number } | null
   /** Jobs that wait for a file which is not there. */
   readonly missing: number
   /** How many such files, helper files and programs among them. */
@@ -97,6 +99,8 @@ export interface SiteAtWork {
   readonly tasks_queued: number
   /** Tasks that the site takes at once; null: no limit is known. */
   readonly tasks_max: number | null
+  /** Tasks that other campaigns of this user have open there, where they are counted. */
+  readonly tasks_others: number
   /** What holds the campaign back there, in words. */
   readonly waiting: string | null
   readonly next_look_sec: number

@@ -339,6 +339,7 @@ export class OpenedCampaign implements Campaign {
         jobsPerBatch: config.batch.jobs,
         batchSeconds: config.batch.seconds,
         batchBytesMax: config.batch.bytes,
+        scouts: config.scouts,
         policy: config.policy,
         stopWhenFailed: config.stopWhenFailed,
         reuse: config.reuse,

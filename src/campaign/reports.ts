@@ -42,6 +42,7 @@ export function toPlanReport(plan: RoomPlan | (Waiting & { jobs: 0 }), sites: re
       bytes_remote: costs.reads.remote,
     }),
     seconds: costs.seconds,
+    scouts: costs.scouts,
     missing: plan.missing,
     missing_inputs: plan.missingInputs.inputs,
     missing_example: example && { url: example.url, job_id: example.jobId },
@@ -56,6 +57,7 @@ type Costs = Omit<RoomPlan, 'jobs' | 'shares' | keyof Waiting>
 
 const NOTHING: Costs = {
   arrays: 0,
+  scouts: null,
   batches: 0,
   jobsPerBatch: 0,
   files: 0,

@@ -12,7 +12,7 @@ import type { RunOptions, SimulateOptions } from './verbs.ts'
 /** Where a campaign is simulated: a copy of it, in its cache, that is gone afterwards. */
 export const simulationOf = (cache: string): string => join(cache, 'simulation')
 
-/** The configuration with the policy, the batches and the share of failures of another file. Throws CONFIG_INVALID. */
+/** The configuration with the policy, the batches, the scouts and the share of failures of another file. Throws CONFIG_INVALID. */
 function configWith(config: Config, file: string | undefined): Config {
   if (file === undefined) return config
   const path = resolve(file)
@@ -22,8 +22,8 @@ function configWith(config: Config, file: string | undefined): Config {
   } catch (cause) {
     throw new FloeError('USAGE', `The policy ${file} cannot be read: ${(cause as Error).message}`, { cause })
   }
-  const { policy, batch, stopWhenFailed } = compileConfig(text, { path, directory: dirname(path) })
-  return { ...config, policy, batch, stopWhenFailed }
+  const { policy, batch, scouts, stopWhenFailed } = compileConfig(text, { path, directory: dirname(path) })
+  return { ...config, policy, batch, scouts, stopWhenFailed }
 }
 
 /** What a simulated site is told. Absent: as is known of the real one. */
@@ -100,7 +100,10 @@ export function simulateIn(
       inCopy(
         {
           ...(options.against && { without: DONE }),
-          means: { ...means, ...given, openBus: async () => undefined, stores: withoutTokens(means.stores) },
+          means: {
+            ...{ ...means, ...given, openBus: async () => undefined, stores: withoutTokens(means.stores) },
+            openTables: (tables) => means.openTables({ ...tables, hasReaders: false }),
+          },
           config: configWith(config, policy),
         },
         act,

@@ -45,6 +45,8 @@ export interface PlanOptions {
   readonly site?: string | readonly string[]
   readonly jobsPerBatch?: number
   readonly batchSeconds?: number
+  /** Jobs that go first, to be measured; absent: by `scouts:` of floe.yaml, and none where it is said how to cut. */
+  readonly scouts?: number
   readonly signal?: AbortSignal
 }
 

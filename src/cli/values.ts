@@ -10,6 +10,11 @@ export function positive(option: string, value: number): number {
   throw new FloeError('USAGE', `${option} takes a whole number of 1 or more.`)
 }
 
+export function natural(option: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw new FloeError('USAGE', `${option} takes a whole number of 0 or more.`)
+}
+
 export function share(option: string, value: number): number {
   if (value >= 0 && value <= 1) return value
   throw new FloeError('USAGE', `${option} takes a share of 0 to 1, such as 0.05.`)

@@ -42,6 +42,7 @@ export interface Config {
   readonly jobs: JobDefaults
   /** `jobs` null: chosen by the number of jobs and slots. */
   readonly batch: { readonly jobs: number | null; readonly seconds: number; readonly bytes: number | null }
+  readonly scouts: { readonly jobs: number; readonly from: number; readonly waitSec: number }
   readonly policy: Readonly<Record<FailureClass, PolicyRule>>
   readonly stopWhenFailed: number
   readonly reuse: readonly string[]
@@ -100,6 +101,7 @@ function toConfig(parsed: ParsedConfig, directory: string): Config {
     slots: parsed.slots,
     jobs: { ...parsed.jobs, resources: { cpus, memoryBytes: memory, walltimeSec: walltime, gpus, nodes: 1 } },
     batch: parsed.batch,
+    scouts: { jobs: parsed.scouts.jobs, from: parsed.scouts.from, waitSec: parsed.scouts.wait },
     policy: toPolicy(parsed.policy),
     stopWhenFailed: parsed.stop_when_failed,
     reuse: parsed.reuse.map(below),

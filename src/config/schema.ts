@@ -72,6 +72,21 @@ const batch = z
   })
   .prefault({})
 
+const scouts = z
+  .strictObject({
+    jobs: count(0)
+      .default(8)
+      .meta(
+        text(
+          'How many, each in a task of its own. 0: none, and no memory or walltime is asked for by what was measured.',
+          'jobs',
+        ),
+      ),
+    from: count(1).default(10_000).meta(text('With fewer jobs of that kind all go at once.', 'jobs')),
+    wait: seconds.prefault('5m').meta(text('Longest time that the others wait for them.', 'seconds')),
+  })
+  .prefault({})
+
 export const configSchema = z
   .strictObject({
     name: z
@@ -91,6 +106,11 @@ export const configSchema = z
       .meta(text('Cores of this machine that jobs may use. Without it: all.', 'cores')),
     jobs: jobs.meta(text('What holds for every job that does not say otherwise.')),
     batch: batch.meta(text('How jobs are grouped.')),
+    scouts: scouts.meta(
+      text(
+        'Jobs that go first where nothing is known of their program and resources; the others are cut after what they measured.',
+      ),
+    ),
     policy: policySchema.meta(text('What follows a failure, by its class.')),
     stop_when_failed: z
       .number()

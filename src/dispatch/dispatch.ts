@@ -10,9 +10,11 @@ import { FloeError } from '../model/errors.ts'
 import { translated } from './translate.ts'
 
 export type { Calls } from './calls.ts'
+export type { Reserved } from './reserve.ts'
 export { programThere } from './runner-there.ts'
 export { openScratchSite, rhythmOf, type ScratchSiteOptions } from './scratch-site.ts'
-export { simulatedPerformance, simulatedRunner } from './simulated-runner.ts'
+export { SimulatedArrays } from './simulated-arrays.ts'
+export { simulatedRunner } from './simulated-runner.ts'
 export { clusterSite, simulatedSite } from './simulated-site.ts'
 export {
   type CachedContent,

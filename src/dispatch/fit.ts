@@ -43,7 +43,7 @@ export function taskLimits(wishes: TaskWishes, site: SiteLimits): TaskLimits {
 /** As many jobs side by side as fit into the task that the site's settings ask for, and into a node of its queue; at least one. */
 export function taskShape(
   wishes: TaskWishes,
-  { cpus, memory_bytes, walltime_sec, gpus }: ArrayTerms,
+  { cpus, memory_bytes, walltime_sec, gpus, task_sec }: ArrayTerms,
   site: SiteLimits,
 ): Omit<ArraySpec, 'name' | 'directory' | 'count' | 'command'> {
   const { task, queue, account, options } = wishes
@@ -51,15 +51,13 @@ export function taskShape(
   const byCpus = Math.floor(Math.min(task.cpus, cpusMax ?? task.cpus) / cpus)
   const byMemory = memory_bytes ? Math.floor(((memoryMaxBytes ?? Infinity) - RUNNER_BYTES) / memory_bytes) : byCpus
   const slots = Math.max(1, Math.min(byCpus, byMemory))
+  const usual = task_sec ?? task.walltimeSec
   const longest = walltime_sec === null ? 0 : walltime_sec + MARGIN_SEC
   return {
     cpus: slots * cpus,
     memoryBytes: memory_bytes === null ? null : memory_bytes * slots + RUNNER_BYTES,
     // What a task is given beyond the needs of its jobs is a wish, and the queue may give less.
-    walltimeSec:
-      task.walltimeSec === null
-        ? null
-        : Math.max(longest, Math.min(task.walltimeSec, walltimeMaxSec ?? task.walltimeSec)),
+    walltimeSec: usual === null ? null : Math.max(longest, Math.min(usual, walltimeMaxSec ?? usual)),
     gpus: gpus * slots,
     queue,
     account,

@@ -5,6 +5,7 @@ import { quote } from '../../connectors/quote.ts'
 import type { Transport } from '../../connectors/transport/transport.ts'
 import type { SitePaths } from '../model/campaign.ts'
 import { pullRecords, readPartThere } from './pull-records.ts'
+import { type ReserveAsked, type Reserved, reserveTasks } from './reserve.ts'
 import { removeFrom, usageOf } from './scratch-clean.ts'
 import { type ScratchShell, scratchShell } from './scratch-shell.ts'
 import { type Seal, type SiteUsage, type Submission, writePrivately } from './site.ts'
@@ -53,6 +54,10 @@ export class ScratchArrays {
     if (exit === IS_THERE) return false
     mkdirSync(this.#here(id), { recursive: true, mode: 0o700 })
     return true
+  }
+
+  reserve(asked: ReserveAsked): Promise<Reserved> {
+    return reserveTasks(this.#run, this.#place.paths, asked)
   }
 
   /** Names of what it reads of the cache, noted before they are looked for there. */

@@ -76,6 +76,7 @@ export function openScratchSite(given: ScratchSiteOptions): Site {
     hdfsHosts: options.hdfsHosts ?? undefined,
     dataNodesOf: options.dataNodesOf,
     limits: async () => taskLimits(options, await limits()),
+    reserve: (asked) => tell('see what other campaigns have', () => arrays.reserve(asked)),
     connector: async () => connector,
     runner: () => tell('put the runner into the scratch directory', () => site.runner()),
     shape: async (terms) => taskShape(options, terms, await limits()),

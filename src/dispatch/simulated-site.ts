@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Connector } from '../../connectors/connector.ts'
 import type { SimulatedCluster } from '../../connectors/simulated/simulated.ts'
 import { type TaskWishes, taskLimits, taskShape } from './fit.ts'
+import type { SimulatedArrays } from './simulated-arrays.ts'
 import { type LocalSiteOptions, localSite, type Rhythm, type SeenFile, type Site } from './site.ts'
 
 export interface SimulatedSiteOptions
@@ -38,18 +37,20 @@ export function simulatedSite(options: SimulatedSiteOptions): Site {
 
 export interface ClusterSiteOptions extends Omit<SimulatedSiteOptions, 'connector'> {
   readonly cluster: SimulatedCluster
+  readonly held: SimulatedArrays
   readonly rhythm: Rhythm
   /** What is known of a file that only the site sees. */
   readonly known: (path: string) => SeenFile | undefined
 }
 
 /** A site on a cluster in memory, that is looked at as often as the real one would be. What tasks write is seen when it is pulled. */
-export function clusterSite({ cluster, rhythm, known, ...options }: ClusterSiteOptions): Site {
+export function clusterSite({ cluster, held, rhythm, known, ...options }: ClusterSiteOptions): Site {
   const site = simulatedSite({ ...options, connector: cluster.connector })
   const { elsewhere } = site
   return {
     ...site,
     rhythm,
+    held,
     isOneNode: false,
     ...(elsewhere && {
       elsewhere: {
@@ -59,7 +60,15 @@ export function clusterSite({ cluster, rhythm, known, ...options }: ClusterSiteO
     }),
     async pull(ids) {
       cluster.show()
-      return new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))
+      return new Set(ids.filter((id) => !held.has(id)))
+    },
+    seal: async (id, seals) => held.seal(id, seals),
+    async release(ids) {
+      for (const id of ids) held.drop(id)
+    },
+    remove(ids, cached) {
+      for (const id of ids) held.drop(id)
+      return site.remove(ids, cached)
     },
   }
 }

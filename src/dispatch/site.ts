@@ -19,6 +19,8 @@ import type { SitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import type { Calls } from './calls.ts'
 import type { PlacedFile } from './carriage.ts'
+import type { HeldArrays } from './held.ts'
+import type { ReserveAsked, Reserved } from './reserve.ts'
 import { ROOM_BYTES, scratchFull, translated } from './translate.ts'
 
 /** What the jobs of an array have in common; numbers of one job. */
@@ -27,6 +29,8 @@ export interface ArrayTerms {
   readonly memory_bytes: number | null
   readonly walltime_sec: number | null
   readonly gpus: number
+  /** Walltime of a task, where it is known better than the site's settings do. */
+  readonly task_sec?: number
 }
 
 /** A file as it lies somewhere. Times are UTC microseconds. */
@@ -99,6 +103,8 @@ export interface Site {
   /** What to do when tasks end again and again without having done anything, and when they do not find their directory. */
   readonly hints: { readonly fruitless: string; readonly directory: string }
   limits(): Promise<TaskLimits>
+  /** Takes of what the site allows a user, which all campaigns of that user share; absent: no other campaign sends tasks there. */
+  readonly reserve?: (asked: ReserveAsked) => Promise<Reserved>
   /** Jobs that run at once, for choosing the length of batches. */
   readonly slots: number
   connector(): Promise<Connector>
@@ -118,6 +124,8 @@ export interface Site {
   readonly hdfsHosts: Readonly<Record<string, string>> | undefined
   /** HDFS clusters whose data nodes its nodes are, by all their names: `host:port`, or a host for all its ports. */
   readonly dataNodesOf: readonly string[]
+  /** Where nothing is real: arrays that are held by the site; absent: they are files in their mirrors. */
+  readonly held?: HeldArrays
   /** False when the directory was there: whoever makes it may submit the array. */
   makeArray(id: string): Promise<boolean>
   /** Where a file of this machine will lie on the site; what the site does not see is carried by the next `send`. */

@@ -1,5 +1,5 @@
 export { Board, type BoardFailure, type BoardRow } from './board.ts'
 export { type Decided, type Fold, foldRecords, type TaskName, taskName } from './fold.ts'
 export { type EventNews, type FollowWish, followEvents, type Skipped } from './follow.ts'
-export { type Offsets, type ReadLine, readRecords } from './read-records.ts'
+export { type Offsets, readRecords } from './read-records.ts'
 export { arraysIn, hasNews, Relay, type RelayedArray, type RelayRound } from './relay.ts'

@@ -1,5 +1,4 @@
-import type { JobEnded, TaskEnded, TaskStarted } from '../model/record.ts'
-import type { ReadLine } from './read-records.ts'
+import type { JobEnded, ReadLine, TaskEnded, TaskStarted } from '../model/record.ts'
 
 /** `<task>.<attempt>`: one run of one task, as its record file is named. */
 export type TaskName = `${number}.${number}`

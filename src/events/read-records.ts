@@ -1,18 +1,10 @@
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
-import { decodeRecord, RECORD_VERSION, type RecordLine } from '../model/record.ts'
+import { decodeRecord, RECORD_VERSION, type ReadLine } from '../model/record.ts'
 
 /** How far each record file (`<task>.<attempt>`) was read, bytes. */
 export type Offsets = Readonly<Record<string, number>>
-
-/** A line and where it ends in its file: the order of verdicts is by (attempt, end, task). */
-export interface ReadLine {
-  readonly task: number
-  readonly attempt: number
-  readonly end: number
-  readonly line: RecordLine
-}
 
 /** Bytes read from one file in one go; a bound on memory, not on files. */
 const READ_MAX = 8 << 20

@@ -66,6 +66,9 @@ export interface ManifestOutput {
   readonly optional: boolean
 }
 
+/** What a job is known by while it is under way. */
+export type NamedJob = Pick<ManifestJob, 'job' | 'revision' | 'job_digest' | 'try'>
+
 /** One job. Placeholders in `arguments` are resolved already. Absent keys are empty. */
 export interface ManifestJob {
   readonly job: string

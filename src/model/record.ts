@@ -121,6 +121,14 @@ export interface TaskEnded extends RecordBase {
 
 export type RecordLine = TaskStarted | JobStarted | JobEnded | TaskEnded
 
+/** A line and where it ends in its file: the order of verdicts is by (attempt, end, task). */
+export interface ReadLine {
+  readonly task: number
+  readonly attempt: number
+  readonly end: number
+  readonly line: RecordLine
+}
+
 /** One line with its checksum and newline. */
 export function encodeRecord(line: RecordLine): string {
   const body = JSON.stringify(line).slice(0, -1)

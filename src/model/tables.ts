@@ -112,7 +112,7 @@ export const TABLES = {
       column(
         'resource_class',
         'VARCHAR',
-        'JSON of what its jobs have in common: cpus, memory_bytes, walltime_sec, gpus, setup, container, publish; after some failures jobs_max, the most jobs of a batch, and avoid, a node that they are kept from',
+        'JSON of what its jobs have in common: cpus, memory_bytes, walltime_sec, gpus, setup, container, publish; where it was measured task_sec, the walltime of a task; for scouts and after some failures jobs_max, the most jobs of a batch, and avoid, a node that they are kept from',
       ),
       column('array_id', 'VARCHAR', 'null until staged'),
       column('task', 'INTEGER', 'index in that array'),

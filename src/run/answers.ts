@@ -3,6 +3,10 @@ import { type Answer, answerFromResults, type Source } from '../results/results.
 import type { StagedJob } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 
+/** Earlier results may answer jobs. What would be placed where it is found is not in reach of this machine's disk. */
+export const canAnswer = async ({ tables, settings }: RunContext): Promise<boolean> =>
+  settings.outputsUrl === null && (settings.reuse.length > 0 || (await tables.snapshot('results')).parts.length > 0)
+
 /**
  * Which of the staged jobs earlier results answer: of this campaign, then of those named in `reuse:`. A job that asked for a fresh run
  * (`cache: false`) and a job that was tried before (somebody asked for another try) are not answered. `waiting` are earlier answers that are
@@ -14,11 +18,8 @@ export async function answersFor(
   waiting: readonly string[],
 ): Promise<{ answers: Answer[]; answered: ReadonlySet<ManifestJob> }> {
   const none = { answers: [], answered: new Set<ManifestJob>() }
-  const results = await tables.snapshot('results')
   const asked = jobs.filter(({ row }) => row.cache !== false && Number(row.tries) === 0)
-  // What would be placed where it is found is not in reach of this machine's disk.
-  if (settings.outputsUrl !== null || asked.length === 0 || (results.parts.length === 0 && settings.reuse.length === 0))
-    return none
+  if (asked.length === 0) return none
   const byName = new Map(asked.map(({ job }) => [`${job.revision} ${job.job}`, job]))
   const questions = asked.map(({ job }) => ({
     job: job.job,

@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import type { Site } from '../dispatch/dispatch.ts'
 import type { Offsets } from '../events/events.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { quoteText, type Snapshot, type Tables } from '../ports/tables/tables.ts'
-import { type ResourceClass, readManifest } from '../stage/stage.ts'
+import type { ResourceClass } from '../stage/stage.ts'
 import type { RunContext } from './context.ts'
 import { LiveArray, type LiveBatch } from './live-array.ts'
 import { liveFacts } from './live-status.ts'
@@ -112,7 +110,7 @@ export async function assignArray(
     guard,
     select: `select b.* replace (case when a.batch_id is null then b.array_id else '${array.id}' end as array_id, coalesce(a.task, b.task) as task,
         case when a.batch_id is null then b.state else 'staged' end as state,
-        case when a.batch_id is null then b.updated_at else now() end as updated_at)
+        case when a.batch_id is null then b.updated_at else make_timestamptz(${Math.round(context.clock.now() * 1000)}) end as updated_at)
       from batches b left join assigned a using (batch_id)`,
   })
   await tables.view('batches')
@@ -139,18 +137,26 @@ export async function countArrays({ tables, site }: RunContext): Promise<number>
   return row!.arrays
 }
 
-/** Batches that are cut and not staged are dropped, of all sites, of one, or of all but some: their jobs wait for a new plan. */
+/** Batches that are cut and not staged are dropped, of all sites, of one (`only` these), or of all but some: their jobs wait for a new plan. */
 export async function dropCut(
   tables: Tables,
-  which: 'all' | { readonly of: string } | { readonly notOf: readonly string[] },
+  which: 'all' | { readonly of: string; readonly only?: readonly number[] } | { readonly notOf: readonly string[] },
   guard: () => Promise<void>,
 ): Promise<void> {
   const snapshot = await tables.view('batches')
-  const dropped = `state = 'cut'${which === 'all' ? '' : 'of' in which ? ` and site = ${quoteText(which.of)}` : which.notOf.map((site) => ` and site is distinct from ${quoteText(site)}`).join('')}`
+  const isOf = (sites: readonly string[]) => sites.map((site) => ` and site is distinct from ${quoteText(site)}`)
+  const isOnly = (batches: readonly number[] | undefined) => (batches ? ` and batch_id in (${batches.join(', ')})` : '')
+  const dropped = `state = 'cut'${
+    which === 'all'
+      ? ''
+      : 'of' in which
+        ? ` and site = ${quoteText(which.of)}${isOnly(which.only)}`
+        : isOf(which.notOf).join('')
+  }`
   const [cut] = await tables.sql.rows<{ n: number }>(`select count(*)::integer as n from batches where ${dropped}`)
   if (cut!.n === 0) return
   await commitBatches(tables, snapshot, {
-    operation: `drop ${cut!.n} batches`,
+    operation: `${typeof which === 'object' && 'only' in which ? 'move' : 'drop'} ${cut!.n} batches`,
     guard,
     select: `select * from batches where not (${dropped})`,
   })
@@ -210,22 +216,20 @@ export async function endArrays(
  */
 export function lostJobs(array: LiveArray): TaskJobs[] {
   const byTask = new Map<number, ReturnType<LiveArray['lostJobs']>>()
-  if (!existsSync(join(array.directory, 'index'))) return []
   for (const lost of array.lostJobs()) byTask.set(lost.task, [...(byTask.get(lost.task) ?? []), lost])
   return [...byTask].map(([task, lost]) => {
     const names = new Set(lost.map(({ job, revision }) => `${revision} ${job}`))
     return {
       task,
       attempt: Math.max(...lost.map(({ attempt }) => attempt)),
-      jobs: readManifest(array.directory, task).jobs.filter(({ job, revision }) => names.has(`${revision} ${job}`)),
+      jobs: array.jobsOf(task).filter(({ job, revision }) => names.has(`${revision} ${job}`)),
     }
   })
 }
 
 /** The jobs that a task left undecided. */
 export function undecidedJobs(array: LiveArray, task: number, attempt: number): TaskJobs {
-  if (!existsSync(join(array.directory, 'index'))) return { task, attempt, jobs: [] }
-  const jobs = readManifest(array.directory, task).jobs.filter(({ job, revision }) => !array.isDecided(job, revision))
+  const jobs = array.jobsOf(task).filter(({ job, revision }) => !array.isDecided(job, revision))
   return { task, attempt, jobs }
 }
 

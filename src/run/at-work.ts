@@ -3,7 +3,7 @@ import type { LiveArray } from './live-array.ts'
 
 /*
  * .floe/at-work.json: what a run that is going on says of itself, for `status`. Nothing rests on it, and it may be deleted at any time. One
- * object: {"pid", "sites": [{"site", "tasks_running", "tasks_queued", "tasks_max", "waiting", "next_look_at"} …]}; times are milliseconds
+ * object: {"pid", "sites": [{"site", "tasks_running", "tasks_queued", "tasks_max", "tasks_others", "waiting", "next_look_at"} …]}; times are milliseconds
  * since 1970.
  */
 
@@ -18,6 +18,8 @@ export interface SiteAtWork {
   readonly tasks_queued: number
   /** Tasks that the site takes of this user; null: as many as there are. */
   readonly tasks_max: number | null
+  /** Tasks that other campaigns of this user have open there, where they are counted. */
+  readonly tasks_others: number
   /** What holds the campaign back, in words. */
   readonly waiting: string | null
   readonly next_look_at: number

@@ -7,6 +7,16 @@ import type { DigestPolicy, RemoteStores } from '../stage/stage.ts'
 import type { Leases } from './lease.ts'
 import type { Policy } from './policy.ts'
 
+/** Jobs that go first, to be measured, where nothing is known of their program and resources. */
+export interface ScoutSettings {
+  /** 0: none, and nothing is asked for by what was measured. */
+  readonly jobs: number
+  /** Jobs of such a kind from which that is done. */
+  readonly from: number
+  /** Longest time that the others wait for them. */
+  readonly waitSec: number
+}
+
 /** What a campaign is run with; compiled once from floe.yaml and the command line. */
 export interface RunSettings {
   /** Null: chosen from the number of jobs and slots, at most 1000. */
@@ -15,6 +25,7 @@ export interface RunSettings {
   readonly batchSeconds: number
   /** Most bytes of distinct inputs of a batch. */
   readonly batchBytesMax: number | null
+  readonly scouts: ScoutSettings
   readonly policy: Policy
   /** Attempts of a job in all classes that use up tries; absent: as the policy says for each class. */
   readonly maxTries?: number | undefined

@@ -88,10 +88,10 @@ class Coordinator {
     this.#publisher = new Publisher(
       context,
       () => lease.guard(),
-      async () => ({
-        ...(await stateFacts(context.tables)),
-        ...harvestedFacts(this.#arrays, this.#harvestedElsewhere),
-      }),
+      async () =>
+        context.tables.hasReaders
+          ? { ...(await stateFacts(context.tables)), ...harvestedFacts(this.#arrays, this.#harvestedElsewhere) }
+          : {},
     )
     const publisher = this.#publisher
     const contexts = eachSite(context)
@@ -117,7 +117,7 @@ class Coordinator {
       if (this.#stopping === null) await this.#feedSites()
       await this.#look()
       await this.#heedRequests()
-      for (const { cancels } of this.#sites) await cancels.passOn()
+      for (const site of this.#sites) await site.passOn()
       await this.#judge()
       await this.#settle()
       await this.#teller.tell(this.#planner.later)
@@ -131,7 +131,7 @@ class Coordinator {
       }
       await clock.sleep(this.#turnMs, this.#options.signal)
     }
-    for (const site of this.#sites) await site.endWaysIn()
+    for (const site of this.#sites) await site.finish()
     await this.#publish()
     for (const site of this.#sites) site.keep()
     const trouble = this.#trouble
@@ -193,8 +193,9 @@ class Coordinator {
   async #feedSites(): Promise<void> {
     for (const site of this.#sites) await site.offerAgain()
     await this.#shed()
-    if (this.#planner.isDue && !this.#unseen) await this.#planner.plan()
-    else await this.#rebalance()
+    // Jobs that wait for one site keep no other from work that it could do.
+    const isFed = this.#planner.isDue && !this.#unseen && (await this.#planner.plan())
+    if (!isFed) await this.#rebalance()
     for (const site of this.#sites) await site.fill()
   }
 
@@ -204,13 +205,13 @@ class Coordinator {
     const roomy: SiteRun[] = []
     for (const site of this.#sites) if (await site.hasRoom()) roomy.push(site)
     if (roomy.length === 0) return
-    for (const site of this.#sites) if (!roomy.includes(site) && (await site.giveWay(roomy))) this.#planner.isDue = true
+    for (const site of this.#sites) if (!roomy.includes(site) && (await site.giveWay(roomy))) this.#planner.wake()
   }
 
   /** What was cut for a site that is in trouble goes to the others. */
   async #shed(): Promise<void> {
     if (this.#sites.every(({ trouble }) => trouble)) return
-    for (const site of this.#sites) if (site.trouble && (await site.letGoOfCut())) this.#planner.isDue = true
+    for (const site of this.#sites) if (site.trouble && (await site.letGoOfCut())) this.#planner.wake()
   }
 
   async #takeUp(): Promise<void> {
@@ -284,7 +285,7 @@ class Coordinator {
       ended.flatMap(({ over }) => over),
       () => this.#lease.guard(),
     )
-    for (const { site, over } of ended) this.#planner.ended += await site.release(over)
+    for (const { site, over } of ended) await site.release(over)
     this.#planner.isDue = true
   }
 

@@ -3,7 +3,8 @@ import { isRefusal, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
 import { isAtSql, stageArray } from '../stage/stage.ts'
-import { answersFor } from './answers.ts'
+import { Allowance } from './allowance.ts'
+import { answersFor, canAnswer } from './answers.ts'
 import { assignArray } from './arrays.ts'
 import type { BadNodes } from './bad-nodes.ts'
 import type { RunContext } from './context.ts'
@@ -27,6 +28,7 @@ export class Feed {
   readonly #arrays: Map<string, LiveArray>
   readonly #nodes: BadNodes
   readonly patience: Patience
+  readonly allowance: Allowance
   /** Arrays that stand as they are until a person has mended something. */
   readonly #stuck = new Set<LiveArray>()
   /** Arrays to which the scheduler said that there is no room: it has nothing of them. */
@@ -50,6 +52,7 @@ export class Feed {
     this.#arrays = arrays
     this.#nodes = nodes
     this.patience = new Patience(context.clock)
+    this.allowance = new Allowance(context.site, context.clock)
   }
 
   isStuck(array: LiveArray): boolean {
@@ -86,9 +89,13 @@ export class Feed {
       if (this.cut === 0 || this.#nodes.isPaused) return
       const { refillBelow, openMax, arrayMax, arraysMax } = await this.limits()
       while (this.cut > 0 && this.openTasks < refillBelow && this.#openArrays < arraysMax && !this.patience.isPaused) {
+        const open = this.openTasks
+        const wanted = Math.min(this.cut, arrayMax, openMax - open, this.#tasksMax)
+        const tasks = await this.allowance.take({ open, wanted, max: openMax })
+        if (tasks === 0) return
         const array = await assignArray(this.#context, {
           first: this.#arrays.size === 0,
-          tasks: Math.min(arrayMax, openMax - this.openTasks, this.#tasksMax),
+          tasks,
           guard: () => this.#lease.guard(),
         })
         this.patience.heard()
@@ -152,11 +159,14 @@ export class Feed {
       ...(site.hdfsHosts && { hdfsHosts: site.hdfsHosts }),
       at: site.dataNodesOf.length > 0 ? isAtSql('url', site.dataNodesOf) : undefined,
       place: (file) => site.place(file),
-      answer: async (jobs) => {
-        const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
-        this.#publisher.addAnswers(answers)
-        return answered
-      },
+      ...((await canAnswer(context)) && {
+        answer: async (jobs) => {
+          const { answers, answered } = await answersFor(context, jobs, this.#publisher.waitingAnswers)
+          this.#publisher.addAnswers(answers, site.name)
+          return answered
+        },
+      }),
+      ...(site.held && { hold: (tasks) => site.held!.stage(array.id, tasks) }),
     })
     if (staged.jobs === 0) {
       for (const { task } of array.batches) array.markGone(task)

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Site } from '../dispatch/dispatch.ts'
-import { type Decided, foldRecords, type Offsets, type ReadLine, readRecords } from '../events/events.ts'
-import type { TaskStarted } from '../model/record.ts'
-import { bindsLate, type ResourceClass } from '../stage/stage.ts'
+import { type Decided, foldRecords, type Offsets, readRecords } from '../events/events.ts'
+import type { NamedJob } from '../model/manifest.ts'
+import type { ReadLine, TaskStarted } from '../model/record.ts'
+import { bindsLate, type ResourceClass, readManifest } from '../stage/stage.ts'
 import { Elements } from './elements.ts'
 
 /** A staged array as `batches` describes it. */
@@ -14,7 +15,7 @@ export interface LiveBatch {
 }
 
 /** Where an array was sent. */
-export type ArraySite = Pick<Site, 'name' | 'outputs' | 'paths' | 'taskSec'>
+export type ArraySite = Pick<Site, 'name' | 'outputs' | 'paths' | 'taskSec' | 'held'>
 
 /** What was seen of an array and no record says; times are ages in milliseconds. */
 export interface ArrayLooks {
@@ -96,7 +97,7 @@ export class LiveArray {
     this.terms = fields.terms
     this.elements = new Elements(
       fields.batches.map(({ task }) => task),
-      () => bindsLate(this.directory),
+      () => (this.site.held ? false : bindsLate(this.directory)),
     )
   }
 
@@ -109,14 +110,7 @@ export class LiveArray {
 
   /** New verdicts since the last harvest. `committed` are ends of lines that a table has already, by record file. */
   harvest(committed?: Offsets): Decided[] {
-    const lines: ReadLine[] = []
-    for (let more = true; more; ) {
-      const read = readRecords(this.directory, this.#offsets)
-      more = read.lines.length > 0
-      for (const line of read.lines) lines.push(line)
-      this.#offsets = read.offsets
-      this.#damaged += read.damaged
-    }
+    const lines = this.site.held?.takeLines(this.id) ?? this.#readLines()
     const { decided, tasks, running } = foldRecords(lines)
     for (const { task, attempt, line } of lines) {
       // What still writes is not gone, whatever is listed.
@@ -153,6 +147,24 @@ export class LiveArray {
     for (const [name, { task, job }] of this.#running)
       if (this.#sealed.has(task) && !running.has(job)) this.#running.delete(name)
     return news
+  }
+
+  #readLines(): ReadLine[] {
+    const lines: ReadLine[] = []
+    for (let more = true; more; ) {
+      const read = readRecords(this.directory, this.#offsets)
+      more = read.lines.length > 0
+      for (const line of read.lines) lines.push(line)
+      this.#offsets = read.offsets
+      this.#damaged += read.damaged
+    }
+    return lines
+  }
+
+  /** Of a task; none when the array's directory was taken away. */
+  jobsOf(task: number): readonly NamedJob[] {
+    if (this.site.held) return this.site.held.jobs(this.id, task)
+    return existsSync(join(this.directory, 'index')) ? readManifest(this.directory, task).jobs : []
   }
 
   isDecided(job: string, revision: number): boolean {

@@ -1,44 +1,62 @@
-import { FloeError } from '../model/errors.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
-import { placeSql } from './data-places.ts'
-import { Able, type GroupRow } from './share-runnable.ts'
+import { chooseRunnable } from './planning.ts'
+import type { Piece } from './share.ts'
+import { groupRunnable } from './share-runnable.ts'
 
-/** Batches of a site: those that are cut for it, or those of one array. */
-export type Waiting = { readonly cutFor: string } | { readonly arrayId: string }
+/** Work that waits at a site: all batches that are cut for it, and arrays. */
+export interface Waiting {
+  readonly arrays: readonly string[]
+  readonly cut: boolean
+}
 
-/** Whether some of the `sites` could run each job of batches that wait elsewhere. Costs a join of their jobs, and a question for each program. */
-export async function areMovable(
+export interface WaitingPiece extends Piece {
+  /** Null: a batch that is cut and in no array. */
+  readonly arrayId: string | null
+  /** Of an array its first one. */
+  readonly batchId: number
+}
+
+/**
+ * The arrays and batches that wait at the site of the context, in the order in which it would begin them, with what a new plan would ask for
+ * each job, and how long a job of which nothing is known lasts. Costs as much as to choose their jobs, and a question for each program.
+ */
+export async function piecesOf(
   context: RunContext,
   waiting: Waiting,
-  sites: readonly RunContext[],
-): Promise<boolean> {
-  const { tables } = context
-  await tables.view('batches')
-  await tables.view('files')
-  await tables.view('plan', undefined, 'plan_positions')
-  await tables.view('jobs', undefined, 'jobs_rows')
-  const which =
-    'cutFor' in waiting
-      ? `b.state = 'cut' and b.site = ${quoteText(waiting.cutFor)}`
-      : `b.array_id = ${quoteText(waiting.arrayId)}`
-  const rows = await tables.sql.rows<GroupRow>(
-    `with waiting as (select p.job_key, p.revision, b.resource_class from batches b join plan_positions p
-         on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to where ${which}),
-       placed as (select job_key, list_sort(list_distinct(list(${placeSql([context, ...sites])}))) as places from (
-         select w.job_key, unnest(list_concat(j.inputs, j.files)) as url from waiting w join jobs_rows j using (job_key, revision)) group by all)
-     select 0 as n, w.resource_class, false as grown, j.site, coalesce(l.places, []) as places, [] as sent_to, j.executable, j.setup, j.container, f.url is not null as pinned,
-       count(*)::integer as jobs, min(j.job_id) as first, null::double as seconds
-     from waiting w join jobs_rows j using (job_key, revision) left join placed l using (job_key)
-       left join (select distinct url from files where kind = 'program') f on f.url = j.executable
-     group by all`,
+  others: readonly RunContext[],
+): Promise<{ readonly pieces: readonly WaitingPiece[]; readonly seconds: number }> {
+  const { tables, site } = context
+  const all = { ...context, beside: others.map((other) => other.site) }
+  const arrays = `b.array_id in ('', ${waiting.arrays.map(quoteText).join(', ')})`
+  const given = `select batch_id from batches b where b.site = ${quoteText(site.name)} and (${arrays}${waiting.cut ? ` or b.state = 'cut'` : ''})`
+  await chooseRunnable(all, { given })
+  const { rows, groups, usual } = await groupRunnable(all, others, { throws: false })
+  const groupOf = new Map(rows.map(({ n }, at) => [n, groups[at]!]))
+  const parts = await tables.sql.rows<{ array_id: string | null; batch_id: number; n: number; jobs: number }>(
+    `select b.array_id, b.batch_id::double as batch_id, s.n::integer as n, count(*)::integer as jobs
+     from share_jobs s join plan_positions p using (job_key)
+       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
+     where b.batch_id in (${given}) group by all order by 1 nulls last, 2`,
   )
-  const able = new Able(sites)
-  try {
-    for (const row of rows) if ((await able.of(row)).length === 0) return false
-    return true
-  } catch (error) {
-    if (error instanceof FloeError) return false
-    throw error
+  for (const table of ['share_jobs', 'share_urls', 'runnable']) await tables.sql.run(`drop table ${table}`)
+  const pieces = new Map<string, WaitingPiece>()
+  for (const { array_id: arrayId, batch_id: batchId, n, jobs } of parts) {
+    const { seconds, sites } = groupOf.get(n)!
+    const own = sites.map((choice) => ({ ...choice, carrySec: choice.carrySec * jobs }))
+    const key = arrayId ?? `${batchId}`
+    const before = pieces.get(key) ?? { arrayId, batchId, work: 0, sites: own.map(({ site: name }) => none(name)) }
+    pieces.set(key, {
+      ...before,
+      work: before.work + jobs * seconds,
+      // All of it goes to one place.
+      sites: before.sites.flatMap(({ site: name, carrySec }) => {
+        const more = own.find((choice) => choice.site === name)
+        return more ? [{ site: name, carrySec: carrySec + more.carrySec }] : []
+      }),
+    })
   }
+  return { pieces: [...pieces.values()], seconds: usual }
 }
+
+const none = (site: string) => ({ site, carrySec: 0 })

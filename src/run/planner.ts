@@ -1,16 +1,17 @@
 import { countStates } from '../catalog/catalog.ts'
-import { FloeError } from '../model/errors.ts'
+import type { PlanCosts } from '../map/map.ts'
 import { formatCounted, formatSeconds } from '../model/format.ts'
 import type { RunContext } from './context.ts'
 import { chooseRunnable, type PlanWishes, planRunnable } from './planning.ts'
 import type { Publisher } from './publisher.ts'
+import { heldInWords, holdForScouts, lookForScouts, type Scouting } from './scouts.ts'
 import { planShares } from './share-runnable.ts'
 import type { SiteRun } from './site-run.ts'
 
-/** Plans in a row that may decide nothing. */
-const FRUITLESS_MAX = 3
 /** Until jobs that no site could take are offered again. */
 const REST_MS = 10_000
+/** Between two plans for what waits for scouts: each reads what is known of all jobs. */
+const HELD_REST_MS = 2000
 
 export interface PlannerParts {
   readonly wishes: PlanWishes
@@ -22,20 +23,21 @@ export interface PlannerParts {
   readonly elsewhere: () => number
 }
 
-/** Plans the jobs that wait when a site could take more of them, for the sites that could. Throws STAGE_FAILED when plans decide nothing again and again. */
+/** Plans the jobs that wait when a site could take more of them, for the sites that could. */
 export class Planner {
   /** Jobs that wait for a file, and all that this run is to decide, as of the last plan. */
   missing = 0
   total = 0
   /** Jobs that the policy puts off: how many, and when the first is due by the monotonic clock. */
   #later: { readonly jobs: number; readonly at: number } | undefined
+  /** Jobs that wait for what others measure: when they are planned in any case, and after how many successes, by the clock and the tally. */
+  #held:
+    | { readonly jobs: number; readonly at: number; readonly notBefore: number; readonly succeeded: number }
+    | undefined
   #isDue = true
-  /** Arrays that ended since the last plan. */
-  ended = 0
+  #hasCut = false
   readonly #context: RunContext
   readonly #parts: PlannerParts
-  #verdictsBefore = -1
-  #fruitless = 0
   #restsUntil = Number.NEGATIVE_INFINITY
 
   constructor(context: RunContext, parts: PlannerParts) {
@@ -45,29 +47,50 @@ export class Planner {
 
   /** Jobs may wait for a plan: at the start, after verdicts that ask for another try, and when one that was put off is due. */
   get isDue(): boolean {
-    return this.#isDue || (this.#later !== undefined && this.#context.clock.ticks() >= this.#later.at)
+    const now = this.#context.clock.ticks()
+    return this.#isDue || (this.#later !== undefined && now >= this.#later.at) || this.#isHeldDue(now)
+  }
+
+  #isHeldDue(now: number): boolean {
+    if (!this.#held) return false
+    const { at, notBefore, succeeded } = this.#held
+    return now >= at || (now >= notBefore && this.#parts.publisher.tally.succeeded >= succeeded)
   }
 
   set isDue(isDue: boolean) {
     this.#isDue = isDue
   }
 
-  /** In words; null: none is put off. */
+  /** What is sent later, and why, in words; null: nothing is. */
   get later(): string | null {
-    if (!this.#later) return null
+    const said = [this.#held && heldInWords(this.#held.jobs), this.#putOff].filter((words) => words !== undefined)
+    return said.length === 0 ? null : said.join('; ')
+  }
+
+  get #putOff(): string | undefined {
+    if (!this.#later) return undefined
     const { jobs, at } = this.#later
     const seconds = Math.max(1, Math.ceil((at - this.#context.clock.ticks()) / 1000))
     return `${formatCounted(jobs, 'job')} ${jobs === 1 ? 'is' : 'are'} tried again in ${formatSeconds(seconds)}`
   }
 
-  async plan(): Promise<void> {
+  /** Jobs came that are to be planned at once, also when those before could go nowhere. */
+  wake(): void {
+    this.#isDue = true
+    this.#restsUntil = Number.NEGATIVE_INFINITY
+  }
+
+  /** False: nothing was cut for any site. */
+  async plan(): Promise<boolean> {
     const { clock } = this.#context
-    if (clock.ticks() < this.#restsUntil) return
+    if (clock.ticks() < this.#restsUntil) return false
     const takers: SiteRun[] = []
     for (const site of this.#parts.sites) if (await site.wants()) takers.push(site)
     const [first] = takers
-    if (!first) return
+    if (!first) return false
+    this.#hasCut = false
     if (!(await first.tries(() => this.#plan(takers)))) this.isDue = true
+    return this.#hasCut
   }
 
   async #plan(takers: readonly SiteRun[]): Promise<void> {
@@ -75,26 +98,48 @@ export class Planner {
     await publish()
     this.isDue = false
     this.#later = undefined
+    this.#held = undefined
     this.missing = 0
     // Mostly known from the last commit's facts, where choosing reads the keys of all jobs.
     const counts = await countStates(this.#context.tables)
     if (counts.pending === 0) return
     const { clock } = this.#context
-    const { jobs, missing, later, laterAtMs } = await chooseRunnable(this.#context)
+    const { jobs: all, missing, later, laterAtMs } = await chooseRunnable(this.#context)
+    const scouting = await lookForScouts(this.#context)
+    if (scouting.held > 0) await this.#hold(scouting)
+    const jobs = all - scouting.held
     if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }
     // Before anything takes over an output of a job that was replaced or withdrawn, that one is told to end.
-    for (const { cancels } of sites) {
-      await cancels.heed()
-      await cancels.passOn()
+    for (const site of sites) {
+      await site.cancels.heed()
+      await site.passOn()
     }
     this.missing = missing
-    if (jobs === 0) return
-    this.#demandFruit()
-    const [only] = sites
-    if (sites.length > 1) await this.#planShares(takers)
-    else only!.feed.cut = (await planRunnable(this.#context, { ...wishes, jobs, guard })).batches
     // What was planned before, and comes back to be planned again, is counted once.
-    this.total = publisher.done + jobs + later + Math.max(0, counts.queued + counts.running - elsewhere())
+    const underWay = Math.max(0, counts.queued + counts.running - elsewhere())
+    if (all > 0) this.total = publisher.done + all + later + underWay
+    if (jobs === 0) return
+    for (const site of sites) await site.demandFruit()
+    const able = takers.filter(({ trouble }) => !trouble)
+    if (able.length === 0) {
+      this.isDue = true
+      return
+    }
+    const [only] = sites
+    if (sites.length > 1) await this.#planShares(able)
+    else this.#give(only!, await planRunnable(this.#context, { ...wishes, jobs, guard }))
+  }
+
+  async #hold({ held, enough, waitSec }: Scouting): Promise<void> {
+    await holdForScouts(this.#context)
+    const now = this.#context.clock.ticks()
+    const succeeded = this.#parts.publisher.tally.succeeded + enough
+    this.#held = { jobs: held, at: now + waitSec * 1000, notBefore: now + HELD_REST_MS, succeeded }
+  }
+
+  #give({ feed }: SiteRun, { batches }: PlanCosts): void {
+    feed.cut = batches
+    this.#hasCut ||= batches > 0
   }
 
   /** Each site's share is chosen and cut for itself; what no site takes now waits for one that could. */
@@ -108,23 +153,9 @@ export class Planner {
       rooms: (seconds) => takers.map((site) => site.room(seconds)),
       tries: async (name, act) => sites.find((site) => site.name === name)?.tries(act),
     })
-    for (const { context, costs } of plans)
-      sites.find(({ name }) => name === context.site.name)!.feed.cut = costs.batches
+    for (const { context, costs } of plans) this.#give(sites.find(({ name }) => name === context.site.name)!, costs)
     if (left === 0) return
     this.isDue = true
     this.#restsUntil = this.#context.clock.ticks() + REST_MS
-  }
-
-  #demandFruit(): void {
-    const { done, tally } = this.#parts.publisher
-    const verdicts = done + tally.retried
-    if (verdicts !== this.#verdictsBefore) this.#fruitless = 0
-    else if (this.ended > 0) this.#fruitless++
-    this.#verdictsBefore = verdicts
-    this.ended = 0
-    if (this.#fruitless <= FRUITLESS_MAX) return
-    throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
-      hint: this.#context.site.hints.fruitless,
-    })
   }
 }

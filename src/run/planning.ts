@@ -13,6 +13,7 @@ import {
 } from '../stage/stage.ts'
 import { eachSite, type RunContext } from './context.ts'
 import { fitRunnable } from './fit-runnable.ts'
+import { askedFor, USUAL } from './measured.ts'
 import { avoidedBy, isGrown, jobsMaxOf, memoryOf, waitOf, walltimeOf } from './next-try.ts'
 import { seenByAny } from './see-files.ts'
 
@@ -23,6 +24,26 @@ const TASK_SHARE = 0.8
 export interface PlanWishes {
   readonly jobsPerBatch?: number
   readonly batchSeconds?: number
+  /** Jobs that go first; absent: as set, and none where it is wished how to cut. */
+  readonly scouts?: number
+}
+
+/** The same context, set as is wished. */
+export function settledBy(context: RunContext, { scouts, jobsPerBatch, batchSeconds }: PlanWishes): RunContext {
+  const { settings } = context
+  const isCutByHand = scouts === undefined && (jobsPerBatch !== undefined || batchSeconds !== undefined)
+  const wished = {
+    ...(scouts !== undefined && { jobs: scouts }),
+    ...(isCutByHand && { from: Number.POSITIVE_INFINITY }),
+  }
+  return {
+    ...context,
+    settings: {
+      ...settings,
+      batchSeconds: batchSeconds ?? settings.batchSeconds,
+      scouts: { ...settings.scouts, ...wished },
+    },
+  }
 }
 
 /**
@@ -121,13 +142,20 @@ export interface Runnable {
 /**
  * Puts the jobs that wait for a plan into the temporary table `runnable`: pending, with all inputs there, in no batch that is cut or live, not
  * put off. A job that was replaced waits for the end of its older revision too: of two that write the same output the newer one has to be last.
- * What the next try of a failed job asks for is by the policy. `shared`: only what the temporary table `shares` has for the site.
+ * What the next try of a failed job asks for is by the policy. `shared`: only what the temporary table `shares` has for the site;
+ * `given`: only the jobs of these batches, SQL of their ids, as if they were given up.
  */
-export async function chooseRunnable(context: RunContext, { shared = false } = {}): Promise<Runnable> {
+export async function chooseRunnable(
+  context: RunContext,
+  { shared = false, given }: { shared?: boolean; given?: string } = {},
+): Promise<Runnable> {
   const { tables, site, beside = [], clock } = context
   const { policy } = context.settings
   const { sql } = tables
   await openViews(tables)
+  const batched = `select p.job_key from plan_positions p join batches b
+        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to`
+  const asked = askedFor(context)
   const [siteName, nowMs] = [site.name.replaceAll("'", "''"), clock.now()]
   await sql.run(`create or replace temp table runnable as
     with failed as (
@@ -137,26 +165,28 @@ export async function chooseRunnable(context: RunContext, { shared = false } = {
       from attempts where not superseded and verdict <> 'succeeded' group by all),
     last as (select f.*, b.jobs from failed f left join batches b using (batch_id)),
     good_nodes as (select distinct node from attempts where verdict = 'succeeded' and evidence = 'record' and site = '${siteName}'),
-    usual as (
-      select j.executable, avg(a.wall_sec) as seconds
-      from attempts a join jobs_rows j using (job_key, revision) where a.verdict = 'succeeded' and a.evidence = 'record' group by all),
+    usual as (${USUAL}),
+    usual_of as (select executable, sum(seconds * measured) / sum(measured) as seconds from usual group by all),
     batched as (
-      select p.job_key from plan_positions p join batches b
-        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-      where b.state in ('cut', 'staged', 'submitted')),
+      ${batched} where b.state in ('cut', 'staged', 'submitted')${given ? ` and b.batch_id not in (${given})` : ''}),
     wanted as (
-      select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, u.seconds, j.missing, ${isGrown(policy)} as grown,
+      select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, coalesce(u.seconds, o.seconds) as seconds, j.missing,
+        ${isGrown(policy)} or ${asked.isForetold} as grown, coalesce(u.measured, 0) as measured, coalesce(u.tried, 0) as tried,
+        l.job_key is not null as is_retry,
         ${waitOf(policy)} as wait_until, ${jobsMaxOf(policy)} as jobs_max, ${avoidedBy(policy, { site: siteName, nowMs })} as avoid,
-        to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': ${memoryOf(policy)},
+        to_json({'cpus': coalesce(j.resources.cpus, 1), 'memory_bytes': coalesce(${memoryOf(policy)}, ${asked.memory}),
           'walltime_sec': ${walltimeOf(policy)}, 'gpus': coalesce(j.resources.gpus, 0), 'setup': j.setup,
-          'container': j.container, 'publish': coalesce(j.publish, 'files')}) as terms
-      from jobs j left join last l using (job_key, revision) left join usual u using (executable)
+          'container': j.container, 'publish': coalesce(j.publish, 'files')}) as terms, ${asked.taskSec} as task_sec
+      from jobs j left join last l using (job_key, revision)
+        left join usual u on u.executable = j.executable and u.resources is not distinct from j.resources
+        left join usual_of o on o.executable = j.executable
         anti join batched x on x.job_key = j.job_key
         ${shared ? `semi join (select job_key from shares where site = '${siteName}') s on s.job_key = j.job_key` : ''}
-      where j.state = 'pending' and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
-    select * exclude (terms, jobs_max, avoid), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
-      (case when jobs_max is null and avoid is null then terms
-        else json_merge_patch(terms, to_json({'jobs_max': jobs_max, 'avoid': avoid})) end)::VARCHAR as resource_class
+        ${given ? `semi join (${batched} where b.batch_id in (${given})) g on g.job_key = j.job_key` : ''}
+      where j.state in ('pending'${given ? ", 'queued'" : ''}) and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
+    select * exclude (terms, jobs_max, avoid, task_sec), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
+      (case when jobs_max is null and avoid is null and task_sec is null then terms
+        else json_merge_patch(terms, to_json({'jobs_max': jobs_max, 'avoid': avoid, 'task_sec': task_sec})) end)::VARCHAR as resource_class
     from wanted`)
   const [count] = await sql.rows<{ jobs: number; missing: number; later: number; at: number | null }>(
     `select count(*) filter (not missing and not later)::integer as jobs, count(*) filter (missing)::integer as missing,
@@ -192,7 +222,7 @@ export async function missingInputs({ tables }: RunContext): Promise<MissingInpu
 /** Plans and cuts the jobs of `runnable`, which is gone afterwards; batches go to the table as `cut`. */
 export async function planRunnable(
   context: RunContext,
-  wishes: PlanWishes & { jobs: number; guard?: () => Promise<void>; signal?: AbortSignal },
+  wishes: PlanWishes & { jobs: number; guard: () => Promise<void>; signal?: AbortSignal },
 ): Promise<PlanCosts> {
   const { tables, settings, clock, site, stores } = context
   await fitRunnable(context)

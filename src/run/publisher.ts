@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Decided } from '../events/events.ts'
 import type { Json } from '../model/json.ts'
-import type { ManifestJob } from '../model/manifest.ts'
+import type { NamedJob } from '../model/manifest.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
@@ -47,7 +47,7 @@ export interface Tally {
 export interface TaskJobs {
   readonly task: number
   readonly attempt: number
-  readonly jobs: readonly ManifestJob[]
+  readonly jobs: readonly NamedJob[]
 }
 
 export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'rule'> {
@@ -65,6 +65,7 @@ export class Publisher {
     byClass: new Map(),
   }
   #waiting: Waiting[] = []
+  readonly #verdicts = new Map<string, number>()
   readonly #context: RunContext
   readonly #guard: () => Promise<void>
   readonly #facts: () => Promise<Readonly<Record<string, Json>>>
@@ -83,6 +84,11 @@ export class Publisher {
   get done(): number {
     const { succeeded, failed, cancelled, lost } = this.tally
     return succeeded + failed + cancelled + lost
+  }
+
+  /** Jobs that were decided, or are tried again, after they had been given to this site. */
+  verdictsOf(site: string): number {
+    return this.#verdicts.get(site) ?? 0
   }
 
   /** What answered the jobs whose answers are not published yet. */
@@ -105,13 +111,13 @@ export class Publisher {
         ...BEGUN,
       })
       if (superseded) continue
-      this.#count(ended)
+      this.#count(ended, array.site.name)
       if (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
 
-  addAnswers(answers: readonly Answer[]): void {
+  addAnswers(answers: readonly Answer[], site: string): void {
     for (const { ended, from } of answers) {
       this.#waiting.push({
         ended,
@@ -126,6 +132,7 @@ export class Publisher {
       })
       this.tally.succeeded++
       this.tally.reused++
+      this.#noteVerdict(site)
     }
   }
 
@@ -151,7 +158,7 @@ export class Publisher {
         reusedFrom: null,
         ...{ hasBegun, node },
       })
-      if (hasBegun) this.#count(ended)
+      if (hasBegun) this.#count(ended, array.site.name)
     }
     array.noteInferred(jobs)
   }
@@ -178,7 +185,8 @@ export class Publisher {
         cpus: array?.terms.cpus ?? null,
         memoryBytes: array?.terms.memory_bytes ?? null,
         // A job that names none had what its task had.
-        walltimeSec: array?.terms.walltime_sec ?? (ended.class === 'walltime' ? site.taskSec : null),
+        walltimeSec:
+          array?.terms.walltime_sec ?? (ended.class === 'walltime' ? (array?.terms.task_sec ?? site.taskSec) : null),
         site: site.name,
         node: place?.node ?? row.node,
         hasBegun: row.hasBegun,
@@ -239,10 +247,15 @@ export class Publisher {
     return next
   }
 
-  #count(ended: JobEnded): void {
+  #count(ended: JobEnded, site: string): void {
     const { tally } = this
+    this.#noteVerdict(site)
     tally[ended.verdict]++
     if (ended.class !== null) tally.byClass.set(ended.class, (tally.byClass.get(ended.class) ?? 0) + 1)
+  }
+
+  #noteVerdict(site: string): void {
+    this.#verdicts.set(site, this.verdictsOf(site) + 1)
   }
 
   #nowUs(): number {

@@ -10,7 +10,9 @@ import {
   missingInputs,
   type PlanWishes,
   planRunnable,
+  settledBy,
 } from './planning.ts'
+import { lookForScouts, type Scouting } from './scouts.ts'
 import { planShares, sumOfCosts } from './share-runnable.ts'
 import type { Progress } from './teller.ts'
 
@@ -48,7 +50,7 @@ export interface RunReport extends Outcome {
 /** Plans, stages, dispatches, follows and publishes until nothing is left, the signal aborts, or too much fails. Resumable at any point. */
 export async function runCampaign(given: RunContext, options: RunOptions = {}): Promise<RunReport> {
   const { maxTries = given.settings.maxTries, maxFailures = given.settings.maxFailures } = options
-  const context: RunContext = { ...given, settings: { ...given.settings, maxTries, maxFailures } }
+  const context = settledBy({ ...given, settings: { ...given.settings, maxTries, maxFailures } }, options)
   const { clock, leases } = context
   const started = clock.ticks()
   const lease = await leases.take()
@@ -79,17 +81,23 @@ export interface Waiting {
 
 export interface PlanReport extends PlanCosts, Waiting {
   readonly arrays: number
+  /** Of the jobs, those that go first, and those that are cut anew after what these measured; null: none do. */
+  readonly scouts: { readonly jobs: number; readonly rest: number } | null
   /** What each site would take. */
   readonly shares: readonly (PlanCosts & { readonly site: string; readonly arrays: number })[]
 }
 
 const NONE_MISSING: MissingInputs = { inputs: 0, example: null }
 
-/** The map phase alone: what would be run, in which batches, at what cost. The plan stays and is used by the next run. */
+/**
+ * The map phase alone: what would be run, in which batches, at what cost. The plan stays and is used by the next run, unless scouts go first: what
+ * they measure changes it.
+ */
 export async function planCampaign(
-  context: RunContext,
+  given: RunContext,
   wishes: PlanWishes & { signal?: AbortSignal } = {},
 ): Promise<PlanReport | (Waiting & { jobs: 0 })> {
+  const context = settledBy(given, wishes)
   const lease = await context.leases.take('plan')
   try {
     await lookAtFiles(context, { stale: 'ask', digests: false, guard: () => lease.guard() })
@@ -98,25 +106,37 @@ export async function planCampaign(
     const waiting = { missing, missingInputs: missing === 0 ? NONE_MISSING : await missingInputs(context) }
     if (jobs === 0) return { ...waiting, jobs: 0 }
     const guard = () => lease.guard()
-    if (!context.beside?.length) {
-      const costs = await planRunnable(context, { ...wishes, jobs, guard })
-      const arrays = await countArrays(context)
-      return { ...costs, ...waiting, arrays, shares: [{ ...costs, site: context.site.name, arrays }] }
-    }
-    const sites = eachSite(context)
-    const rooms = () => sites.map(({ site: { name, slots } }) => ({ site: name, slots, busySec: 0 }))
-    const { plans } = await planShares(context, { ...wishes, guard, sites, rooms, tries: (_, act) => act() })
-    const shares: (PlanCosts & { site: string; arrays: number })[] = []
-    for (const { context: one, costs } of plans)
-      shares.push({ ...costs, site: one.site.name, arrays: await countArrays(one) })
-    return {
-      ...sumOfCosts(plans.map(({ costs }) => costs)),
-      ...waiting,
-      arrays: shares.reduce((sum, { arrays }) => sum + arrays, 0),
-      shares,
-    }
+    const scouts = toldScouts(await lookForScouts(context))
+    const plan = await planAll(context, { ...wishes, jobs, guard })
+    if (scouts) await dropCut(context.tables, 'all', guard)
+    return { ...plan, ...waiting, scouts }
   } finally {
     await lease.release()
+  }
+}
+
+const toldScouts = ({ scouts, held }: Scouting): PlanReport['scouts'] =>
+  held === 0 ? null : { jobs: scouts, rest: held }
+
+async function planAll(
+  context: RunContext,
+  { jobs, ...wishes }: Parameters<typeof planRunnable>[1],
+): Promise<Omit<PlanReport, keyof Waiting | 'scouts'>> {
+  if (!context.beside?.length) {
+    const costs = await planRunnable(context, { ...wishes, jobs })
+    const arrays = await countArrays(context)
+    return { ...costs, arrays, shares: [{ ...costs, site: context.site.name, arrays }] }
+  }
+  const sites = eachSite(context)
+  const rooms = () => sites.map(({ site: { name, slots } }) => ({ site: name, slots, busySec: 0 }))
+  const { plans } = await planShares(context, { ...wishes, sites, rooms, tries: (_, act) => act() })
+  const shares: (PlanCosts & { site: string; arrays: number })[] = []
+  for (const { context: one, costs } of plans)
+    shares.push({ ...costs, site: one.site.name, arrays: await countArrays(one) })
+  return {
+    ...sumOfCosts(plans.map(({ costs }) => costs)),
+    arrays: shares.reduce((sum, { arrays }) => sum + arrays, 0),
+    shares,
   }
 }
 

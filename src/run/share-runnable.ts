@@ -9,7 +9,7 @@ import { chooseRunnable, type PlanWishes, planRunnable, probedSite } from './pla
 import { type Group, type Room, shareOut } from './share.ts'
 
 /** Jobs of `runnable` that are alike in what decides where they can run. */
-export interface GroupRow extends ProbedProgram {
+interface GroupRow extends ProbedProgram {
   readonly n: number
   readonly resource_class: string
   readonly grown: boolean
@@ -90,31 +90,7 @@ async function shareRunnable(
   { sites, rooms }: Pick<ShareWishes, 'sites' | 'rooms'>,
 ): Promise<{ shares: ReadonlySet<string>; jobs: number }> {
   const { sql } = context.tables
-  await numberGroups(context)
-  const rows = await sql.rows<GroupRow>(
-    `select n::integer as n, resource_class, grown, site, executable, setup, container, pinned, places, sent_to,
-       count(*)::integer as jobs, min(job_id) as first, avg(seconds) as seconds
-     from share_jobs group by all order by n`,
-  )
-  const bytes = await sql.rows<{ n: number; place: string; bytes: number }>(
-    `select n::integer as n, place, sum(size_bytes)::double as bytes from (
-       select distinct s.n, u.place, u.url from share_urls u join share_jobs s using (job_key)) join files f using (url)
-     group by all having sum(size_bytes) is not null`,
-  )
-  const timed = rows.filter(({ seconds }) => seconds !== null)
-  const timedJobs = timed.reduce((sum, { jobs }) => sum + jobs, 0)
-  const usual =
-    timedJobs === 0 ? SECONDS_UNKNOWN : timed.reduce((sum, { jobs, seconds }) => sum + jobs * seconds!, 0) / timedJobs
-  const able = new Able(sites)
-  const groups: Group[] = []
-  for (const row of rows) {
-    const own = bytes.filter(({ n }) => n === row.n)
-    const choices = (await able.of(row)).map((context) => ({
-      site: context.site.name,
-      carrySec: carriedBytes(context, row, own) / row.jobs / CARRIED_PER_SEC,
-    }))
-    groups.push({ jobs: row.jobs, seconds: row.seconds ?? usual, sites: choices })
-  }
+  const { rows, groups, usual } = await groupRunnable(context, sites)
   const parts = shareOut(groups, rooms(usual))
   await sql.load(
     'share_parts',
@@ -135,6 +111,44 @@ async function shareRunnable(
     shares: new Set(parts.map(({ site }) => site)),
     jobs: groups.reduce((sum, { jobs, sites: where }) => sum + (where.length > 0 ? jobs : 0), 0),
   }
+}
+
+/**
+ * Groups of jobs of `runnable` that are alike, with the sites where they could run and the seconds of a job; `usual`: of one of which nothing
+ * is known. Leaves the tables of `numberGroups`. `throws`: when none of the `sites` could run some.
+ */
+export async function groupRunnable(
+  context: RunContext,
+  sites: readonly RunContext[],
+  { throws = true } = {},
+): Promise<{ rows: readonly GroupRow[]; groups: readonly Group[]; usual: number }> {
+  const { sql } = context.tables
+  await numberGroups(context)
+  const rows = await sql.rows<GroupRow>(
+    `select n::integer as n, resource_class, grown, site, executable, setup, container, pinned, places, sent_to,
+       count(*)::integer as jobs, min(job_id) as first, avg(seconds) as seconds
+     from share_jobs group by all order by n`,
+  )
+  const bytes = await sql.rows<{ n: number; place: string; bytes: number }>(
+    `select n::integer as n, place, sum(size_bytes)::double as bytes from (
+       select distinct s.n, u.place, u.url from share_urls u join share_jobs s using (job_key)) join files f using (url)
+     group by all having sum(size_bytes) is not null`,
+  )
+  const timed = rows.filter(({ seconds }) => seconds !== null)
+  const timedJobs = timed.reduce((sum, { jobs }) => sum + jobs, 0)
+  const usual =
+    timedJobs === 0 ? SECONDS_UNKNOWN : timed.reduce((sum, { jobs, seconds }) => sum + jobs * seconds!, 0) / timedJobs
+  const able = new Able(sites)
+  const groups: Group[] = []
+  for (const row of rows) {
+    const own = bytes.filter(({ n }) => n === row.n)
+    const choices = (await able.of(row, throws)).map((context) => ({
+      site: context.site.name,
+      carrySec: carriedBytes(context, row, own) / row.jobs / CARRIED_PER_SEC,
+    }))
+    groups.push({ jobs: row.jobs, seconds: row.seconds ?? usual, sites: choices })
+  }
+  return { rows, groups, usual }
 }
 
 /** What a site is to be sent for these jobs, as far as it is not known to have it. */
@@ -172,7 +186,7 @@ async function numberGroups(context: RunContext): Promise<void> {
 }
 
 /** Where groups could run, whether there is room or not. Each site is asked for each program once. */
-export class Able {
+class Able {
   readonly #sites: readonly RunContext[]
   readonly #probed = new Map<string, Promise<FloeError | undefined>>()
 
@@ -180,23 +194,26 @@ export class Able {
     this.#sites = sites
   }
 
-  async of(row: GroupRow): Promise<RunContext[]> {
+  /** `throws`: why there is none; else that is an answer. */
+  async of(row: GroupRow, throws: boolean): Promise<RunContext[]> {
     const named = this.#sites.filter(({ site }) => row.site === null || row.site === site.name)
     const terms = JSON.parse(row.resource_class) as ResourceClass
     const able: RunContext[] = []
+    /** Those that a try which grew too large could only be cut down to. */
+    const tight: RunContext[] = []
     let why: FloeError | undefined
     for (const context of named) {
       const { site } = context
       try {
-        const misfit = row.grown ? undefined : await site.misfit(terms)
+        const misfit = await site.misfit(terms)
         const unseen = row.places.find((place) => reachOf(context, place) === 'never')
         const error =
-          misfit !== undefined
+          misfit !== undefined && !row.grown
             ? misfitError(site.name, row, misfit)
             : unseen !== undefined
               ? unseenError(site.name, row, unseen)
               : await this.#probe(context, row)
-        if (error === undefined) able.push(context)
+        if (error === undefined) (misfit === undefined ? able : tight).push(context)
         why ??= error
       } catch (error) {
         if (!(error instanceof FloeError) || error.code !== 'SITE_UNREACHABLE') throw error
@@ -204,7 +221,9 @@ export class Able {
         able.push(context)
       }
     }
-    if (able.length === 0 && why) throw why
+    if (able.length > 0) return able
+    if (tight.length > 0) return roomiest(tight, terms)
+    if (why && throws) throw why
     return able
   }
 
@@ -215,6 +234,22 @@ export class Able {
     this.#probed.set(key, said)
     return said
   }
+}
+
+/** The sites that give such a job the most memory, and of these the longest time. */
+async function roomiest(sites: readonly RunContext[], terms: ResourceClass): Promise<RunContext[]> {
+  let most: RunContext[] = []
+  let best = [0, 0]
+  for (const context of sites) {
+    const { memory_bytes, walltime_sec } = await context.site.clamped(terms)
+    const given = [memory_bytes ?? Number.POSITIVE_INFINITY, walltime_sec ?? Number.POSITIVE_INFINITY]
+    const more = given[0]! - best[0]! || given[1]! - best[1]! || 0
+    if (more > 0) most = []
+    if (more < 0) continue
+    best = given
+    most.push(context)
+  }
+  return most
 }
 
 const unseenError = (site: string, { first, jobs }: GroupRow, place: string): FloeError =>

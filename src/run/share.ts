@@ -66,6 +66,35 @@ export function shareOut(groups: readonly Group[], rooms: readonly Room[]): Part
   return parts
 }
 
+/** Work that waits at a site and moves as a whole, or not. */
+export interface Piece {
+  /** Seconds of its jobs, one after the other. */
+  readonly work: number
+  /** Where else it can be done. */
+  readonly sites: readonly Choice[]
+}
+
+/** Which of the `pieces`, in the order in which a site begins them, others would have done sooner: the last ones first. */
+export function soonerElsewhere(pieces: readonly Piece[], own: Room, others: readonly Room[]): number[] {
+  const endSec = new Map(others.map(({ site, busySec }) => [site, busySec]))
+  const slots = new Map(others.map((room) => [room.site, Math.max(1, room.slots)]))
+  let before = own.busySec
+  const ownEnds = pieces.map(({ work }) => (before += work / Math.max(1, own.slots)))
+  const moved: number[] = []
+  for (let at = pieces.length - 1; at >= 0; at--) {
+    const { work, sites } = pieces[at]!
+    let [best, first] = [ownEnds[at]!, undefined as string | undefined]
+    for (const { site, carrySec } of sites) {
+      const end = (endSec.get(site) ?? Number.POSITIVE_INFINITY) + carrySec + work / (slots.get(site) ?? 1)
+      if (end < best) [best, first] = [end, site]
+    }
+    if (first === undefined) continue
+    endSec.set(first, best)
+    moved.push(at)
+  }
+  return moved
+}
+
 /** When all that take part, each as fast as so many slots are, have done the work, if it is poured onto those that end first. */
 function levelOf(sites: readonly { readonly slots: number; readonly endSec: number }[], work: number): number {
   const rising = [...sites].sort((a, b) => a.endSec - b.endSec)

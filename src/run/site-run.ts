@@ -1,4 +1,4 @@
-import { type Calls, cancelTasks, lenient } from '../dispatch/dispatch.ts'
+import { type Calls, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
 import { type Code, FloeError } from '../model/errors.ts'
 import { dropCut } from './arrays.ts'
 import { Cancels } from './cancels.ts'
@@ -7,10 +7,9 @@ import { Feed } from './feed.ts'
 import type { Lease } from './lease.ts'
 import type { LiveArray } from './live-array.ts'
 import { keepLooks, type Looking, recallLooks } from './looks.ts'
-import { areMovable, type Waiting } from './movable.ts'
+import { Moving } from './moving.ts'
 import { NodeWatch } from './node-watch.ts'
 import type { Publisher } from './publisher.ts'
-import { sealsOf } from './seals.ts'
 import type { Room } from './share.ts'
 import { takeUp } from './take-up.ts'
 import { Telling } from './telling.ts'
@@ -40,8 +39,8 @@ export interface Pace {
   readonly delaySec: number | null
 }
 
-/** Looks at a site for which work may wait there while another one has room. */
-const WAITS_MAX_LOOKS = 30
+/** Plans in a row after which its tasks may have decided nothing. */
+const FRUITLESS_MAX = 3
 
 export interface SiteRunParts {
   readonly lease: Lease
@@ -65,14 +64,11 @@ export class SiteRun {
   #hasTakenUp = false
   #telling: Telling | undefined
   readonly #waysIn: WaysIn
-  readonly #seenAt = new WeakMap<LiveArray, number>()
-  readonly #begun = new WeakSet<LiveArray>()
-  /** Arrays that were taken back to be planned for another site. */
-  readonly #moved = new WeakSet<LiveArray>()
-  #lastWaitMs = 0
-  #cutSeen = { count: 0, at: 0 }
-  /** What could go nowhere else is not looked at all the time. */
-  readonly #askedAgainAt = new Map<string, number>()
+  readonly #moving: Moving
+  /** Arrays that ended since the last plan, and what it had decided then. */
+  #ended = 0
+  #verdictsBefore = -1
+  #fruitless = 0
   readonly #lease: Lease
   readonly #publisher: Publisher
   readonly #isAlone: boolean
@@ -89,6 +85,7 @@ export class SiteRun {
     const [nodes, arrays] = [this.nodes, this.arrays]
     this.feed = new Feed(context, { lease, publisher, arrays, nodes: nodes.nodes })
     this.cancels = new Cancels(context, arrays)
+    this.#moving = new Moving(context, { lease, arrays, feed: this.feed })
     this.watch = new Watch(context, { publisher, nodes, read: (array) => this.#readRecords(array) })
   }
 
@@ -108,8 +105,8 @@ export class SiteRun {
       this.#telling = await Telling.open(this.context)
       const { arrays, feed, watch } = this
       const { cut, jobs } = await takeUp(this.context, { arrays, feed, watch, publisher: this.#publisher })
-      recallLooks(this.context.paths.cache, this.context.clock, this.#looking)
       feed.cut = cut
+      recallLooks(this.context.paths.cache, this.context.clock, this.#looking)
       undecided = jobs
       // What ended while nobody ran says nothing of this run.
       for (const array of arrays.values()) array.takeEnds()
@@ -156,52 +153,13 @@ export class SiteRun {
     return this.wants()
   }
 
-  /**
-   * What has waited here for too long is given up, where it could begin at one of the `others`: batches that are cut, and arrays of which no
-   * task has begun, which are sealed first, so that none begins after all. False: nothing is to be planned for it now.
-   */
+  /** False: nothing is to be planned for it now. */
   async giveWay(others: readonly SiteRun[]): Promise<boolean> {
-    const now = this.context.clock.ticks()
-    if (this.feed.cut !== this.#cutSeen.count) this.#cutSeen = { count: this.feed.cut, at: now }
-    const hasLongCut = this.feed.cut > 0 && now - this.#cutSeen.at > this.#waitsMaxMs
-    for (const array of this.arrays.values())
-      if (this.#waitingMs(array) > this.#waitsMaxMs && (await this.#couldGo({ arrayId: array.id }, others)))
-        await this.#bearing(() => (array.nativeId === undefined ? this.feed.withdraw(array) : this.#recall(array)))
-    if (!hasLongCut || !(await this.#couldGo({ cutFor: this.name }, others))) return false
-    return this.letGoOfCut()
-  }
-
-  async #couldGo(waiting: Waiting, others: readonly SiteRun[]): Promise<boolean> {
-    const now = this.context.clock.ticks()
-    const key = Object.values(waiting).join()
-    if (now < (this.#askedAgainAt.get(key) ?? Number.NEGATIVE_INFINITY)) return false
-    this.#askedAgainAt.set(key, now + this.#waitsMaxMs)
-    return areMovable(
-      this.context,
-      waiting,
-      others.map(({ context }) => context),
-    )
-  }
-
-  async #recall(array: LiveArray): Promise<void> {
-    const { site, clock } = this.context
-    const tasks = array.openTasks
-    const seals = sealsOf(array, tasks, { nowMs: clock.now(), message: 'taken back: it waited too long here' })
-    await this.#lease.guard()
-    // Also when the answer is lost.
-    this.#moved.add(array)
-    const begun = await lenient(() => site.seal(array.id, seals))
-    if (!begun) return
-    this.#lastWaitMs = this.#waitingMs(array)
-    const { nativeId, elements } = array
-    // Any element of those that are left may take a task that has begun nowhere else.
-    if (elements.bindLate !== false && begun.size > 0) return
-    const sealed = elements.of(tasks.filter((task) => !begun.has(task)))
-    if (sealed.length > 0) await lenient(async () => cancelTasks(await site.connector(), nativeId!, sealed))
-  }
-
-  get #waitsMaxMs(): number {
-    return this.context.site.rhythm.watchMs * WAITS_MAX_LOOKS
+    let isGiven = false
+    await this.#bearing(async () => {
+      isGiven = await this.#moving.giveWay(others)
+    })
+    return isGiven
   }
 
   /** Batches that nobody stages any more wait for a plan of the other sites; false: there are none. */
@@ -217,7 +175,8 @@ export class SiteRun {
       await this.watch.look([...this.arrays.values()])
       this.#telling?.look(this.arrays.values())
       this.#waysIn.look(this.arrays.values())
-      for (const array of this.arrays.values()) this.#waitingMs(array)
+      this.#moving.look()
+      await this.feed.allowance.look(this.#standing)
       await this.#heedNodes()
     })
   }
@@ -257,6 +216,7 @@ export class SiteRun {
     if (!this.#hasTakenUp) return
     this.trouble = undefined
     this.#isOut = false
+    this.#fruitless = 0
     this.feed.unstick()
     this.nodes.forget()
   }
@@ -280,38 +240,56 @@ export class SiteRun {
     return [...this.arrays.values()].filter((array) => array.over)
   }
 
-  /** Lets go of arrays whose end is in the tables; answers how many of them had been sent. */
-  async release(over: readonly LiveArray[]): Promise<number> {
+  /** Lets go of arrays whose end is in the tables. */
+  async release(over: readonly LiveArray[]): Promise<void> {
+    for (const array of over) {
+      this.arrays.delete(array.id)
+      if (!this.feed.isLetGo(array) && !this.#moving.isMoved(array)) this.#ended++
+    }
     // Said for other campaigns; what was not heard, `clean` says again.
-    await lenient(() => this.context.site.release(over.map(({ id }) => id)))
-    for (const { id } of over) this.arrays.delete(id)
-    return over.filter((array) => !this.feed.isLetGo(array) && !this.#moved.has(array)).length
+    await this.#bearing(async () => {
+      await lenient(() => this.context.site.release(over.map(({ id }) => id)))
+    })
   }
 
   async takeBack(): Promise<void> {
-    await this.feed.withdraw()
+    await this.#bearing(() => this.feed.withdraw())
     this.cancels.takeBack()
-    await this.cancels.passOn()
+    await this.passOn()
+  }
+
+  passOn(): Promise<void> {
+    return this.#bearing(() => this.cancels.passOn())
+  }
+
+  /** Before a plan: it is in trouble when all its tasks ended again and again without deciding a job. */
+  async demandFruit(): Promise<void> {
+    const verdicts = this.#publisher.verdictsOf(this.name)
+    if (verdicts !== this.#verdictsBefore) this.#fruitless = 0
+    else if (this.#ended > 0) this.#fruitless++
+    this.#verdictsBefore = verdicts
+    this.#ended = 0
+    if (this.#fruitless <= FRUITLESS_MAX) return
+    await this.sparing(async () => {
+      throw new FloeError('STAGE_FAILED', `${FRUITLESS_MAX} times all tasks ended without deciding a job.`, {
+        hint: this.context.site.hints.fruitless,
+      })
+    })
+  }
+
+  /** What it allows; undefined: that cannot be told now. */
+  async limits(): Promise<TaskLimits | undefined> {
+    try {
+      return await this.feed.limits()
+    } catch (error) {
+      if (error instanceof FloeError) return undefined
+      throw error
+    }
   }
 
   /** What it has to do, with `seconds` for a job of which nothing is known. */
   room(seconds: number): Room {
-    const { site } = this.context
-    let jobs = 0
-    for (const array of this.arrays.values()) jobs += array.undecidedJobs
-    const waitingMs = Math.max(this.#lastWaitMs, ...[...this.arrays.values()].map((array) => this.#waitingMs(array)))
-    return { site: this.name, slots: site.slots, busySec: (jobs * seconds) / site.slots + waitingMs / 1000 }
-  }
-
-  /** How long none of its tasks has begun since it was first seen here; 0: one has. Remembers how long that took last. */
-  #waitingMs(array: LiveArray): number {
-    const now = this.context.clock.ticks()
-    const since = this.#seenAt.get(array) ?? now
-    this.#seenAt.set(array, since)
-    if (array.isUntouched) return array.over || array.goneSince !== undefined ? 0 : now - since
-    if (!this.#begun.has(array)) this.#lastWaitMs = now - since
-    this.#begun.add(array)
-    return 0
+    return this.#moving.room(seconds)
   }
 
   /** For the next run. */
@@ -321,8 +299,14 @@ export class SiteRun {
     if (this.#hasTakenUp) keepLooks(this.context.paths.cache, this.context.clock, this.#looking)
   }
 
-  endWaysIn(): Promise<void> {
-    return this.#waysIn.finish()
+  /** What is under way is waited for, and other campaigns are told what is left there. */
+  async finish(): Promise<void> {
+    await this.#waysIn.finish()
+    if (this.#hasTakenUp && !this.#isOut) await this.feed.allowance.finish(this.#standing)
+  }
+
+  get #standing() {
+    return { open: this.feed.openTasks, cut: this.feed.cut }
   }
 
   async endTelling(): Promise<string | null> {
@@ -331,7 +315,9 @@ export class SiteRun {
 
   /** Why it does not go on, in words; null: it does. */
   get waiting(): string | null {
-    return this.trouble?.message ?? this.feed.patience.blocked ?? this.nodes.nodes.news ?? this.watch.news.waiting
+    const { patience, allowance } = this.feed
+    const blocked = this.trouble?.message ?? patience.blocked ?? this.nodes.nodes.news
+    return blocked ?? allowance.waiting ?? this.watch.news.waiting
   }
 
   /** What this run asked of the scheduler, and how soon after the ends of tasks their verdicts were known; null: there is no scheduler. */
@@ -366,6 +352,7 @@ export class SiteRun {
 
   get #looking(): Looking {
     const { name, rhythm } = this.context.site
-    return { site: name, arrays: this.arrays, nodes: this.nodes.nodes, unseenMaxMs: rhythm.absentMs / 3 }
+    const [nodes, waits] = [this.nodes.nodes, this.#moving]
+    return { site: name, arrays: this.arrays, nodes, waits, unseenMaxMs: rhythm.absentMs / 3 }
   }
 }

@@ -1,4 +1,3 @@
-import { lenient } from '../dispatch/dispatch.ts'
 import { countTasks, type SiteAtWork, tellAtWork } from './at-work.ts'
 import type { RunContext } from './context.ts'
 import type { Publisher, Tally } from './publisher.ts'
@@ -52,10 +51,11 @@ export class Teller {
 
   async #newsOf(site: SiteRun, later: string | null): Promise<SiteAtWork> {
     const { clock } = this.#context
-    const { arrays, feed, watch, trouble } = site
-    const limits = arrays.size === 0 || trouble ? undefined : await lenient(() => feed.limits())
+    const { arrays, watch, trouble } = site
+    const limits = arrays.size === 0 || trouble ? undefined : await site.limits()
     return {
-      ...{ site: site.name, ...countTasks(arrays.values()), waiting: site.waiting ?? site.untold ?? later },
+      ...{ site: site.name, ...countTasks(arrays.values()), waiting: joined(site.waiting ?? site.untold, later) },
+      tasks_others: site.feed.allowance.others,
       tasks_max: limits && Number.isFinite(limits.openMax) ? limits.openMax : null,
       next_look_at: Math.round(clock.now() + Math.max(0, watch.news.nextLookMs - clock.ticks())),
     }
@@ -88,8 +88,11 @@ export class Teller {
   #waiting(later: string | null): string | null {
     const { sites } = this.#parts
     const said = sites.flatMap(({ name, waiting }) => (waiting === null ? [] : [{ name, waiting }]))
-    if (said.length > 0)
-      return said.map(({ name, waiting }) => (sites.length === 1 ? waiting : `${name}: ${waiting}`)).join('; ')
-    return sites.find(({ untold }) => untold !== null)?.untold ?? later
+    if (said.length === 0) return joined(sites.find(({ untold }) => untold !== null)?.untold ?? null, later)
+    const ofSites = said.map(({ name, waiting }) => (sites.length === 1 ? waiting : `${name}: ${waiting}`))
+    return joined(ofSites.join('; '), later)
   }
 }
+
+const joined = (...said: readonly (string | null)[]): string | null =>
+  said.filter((words) => words !== null).join('; ') || null

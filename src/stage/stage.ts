@@ -1,7 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { mkdirSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { FloeError } from '../model/errors.ts'
-import type { ManifestJob, ManifestTask } from '../model/manifest.ts'
+import type { ManifestJob, ManifestTask, NamedJob } from '../model/manifest.ts'
 import type { NodePlace } from '../model/places.ts'
 import type { Row, Tables } from '../ports/tables/tables.ts'
 import { fetchRemote } from './fetch-remote.ts'
@@ -20,6 +20,8 @@ import {
 } from './program.ts'
 import type { RemoteStores } from './remote.ts'
 import { isHdfs, isRemote, sitePath } from './site-path.ts'
+import { type Choice, namedJobs, wantedSql } from './wanted.ts'
+import { writeManifest, writeWhole } from './write-manifest.ts'
 
 export { locateInputs } from './locate.ts'
 export { APPTAINER } from './program.ts'
@@ -29,11 +31,9 @@ export { commitSighting, type DigestPolicy, type Sighting, sightFiles } from './
 export { isAtSql } from './site-path.ts'
 
 /** An array to stage: its tasks, its jobs, and where it goes. */
-export interface StageOptions {
+export interface StageOptions extends Choice {
   readonly arrayId: string
   readonly tasks: readonly StagedTask[]
-  /** SELECT that gives (job_key, revision, position, task) of its jobs. */
-  readonly chosen: string
   readonly directory: string
   readonly cache: string
   /** The same directory as the site names it: what vanishes from there was purged. */
@@ -45,7 +45,7 @@ export interface StageOptions {
   readonly container?: string | null
   /**
    * A rehearsal: sandboxes of jobs that succeed are kept too, files are taken as they lie there now, whatever table `files` knows of
-   * them, and what people asked for (hold, cancel) is not looked at.
+   * them, and what people asked for is not looked at.
    */
   readonly rehearsal?: true
   readonly roots: Readonly<Record<string, string>>
@@ -56,8 +56,10 @@ export interface StageOptions {
   readonly at?: string | undefined
   /** Where a file of this machine lies on the site; absent: where it lies here. */
   readonly place?: (file: StagedFile) => string
-  /** Leaves jobs out of the manifest: those that an earlier result answers. */
-  readonly answer: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
+  /** Leaves jobs out of the manifest: those that an earlier result answers. Absent: none can. */
+  readonly answer?: (jobs: readonly StagedJob[]) => Promise<ReadonlySet<ManifestJob>>
+  /** Takes the tasks in place of a directory, where nothing is run; without `answer` only the names of jobs are looked up. */
+  readonly hold?: (tasks: readonly { readonly header: ManifestTask; readonly jobs: readonly NamedJob[] }[]) => void
 }
 
 export interface StagedTask {
@@ -83,6 +85,8 @@ export interface ResourceClass {
   readonly publish: 'files' | 'pack' | 'table'
   /** Most jobs of a batch, after a failure that is met with smaller ones. */
   readonly jobs_max?: number
+  /** Walltime of a task, by what jobs that name none have taken. */
+  readonly task_sec?: number
   /** The node that the jobs failed on, which they are to be kept from. */
   readonly avoid?: string
 }
@@ -97,8 +101,10 @@ export async function stageArray(
 ): Promise<{ tasks: number; jobs: number; answered: number }> {
   for (const table of ['attempts', 'requests', 'files'] as const) await tables.view(table)
   await tables.view('jobs', undefined, 'jobs_rows')
+  const { hold, answer } = options
+  if (hold && !answer) return holdNames(tables, options, hold)
   const { staged, imageAt, nodesOf } = await stagedJobs(tables, options)
-  const answered = await options.answer(staged)
+  const answered = (await answer?.(staged)) ?? new Set()
   const lines = new Map<number, ManifestJob[]>()
   for (const { task, job } of staged) {
     if (answered.has(job)) continue
@@ -106,40 +112,68 @@ export async function stageArray(
     if (group) group.push(job)
     else lines.set(task, [job])
   }
-  const roots = Object.values(options.roots)
   const places = placesText(
     options.tasks.map(({ task }) => task),
     lines,
     nodesOf,
   )
-  const headers = options.tasks.map(({ task, batchId, terms }): ManifestTask => {
-    const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
-    const image = terms.container === null ? undefined : imageAt(terms.container)
-    return {
-      v: 1,
-      campaign: options.campaign,
-      array: options.arrayId,
-      task,
-      batch: batchId,
-      jobs: lines.get(task)?.length ?? 0,
-      cpus,
-      ...(gpus > 0 && { gpus }),
-      memory_bytes,
-      walltime_sec,
-      setup,
-      ...(image !== undefined && { container: { program: options.container ?? APPTAINER, image } }),
-      publish,
-      outputs: options.outputs,
-      ...(options.siteCache !== undefined && { cache: options.siteCache }),
-      ...(roots.length > 0 && { roots }),
-      ...(places !== undefined && { binds_late: true as const }),
-      sandboxes_max: options.sandboxesMax,
-      ...(options.rehearsal && { sandboxes_all: true as const }),
-    }
+  const headers = options.tasks.map((one) => {
+    const { container } = one.terms
+    const image = container === null ? undefined : imageAt(container)
+    return headerOf(options, one, { jobs: lines.get(one.task)?.length ?? 0, image, bindsLate: places !== undefined })
   })
+  const counts = { tasks: headers.length, jobs: staged.length - answered.size, answered: answered.size }
+  if (hold) {
+    hold(headers.map((header) => ({ header, jobs: lines.get(header.task) ?? [] })))
+    return counts
+  }
   await writeEntrances(options, lines.values())
   writeManifest(options.directory, { headers, lines, places })
-  return { tasks: options.tasks.length, jobs: staged.length - answered.size, answered: answered.size }
+  return counts
+}
+
+async function holdNames(
+  tables: Tables,
+  options: StageOptions,
+  hold: NonNullable<StageOptions['hold']>,
+): ReturnType<typeof stageArray> {
+  const named = await namedJobs(tables, options)
+  const held = options.tasks.map((one) => {
+    const jobs = named.get(one.task) ?? []
+    return { header: headerOf(options, one, { jobs: jobs.length, image: undefined, bindsLate: false }), jobs }
+  })
+  hold(held)
+  return { tasks: held.length, jobs: held.reduce((sum, { jobs }) => sum + jobs.length, 0), answered: 0 }
+}
+
+function headerOf(
+  options: StageOptions,
+  { task, batchId, terms }: StagedTask,
+  { jobs, image, bindsLate }: { jobs: number; image: string | undefined; bindsLate: boolean },
+): ManifestTask {
+  const { cpus, memory_bytes, walltime_sec, gpus, setup, publish } = terms
+  const roots = Object.values(options.roots)
+  return {
+    v: 1,
+    campaign: options.campaign,
+    array: options.arrayId,
+    task,
+    batch: batchId,
+    jobs,
+    cpus,
+    ...(gpus > 0 && { gpus }),
+    memory_bytes,
+    walltime_sec,
+    setup,
+    ...(image !== undefined && { container: { program: options.container ?? APPTAINER, image } }),
+    publish,
+    outputs: options.outputs,
+    ...(options.siteCache !== undefined && { cache: options.siteCache }),
+    ...(roots.length > 0 && { roots }),
+    ...(bindsLate && { binds_late: true as const }),
+    sandboxes_max: options.sandboxesMax,
+    ...(options.rehearsal && { sandboxes_all: true as const }),
+  }
 }
 
 /** Where programs will run. */
@@ -193,29 +227,13 @@ async function stagedRows(tables: Tables, options: StageOptions): Promise<Staged
   const rows: StagedRow[] = []
   // One JSON text a row: a fifth of the time that values of 20 columns take one by one.
   const stream = tables.sql.stream<{ task: number; json: string }>(
-    `with chosen as (${options.chosen}),
-     tried as (
-       select job_key, revision, max(try) as tries
-       from attempts semi join chosen using (job_key, revision) group by all),
-     asked as (
-       select job_key, arg_max(action, seq) filter (action in ('hold', 'release', 'retry')) as gate,
-         arg_max(action, seq) filter (action in ('cancel', 'remove', 'retry')) as ask,
-         max(after_try) filter (action in ('cancel', 'remove')) as after_try
-       from requests semi join chosen using (job_key) group by all)
-     select c.task, to_json({'task': c.task, 'job_id': j.job_id, 'revision': j.revision, 'tries': coalesce(t.tries, 0),
+    wantedSql(
+      options,
+      `c.task, to_json({'task': c.task, 'job_id': j.job_id, 'revision': j.revision, 'tries': coalesce(t.tries, 0),
        'executable': j.executable, 'arguments': j.arguments, 'inputs': j.inputs, 'input_names': j.input_names, 'files': j.files,
        'file_names': j.file_names, 'outputs': j.outputs, 'environment': j.environment, 'labels': j.labels, 'setup': j.setup,
-       'container': j.container, 'stdin': j.stdin, 'stdout': j.stdout, 'check': j."check", 'cache': j.cache})::varchar as json
-     from chosen c join jobs_rows j using (job_key, revision) left join tried t using (job_key, revision)
-       left join asked a using (job_key)
-     where not j.withdrawn${
-       options.rehearsal
-         ? ''
-         : `
-       and a.gate is distinct from 'hold'
-       and not coalesce(a.ask in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0), false)`
-     }
-     order by c.task, c.position`,
+       'container': j.container, 'stdin': j.stdin, 'stdout': j.stdout, 'check': j."check", 'cache': j.cache})::varchar as json`,
+    ),
   )
   for await (const chunk of stream) for (const { json } of chunk) rows.push(JSON.parse(json) as StagedRow)
   return rows
@@ -353,40 +371,4 @@ async function writeEntrances(
   const text = JSON.stringify(await stores.entrances(urls.values(), hdfsHosts))
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   writeWhole(join(directory, 'hdfs'), (fd) => writeSync(fd, text))
-}
-
-interface Manifest {
-  readonly headers: readonly ManifestTask[]
-  readonly lines: ReadonlyMap<number, readonly ManifestJob[]>
-  readonly places: string | undefined
-}
-
-function writeManifest(directory: string, { headers, lines, places }: Manifest): void {
-  for (const folder of ['records', 'logs']) mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 })
-  const index = Buffer.alloc(headers.length * 16)
-  let offset = 0
-  writeWhole(join(directory, 'manifest'), (fd) => {
-    for (const [i, header] of headers.entries()) {
-      const jobs = lines.get(header.task) ?? []
-      const bytes = writeSync(fd, [header, ...jobs].map((line) => `${JSON.stringify(line)}\n`).join(''))
-      index.writeBigInt64LE(BigInt(offset), i * 16)
-      index.writeBigInt64LE(BigInt(bytes), i * 16 + 8)
-      offset += bytes
-    }
-  })
-  if (places !== undefined) writeWhole(join(directory, 'places'), (fd) => writeSync(fd, places))
-  // The index comes last: an array with an index is staged.
-  writeWhole(join(directory, 'index'), (fd) => writeSync(fd, index))
-}
-
-function writeWhole(path: string, write: (fd: number) => void): void {
-  const aside = `${path}.${process.pid}`
-  const fd = openSync(aside, 'w', 0o600)
-  try {
-    write(fd)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  renameSync(aside, path)
 }

@@ -51,6 +51,7 @@ export function runContext(root: string, tables: Tables, connector: Connector, y
       jobsPerBatch: config.batch.jobs,
       batchSeconds: config.batch.seconds,
       batchBytesMax: config.batch.bytes,
+      scouts: config.scouts,
       policy: config.policy,
       stopWhenFailed: config.stopWhenFailed,
       reuse: config.reuse,

@@ -48,9 +48,33 @@ const CELLS: readonly Cell[] = Object.entries(MENU).flatMap(([fault, { meets }])
 export const nameOf = ({ fault, state }: Cell): string => `${fault} × ${state}`
 export const cellNamed = (name: string): Cell | undefined => CELLS.find((cell) => nameOf(cell) === name)
 
+/** What may happen to work that waits at one site too long. */
+export const MOVES = [
+  'cut batches',
+  'array, none had begun',
+  'array, some had begun',
+  'array, seal unheard',
+  'array, coordinator killed at its seal',
+  'array, coordinator killed at its cancel',
+] as const
+export type Move = (typeof MOVES)[number]
+
 /** How often each fault met a task in each state. */
 export class Coverage {
   readonly #met = new Map<string, number>()
+  readonly #moved = new Map<Move, number>()
+
+  noteMove(move: Move): void {
+    this.#moved.set(move, (this.#moved.get(move) ?? 0) + 1)
+  }
+
+  get neverMoved(): readonly Move[] {
+    return MOVES.filter((move) => !this.#moved.has(move))
+  }
+
+  get moves(): string {
+    return MOVES.map((move) => `moved: ${move.padEnd(42)}${String(this.#moved.get(move) ?? 0).padStart(5)}\n`).join('')
+  }
 
   note(fault: Fault, state: State): void {
     const cell = `${fault} ${state}`

@@ -51,11 +51,21 @@ export class Scheduler {
     this.#world = world
   }
 
-  get connector(): Connector {
+  /** A task that had been about to begin when its array was looked at does so now. */
+  beginOne(directory: string): void {
+    const array = this.#arrays.find(({ spec }) => spec.directory === directory)
+    const task = array?.tasks.find(({ state }) => state === 'queued')
+    if (!array || !task) return
+    this.#start(array, task)
+    this.#advance(array, task)
+  }
+
+  /** To a queue in which tasks wait so long at most, seconds. */
+  connector(waitSec: () => number = () => 60): Connector {
     const world = this.#world
     return {
       name: 'simulated',
-      submit: (array) => world.step('submit', () => this.#submit(array)),
+      submit: (array) => world.step('submit', () => this.#submit(array, waitSec())),
       status: (arrays) => world.step('status', () => this.#status([...arrays.keys()])),
       cancel: (id, indices) => world.step('cancel', () => this.#cancel(id, indices)),
       endings: (ids) => world.step('endings', () => this.#endings(ids)),
@@ -230,7 +240,7 @@ export class Scheduler {
     return lines
   }
 
-  async #submit(spec: ArraySpec): Promise<string> {
+  async #submit(spec: ArraySpec, waitSec: number): Promise<string> {
     const world = this.#world
     // By its name an array is there once, however often it is sent.
     const known = this.#arrays.find((array) => array.spec.name === spec.name)
@@ -250,7 +260,7 @@ export class Scheduler {
     if (isReused) world.note('id reused', 'staged')
     const id = isReused ? free.id : String(this.#numbers++)
     const tasks = Array.from({ length: spec.count }, (_, index): Task => {
-      const startsAt = world.seconds + 60 * world.chance()
+      const startsAt = world.seconds + waitSec * (waitSec > 60 ? 0.5 + 0.5 * world.chance() : world.chance())
       const node = NODES[Math.floor(world.chance() * NODES.length)]!
       const task: Task = {
         ...{

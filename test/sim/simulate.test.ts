@@ -39,10 +39,23 @@ describe('campaigns whose tasks are chosen by those that start', () => {
 })
 
 describe('campaigns over two sites', () => {
-  test.each(seeds.slice(0, 3))('under the fault menu, seed %i', async (seed) => {
-    const { results } = await lived({ seed, jobs: 14, faults: true, sites: 2, coverage }, `FLOE_SIM_SEED=${seed}`)
+  const overTwo = async (seed: number) => {
+    const trial = { seed, jobs: 14, faults: true, often: 0.4, sites: 2, coverage } as const
+    const { results } = await lived(trial, `FLOE_SIM_SEED=${seed}`)
     expect(results).toHaveLength(14)
-  })
+  }
+
+  test.each(seeds.slice(0, 6))('under the fault menu, seed %i', overTwo)
+
+  test.runIf(ONLY === undefined)(
+    'what waits too long moved in each way in which it can',
+    { timeout: 1_200_000 },
+    async () => {
+      for (let seed = 7; seed <= 40 && coverage.neverMoved.length > 0; seed++) await overTwo(seed)
+      console.log(coverage.moves)
+      expect(coverage.neverMoved).toEqual([])
+    },
+  )
 
   test.runIf(ONLY === undefined)(
     'end with the same tables when the coordinator is killed again and again',
@@ -52,6 +65,28 @@ describe('campaigns over two sites', () => {
       for (const [job, times] of ending.begun) expect(times, `${job} was begun`).toBe(1)
     },
   )
+})
+
+describe('campaigns of which some jobs go first', () => {
+  test.each(seeds.slice(0, 8))('under the fault menu, seed %i', async (seed) => {
+    const jobs = 9 + (seed % 9)
+    const trial = {
+      seed,
+      jobs,
+      faults: true,
+      scouts: true,
+      coverage,
+      ...(seed % 4 === 3 && { sites: 2 as const }),
+    } as const
+    const { results } = await lived(trial, `FLOE_SIM_SEED=${seed}`)
+    expect(results).toHaveLength(jobs)
+  })
+
+  test.runIf(ONLY === undefined)('end the same when the coordinator is killed again and again', async () => {
+    const kill = { at: (life: number) => 2 * life + 1, when: 'after' } as const
+    const ending = await lived({ seed: 1, jobs: 9, faults: false, scouts: true, kill, coverage }, '')
+    for (const [job, times] of ending.begun) expect(times, `${job} was begun`).toBe(1)
+  })
 })
 
 /** What a killed coordinator is tried on: campaigns that nothing else befalls. */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { localSite, type Site } from '../../src/dispatch/dispatch.ts'
+import { localSite, type Seal, type Site } from '../../src/dispatch/dispatch.ts'
 import { campaignPaths, sitePaths } from '../../src/model/campaign.ts'
 import { FloeError } from '../../src/model/errors.ts'
 import type { Clock } from '../../src/ports/clock.ts'
@@ -33,6 +33,8 @@ export interface Trial {
   readonly late?: true
   /** Sites of one cluster that share the jobs; absent: one. */
   readonly sites?: 2
+  /** Some jobs go first, to be measured. */
+  readonly scouts?: true
   /** How often faults happen, as a share of what the menu says; 1 by default. */
   readonly often?: number
   /** Tables on disk, as a campaign has them; else in memory, which is faster. */
@@ -56,6 +58,7 @@ policy:
   purged: {tries: 99}
   lost: {tries: 99}
 `
+const SCOUTS = 'scouts: {jobs: 3, from: 6, wait: 2m}'
 
 /** What a campaign came to. */
 export interface Ending {
@@ -98,6 +101,8 @@ export class World {
   #steps: number[] = []
   #isDead = false
   #isGranted = false
+  /** An array has just been sealed to move elsewhere. */
+  #hasSealed = false
   #epoch = 0
   #sleeper: Sleeper | undefined
   /** Puts the coordinator of this life to sleep; answers when it is woken. */
@@ -185,9 +190,13 @@ export class World {
     if (this.#isDead) throw new Killed(what)
     if (this.#sleeper && this.chance() < 0.1) await this.#wake()
     const nth = ++this.#steps[this.#life]!
+    if (what !== 'cancel') this.#hasSealed = false
     const { kill } = this.#trial
-    if (kill?.at(this.#life) !== nth && !this.strikes('coordinator killed')) return act()
+    const isMoving = what === 'seal to move' || (what === 'cancel' && this.#hasSealed)
+    const isAimed = isMoving && this.#trial.faults && this.chance() < 0.3
+    if (kill?.at(this.#life) !== nth && !isAimed && !this.strikes('coordinator killed')) return act()
     this.noteAll('coordinator killed')
+    if (what === 'cancel' && isMoving) this.#trial.coverage.noteMove('array, coordinator killed at its cancel')
     if (kill ? kill.when === 'after' : this.chance() < 0.5) await act().catch(() => undefined)
     this.#isDead = true
     throw new Killed(what)
@@ -254,10 +263,10 @@ export class World {
 
   async #coordinate(tables: Tables): Promise<Ending> {
     const context: RunContext = {
-      ...runContext(this.root, tables, this.scheduler.connector, YAML),
+      ...runContext(this.root, tables, this.scheduler.connector(), this.#trial.scouts ? YAML + SCOUTS : YAML),
       ...{ clock: this.clock, tables: this.#stepping(tables), site: this.#site() },
       ...(!this.#trial.onDisk && { leases: this.#leases }),
-      ...(this.#trial.sites === 2 && { beside: [{ ...this.#site(), name: 'rime' }] }),
+      ...(this.#trial.sites === 2 && { beside: [this.#rime()] }),
     }
     const report = await runCampaign(context)
     await checkEnd(tables, this.#seen)
@@ -347,6 +356,7 @@ export class World {
           throw new Meant('simulated: EIO')
         }
         const version = await tables.commit(table, wish)
+        if (given.operation.startsWith('move ')) this.#trial.coverage.noteMove('cut batches')
         await checkNow(tables, table, this.#seen)
         if (table === 'batches') await this.#notePublished(tables)
         if (this.strikes('commit unheard')) {
@@ -380,10 +390,10 @@ export class World {
   }
 
   /** A site like one behind a login node: it is looked at now and then, and what it does not list is not gone at once. */
-  #site(): Site {
+  #site(connector = this.scheduler.connector()): Site {
     const paths = campaignPaths(this.root)
     const ground = { paths: sitePaths(paths.scratch, CAMPAIGN), outputs: paths.outputs, roots: {}, slots: 4 }
-    const site = localSite({ ...ground, connect: async () => this.scheduler.connector, runner: ['sim'] })
+    const site = localSite({ ...ground, connect: async () => connector, runner: ['sim'] })
     return {
       ...site,
       isOneNode: false,
@@ -399,18 +409,41 @@ export class World {
       send: async (id) => (this.bindsLate ? letChoose(join(site.paths.arrays, id)) : undefined),
       pull: (ids) =>
         this.step('pull', async () => new Set(ids.filter((id) => !existsSync(join(site.paths.arrays, id))))),
-      seal: (id, seals) =>
-        this.step('seal', async () => {
-          const folder = join(site.paths.arrays, id, 'records')
-          const begun = new Set<number>()
-          if (!existsSync(folder)) return begun
-          const names = readdirSync(folder)
-          for (const { task, attempt, line } of seals)
-            if (names.some((name) => name === `${task}.${attempt}`)) begun.add(task)
-            else writeFileSync(join(folder, `${task}.${attempt}`), line)
-          return begun
-        }),
+      seal: async (id, seals) => this.#seal(join(site.paths.arrays, id), seals),
     }
+  }
+
+  /** A second site, which takes little and at which arrays may wait for long. */
+  #rime(): Site {
+    const waitSec = () => (this.chance() < 0.6 ? 1200 : 60)
+    const limits = async () => ({ planBelow: 2, refillBelow: 2, openMax: 4, arrayMax: 2, arraysMax: 4 })
+    return { ...this.#site(this.scheduler.connector(waitSec)), name: 'rime', limits }
+  }
+
+  async #seal(directory: string, seals: readonly Seal[]): Promise<ReadonlySet<number>> {
+    const isMove = seals.some(({ line }) => line.includes('taken back'))
+    const { coverage, faults } = this.#trial
+    const begun = new Set<number>()
+    const seal = async () => {
+      const folder = join(directory, 'records')
+      if (!existsSync(folder)) return
+      if (isMove && faults && this.chance() < 0.3) this.scheduler.beginOne(directory)
+      const names = readdirSync(folder)
+      for (const { task, attempt, line } of seals)
+        if (names.some((name) => name === `${task}.${attempt}`)) begun.add(task)
+        else writeFileSync(join(folder, `${task}.${attempt}`), line)
+      this.#hasSealed = isMove
+      if (isMove) coverage.noteMove(begun.size > 0 ? 'array, some had begun' : 'array, none had begun')
+    }
+    await this.step(isMove ? 'seal to move' : 'seal', seal).catch((error: unknown) => {
+      if (isMove && error instanceof Killed) coverage.noteMove('array, coordinator killed at its seal')
+      throw error
+    })
+    if (isMove && faults && this.chance() < 0.15) {
+      coverage.noteMove('array, seal unheard')
+      throw new FloeError('SITE_UNREACHABLE', 'simulated: seal unheard')
+    }
+    return begun
   }
 }
 

@@ -1,12 +1,13 @@
 import type { Argv } from 'yargs'
 import type { Command } from '../command.ts'
 import { renderPlan } from '../text/plan.ts'
-import { positive, seconds } from '../values.ts'
+import { natural, positive, seconds } from '../values.ts'
 
 export interface PlanArgs {
   site: string[] | undefined
   jobsPerBatch: number | undefined
   batchSeconds: string | undefined
+  scouts: number | undefined
 }
 
 /** Options that `plan` and `run` share. */
@@ -24,11 +25,17 @@ export const planOptions = (yargs: Argv) =>
       requiresArg: true,
       describe: 'Wanted length of a batch: 600, 10m, 1h',
     })
+    .option('scouts', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'Jobs that go first, to be measured, of each kind that is not known; 0: none',
+    })
 
-export const planWishes = ({ site, jobsPerBatch, batchSeconds }: PlanArgs) => ({
+export const planWishes = ({ site, jobsPerBatch, batchSeconds, scouts }: PlanArgs) => ({
   ...(site !== undefined && { site }),
   ...(jobsPerBatch !== undefined && { jobsPerBatch: positive('--jobs-per-batch', jobsPerBatch) }),
   ...(batchSeconds !== undefined && { batchSeconds: seconds('--batch-seconds', batchSeconds) }),
+  ...(scouts !== undefined && { scouts: natural('--scouts', scouts) }),
 })
 
 export const plan: Command<PlanArgs> = {

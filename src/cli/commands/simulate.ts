@@ -59,7 +59,7 @@ export const simulate: Command<SimulateArgs> = {
         type: 'string',
         array: true,
         requiresArg: true,
-        describe: 'A file with `policy:`, `batch:` and `stop_when_failed:` as in floe.yaml; of several each',
+        describe: 'A file with `policy:`, `batch:`, `scouts:` and `stop_when_failed:` as in floe.yaml; of several each',
       })
       .option('against', { type: 'boolean', describe: 'From the start, beside what really happened' }),
   async run(args, { terminal, campaign, signal }) {

@@ -22,7 +22,7 @@ export function renderPlan(plan: PlanReport): string {
     ],
     { indent: '  ' },
   )
-  return [title, '\n', table, reads(plan), work(plan), missing(plan)].join('')
+  return [title, '\n', table, reads(plan), work(plan), scouts(plan), missing(plan)].join('')
 }
 
 function compared(plan: PlanReport): string {
@@ -41,6 +41,16 @@ function reads({ bytes_local: local, bytes_rack: rack = 0, bytes_remote: remote 
 function work({ site, seconds, shares = [] }: PlanReport): string {
   if (shares.length > 0) return `\n${shares.map(share).join('')}`
   return seconds === null ? '' : `\n  ${site}: about ${formatSeconds(seconds)} of work\n`
+}
+
+function scouts({ scouts: first }: PlanReport): string {
+  if (!first) return ''
+  const rest = `${formatCounted(first.rest, 'job')} like ${first.jobs === 1 ? 'it' : 'them'}`
+  const who =
+    first.jobs === 0
+      ? `${rest} wait for those under way`
+      : `${formatCounted(first.jobs, 'job')} ${first.jobs === 1 ? 'goes' : 'go'} first, each alone, as nothing is known of ${rest}`
+  return `\n  ${who}: the batches above are cut anew after what they take\n`
 }
 
 function share({ site, jobs, batches, arrays, seconds }: NonNullable<PlanReport['shares']>[number]): string {

@@ -156,6 +156,8 @@ export interface TablesOptions {
   readonly threads?: number
   /** Shared with the unix group. */
   readonly group?: boolean
+  /** False: nobody reads them meanwhile, as those of a copy that is gone afterwards. */
+  readonly hasReaders?: boolean
   /** Where they lie, if not on this machine's disk or a shared file system; then `root` is a path there, and `cache` one here. */
   readonly store?: TableStore
 }
@@ -194,7 +196,7 @@ export async function openTables(options: TablesOptions): Promise<Tables> {
     }
   return {
     sql: session,
-    hasReaders: true,
+    hasReaders: options.hasReaders ?? true,
     snapshot: async (table) => toSnapshot(table, await delta.refresh(table)),
     head: delta.head,
     view: viewIn(session),

@@ -232,7 +232,7 @@ test('status with two sites and a run going on', () => {
     sites: { frost: { succeeded: 361_000, failed: 41 }, local: { succeeded: 361 } },
     runner: { host: 'login1', pid: 4711 },
     at_work: {
-      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, next_look_sec: 40 },
+      ...{ site: 'frost', tasks_running: 198, tasks_queued: 802, tasks_max: 1000, tasks_others: 0, next_look_sec: 40 },
       waiting: 'your group has as much running as is allowed at once',
     },
   }
@@ -255,6 +255,7 @@ test('status with two sites and a run going on', () => {
     tasks_running: 0,
     tasks_queued: 3,
     tasks_max: null,
+    tasks_others: 0,
     waiting: 'its queue is closed',
     next_look_sec: 9,
   }
@@ -284,6 +285,7 @@ describe('plan', () => {
     bytes_catalog_order: 41e12,
     bytes_naive: 141e12,
     seconds: 7_409_520,
+    scouts: null,
     missing: 5,
     missing_inputs: 2,
     missing_example: { url: 'era5:1991/13.nc', job_id: 'job773002' },
@@ -325,6 +327,20 @@ describe('plan', () => {
       "
     `)
   })
+  test('of which some go first', () => {
+    const told = (jobs: number, rest: number) =>
+      renderPlan({ ...plan, scouts: { jobs, rest }, missing_example: null })
+        .split('\n')
+        .at(-2)
+    expect([told(8, 1_499_980), told(1, 1), told(0, 5000)]).toMatchInlineSnapshot(`
+      [
+        "  8 jobs go first, each alone, as nothing is known of 1,499,980 jobs like them: the batches above are cut anew after what they take",
+        "  1 job goes first, each alone, as nothing is known of 1 job like it: the batches above are cut anew after what they take",
+        "  5,000 jobs like them wait for those under way: the batches above are cut anew after what they take",
+      ]
+    `)
+  })
+
   test('of none', () => {
     expect(renderPlan({ ...plan, jobs: 0, missing_inputs: 1 })).toMatchInlineSnapshot(`
       "Nothing waits for a plan.

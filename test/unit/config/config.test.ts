@@ -153,6 +153,11 @@ describe('floe.yaml', () => {
         "reuse": [],
         "roots": {},
         "sandboxesMax": 20,
+        "scouts": {
+          "from": 10000,
+          "jobs": 8,
+          "waitSec": 300,
+        },
         "site": "local",
         "slots": null,
         "stopWhenFailed": 0.25,

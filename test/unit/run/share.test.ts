@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Group, type Room, shareOut } from '../../../src/run/share.ts'
+import { type Group, type Piece, type Room, shareOut, soonerElsewhere } from '../../../src/run/share.ts'
 
 const room = (site: string, slots: number, busySec = 0): Room => ({ site, slots, busySec })
 const group = (jobs: number, ...sites: string[]): Group => ({
@@ -53,5 +53,32 @@ describe('shares', () => {
       expect(own.at(-1)!.to).toBeCloseTo(1)
       for (const [n, { from }] of own.entries()) if (n > 0) expect(from).toBe(own[n - 1]!.to)
     }
+  })
+})
+
+describe('what waits moves', () => {
+  const piece = (work: number, ...sites: string[]): Piece => ({
+    work,
+    sites: sites.map((site) => ({ site, carrySec: 0 })),
+  })
+  const pieces = (count: number) => Array.from({ length: count }, () => piece(10, 'b'))
+
+  test('as far as others would have done it sooner, the last first', () => {
+    expect(soonerElsewhere(pieces(6), room('a', 1), [room('b', 1)])).toEqual([5, 4, 3])
+    expect(soonerElsewhere(pieces(6), room('a', 1, 1000), [room('b', 1)])).toEqual([5, 4, 3, 2, 1, 0])
+    expect(soonerElsewhere(pieces(6), room('a', 1), [room('b', 1, 1000)])).toEqual([])
+    expect(soonerElsewhere(pieces(6), room('a', 1), [room('b', 1, 45)])).toEqual([5])
+  })
+
+  test('to the site that is first, if it can run there', () => {
+    const some = [piece(10, 'b'), piece(10, 'b', 'c'), piece(10), piece(10, 'c')]
+    expect(soonerElsewhere(some, room('a', 1, 100), [room('b', 1)])).toEqual([1, 0])
+    expect(soonerElsewhere(some, room('a', 1, 100), [room('b', 1), room('c', 1)])).toEqual([3, 1, 0])
+  })
+
+  test('not where carrying takes longer than waiting', () => {
+    const far: Piece = { work: 10, sites: [{ site: 'b', carrySec: 60 }] }
+    expect(soonerElsewhere([far], room('a', 1, 50), [room('b', 1)])).toEqual([])
+    expect(soonerElsewhere([far], room('a', 1, 70), [room('b', 1)])).toEqual([0])
   })
 })

@@ -142,3 +142,21 @@ test('a run at one of them leaves the work of the other alone; the next at both 
   expect(local! + atRime!).toBe(20)
   await context.tables.close()
 })
+
+test('a job that needs more memory than a site has is not given to it once more', async () => {
+  const isSmall: RunContext['site']['misfit'] = async ({ memory_bytes }) =>
+    (memory_bytes ?? 0) > 1000 ? 'too much' : undefined
+  const clamped: RunContext['site']['clamped'] = async (terms) => ({
+    ...terms,
+    memory_bytes: Math.min(1000, terms.memory_bytes ?? 1000),
+  })
+  const here = scriptedConnector()
+  const there = scriptedConnector(() => ({ verdict: 'failed', class: 'memory' }))
+  const jobs = grid(12).map((job) => ({ ...job, memoryBytes: 800 }))
+  const made = await madeCampaign(jobs, here, 'policy: {memory: {tries: 3}}\nstop_when_failed: 1')
+  const context = beside(made, there, { misfit: isSmall, clamped })
+  expect((await runCampaign(context)).counts).toMatchObject({ succeeded: 12 })
+  expect([...there.runs.values()]).toEqual(Array.from({ length: there.runs.size }, () => 1))
+  expect(there.runs.size).toBeGreaterThan(0)
+  await context.tables.close()
+})
