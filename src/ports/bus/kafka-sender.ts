@@ -6,8 +6,6 @@ export const POLL_MS = 5
 /** Longest wait for a first answer. */
 export const CONNECT_MS = 8000
 const FLUSH_MS = 500
-/** `ERR__TIMED_OUT` of librdkafka. */
-const TIMED_OUT = -185
 /** Longest wait of a reader that ends for a broker that does not answer. */
 const FAREWELL_MS = 5000
 const HEADERS = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }] as const
@@ -20,6 +18,8 @@ export class Sender {
   readonly #topic: string
   readonly #failed: Promise<never>
   #fail!: (error: Error) => void
+  #round: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
   #polling: NodeJS.Timeout | undefined
   #sending = 0
   #isOpen = false
@@ -50,21 +50,32 @@ export class Sender {
     try {
       for (const { key, value } of messages)
         producer.produce(this.#topic, null, Buffer.from(value), key, null, undefined, HEADERS)
-      await Promise.race([this.#answered(producer), this.#failed])
+      await Promise.race([this.#nextRound(producer), this.#failed])
     } finally {
       this.#sending--
       if (this.#sending === 0) this.#rest()
     }
   }
 
+  /** A round that begins later than now. One at a time, since each takes a thread of Node's few. */
+  #nextRound(producer: RdkafkaProducer): Promise<void> {
+    this.#next ??= this.#round.then(() => {
+      this.#next = undefined
+      const round = this.#answered(producer)
+      this.#round = round.catch(() => {})
+      return round
+    })
+    return this.#next
+  }
+
   /** All that was sent is answered, or given up and reported before. */
   async #answered(producer: RdkafkaProducer): Promise<void> {
     let error: RdkafkaError | null = null
     do {
-      // In steps: a producer that flushes cannot be disconnected.
+      // In steps, since a producer that flushes cannot be disconnected. That a step was too short is told by words alone (node-rdkafka 3.6).
       error = await new Promise((resolve) => producer.flush(FLUSH_MS, (said) => resolve(said ?? null)))
-      if (error !== null && error.code !== TIMED_OUT) throw error
-    } while (error !== null && !this.#ended)
+    } while (error !== null && !this.#ended && producer.isConnected())
+    if (error !== null) throw error
     // Reports come by the event loop, too.
     await new Promise(setImmediate)
   }
