@@ -1,3 +1,4 @@
+import { positionsSql } from '../model/positions.ts'
 import { FAILURE_CLASSES, type JobState } from '../model/verdict.ts'
 
 /** Relations that the state of jobs is read from: names of views, or SELECTs in parentheses. */
@@ -102,9 +103,8 @@ function asks(sources: StateSources): string {
 
 function placed(sources: StateSources): string {
   return `SELECT p.job_key, p.revision, max(b.batch_id) AS batch_id
-    FROM (SELECT * FROM ${sources.plan}${only(sources)}) p JOIN
-      (SELECT batch_id, plan_id, position_from, position_to FROM ${sources.batches} WHERE state IN ('staged', 'submitted')) b
-      ON b.plan_id = p.plan_id AND p.position >= b.position_from AND p.position < b.position_to
+    FROM (SELECT * FROM ${sources.plan}${only(sources)}) p
+      JOIN ${positionsSql(`${sources.batches} WHERE state IN ('staged', 'submitted')`, ['batch_id'])} b USING (plan_id, position)
     GROUP BY p.job_key, p.revision`
 }
 

@@ -1,4 +1,5 @@
 import type { Json } from '../model/json.ts'
+import { positionsSql } from '../model/positions.ts'
 import { FAILURE_CLASSES, type FailureClass, JOB_STATES, type JobState } from '../model/verdict.ts'
 import type { Head, Tables } from '../ports/tables/tables.ts'
 import { jobStates, type StateSources } from './job-states.ts'
@@ -184,9 +185,8 @@ function touched(next: Upcoming): string {
   if (next.batches !== undefined) {
     const range = 'batch_id, plan_id, position_from, position_to, site, state'
     const [before, after] = [`SELECT ${range} FROM state_batches`, `SELECT ${range} FROM ${relation(next.batches)}`]
-    keys.push(`SELECT p.job_key FROM state_plan p
-      JOIN ((${before} EXCEPT ${after}) UNION (${after} EXCEPT ${before})) b
-        ON b.plan_id = p.plan_id AND p.position >= b.position_from AND p.position < b.position_to`)
+    const changed = `((${before} EXCEPT ${after}) UNION (${after} EXCEPT ${before}))`
+    keys.push(`SELECT p.job_key FROM state_plan p JOIN ${positionsSql(changed, [])} b USING (plan_id, position)`)
   }
   return keys.join(' UNION ')
 }

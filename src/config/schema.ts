@@ -83,7 +83,9 @@ const scouts = z
         ),
       ),
     from: count(1).default(10_000).meta(text('With fewer jobs of that kind all go at once.', 'jobs')),
-    wait: seconds.prefault('5m').meta(text('Longest time that the others wait for them.', 'seconds')),
+    wait: seconds
+      .prefault('5m')
+      .meta(text('How long the others wait for them to begin; for those that run, an hour more.', 'seconds')),
   })
   .prefault({})
 

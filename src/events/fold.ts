@@ -34,9 +34,11 @@ const jobName = (job: string, revision: number): string => `${revision} ${job}`
 export function foldRecords(lines: Iterable<ReadLine>): Fold {
   const tasks = new Map<TaskName, { started: TaskStarted | null; ended: TaskEnded | null }>()
   const started = new Map<string, { job: string; revision: number; task: TaskName }>()
-  const ended = new Map<string, Map<string, Omit<Decided, 'superseded'>>>()
+  const ended = new Map<string, Omit<Decided, 'superseded'>[]>()
+  let last: { task: number; attempt: number; name: TaskName } | undefined
   for (const { task, attempt, end, line } of lines) {
-    const name = taskName(task, attempt)
+    if (last?.task !== task || last.attempt !== attempt) last = { task, attempt, name: taskName(task, attempt) }
+    const { name } = last
     const seen = tasks.get(name) ?? { started: null, ended: null }
     tasks.set(name, seen)
     if (line.event === 'task started') seen.started = line
@@ -45,19 +47,20 @@ export function foldRecords(lines: Iterable<ReadLine>): Fold {
       started.set(`${name} ${jobName(line.job, line.revision)}`, { job: line.job, revision: line.revision, task: name })
     else {
       const job = jobName(line.job, line.revision)
-      const verdicts = ended.get(job) ?? new Map<string, Omit<Decided, 'superseded'>>()
-      verdicts.set(`${name} ${end}`, { task, attempt, end, ended: line })
-      ended.set(job, verdicts)
+      const verdicts = ended.get(job)
+      const verdict = { task, attempt, end, ended: line }
+      if (!verdicts) ended.set(job, [verdict])
+      else if (!verdicts.some((one) => one.task === task && one.attempt === attempt && one.end === end))
+        verdicts.push(verdict)
     }
   }
   const decided: Decided[] = []
   for (const job of [...ended.keys()].sort()) {
-    const verdicts = [...ended.get(job)!.values()].sort(
-      (a, b) => a.attempt - b.attempt || a.end - b.end || a.task - b.task,
-    )
-    for (const [i, verdict] of verdicts.entries()) {
-      decided.push({ ...verdict, superseded: i > 0 })
-      started.delete(`${taskName(verdict.task, verdict.attempt)} ${job}`)
+    const verdicts = ended.get(job)!
+    if (verdicts.length > 1) verdicts.sort((a, b) => a.attempt - b.attempt || a.end - b.end || a.task - b.task)
+    for (const [i, { task, attempt, end, ended: line }] of verdicts.entries()) {
+      decided.push({ task, attempt, end, ended: line, superseded: i > 0 })
+      if (started.size > 0) started.delete(`${taskName(task, attempt)} ${job}`)
     }
   }
   const now = [...started.values()].filter(({ task }) => tasks.get(task)?.ended === null)

@@ -11,59 +11,70 @@ export interface AttemptContext {
   readonly walltimeSec: number | null
   readonly site: string
   readonly node: string | null
-  readonly hasBegun: boolean
   readonly batchId: number | null
   readonly arrayId: string | null
   readonly task: number | null
   readonly taskAttempt: number | null
   readonly nativeId: string | null
-  readonly recordEnd: number | null
   readonly reusedFrom: string | null
   readonly publishedAtUs: number
 }
 
+/** Of a line, what most lines of one task have in common. */
+export type Outcome = Pick<JobEnded, 'verdict' | 'class' | 'rule' | 'exit' | 'signal'>
+
 const range = (log: LogRange | null) =>
   log === null ? null : { file: log.file, offset: log.offset, bytes: log.bytes, total: log.total }
 
-/** A row of `attempts`; times are microseconds, `job_key` is made by `publish`. */
-export function attemptRow(ended: JobEnded, context: AttemptContext): Row {
+/** A row of `attempts` is one of `attemptRow`, and the one of `groupRow` that it names. Times are microseconds, `job_key` is made by `publish`. */
+export function attemptRow(
+  ended: JobEnded,
+  { group, hasBegun, recordEnd }: { group: number; hasBegun: boolean; recordEnd: number | null },
+): Row {
   return {
+    row_group: group,
     job_id: ended.job,
-    job_key: null,
     revision: ended.revision,
     try: ended.try,
     job_digest: ended.job_digest,
-    verdict: ended.verdict,
-    class: ended.class,
-    rule: ended.rule,
-    evidence: context.evidence,
-    next: context.next,
-    superseded: context.superseded,
-    exit_code: ended.exit,
-    signal: ended.signal,
     wall_sec: ended.wall_sec,
     cpu_sec: ended.cpu_sec,
     memory_max_bytes: ended.memory_max_bytes,
     bytes_local: ended.bytes_read?.local ?? null,
     bytes_rack: ended.bytes_read?.rack ?? null,
     bytes_remote: ended.bytes_read?.remote ?? null,
+    started_at: hasBegun ? ended.started_at : null,
+    ended_at: ended.at,
+    slot: ended.slot,
+    record_end: recordEnd,
+    log_stdout: range(ended.stdout),
+    log_stderr: range(ended.stderr),
+    sandbox: ended.sandbox,
+  }
+}
+
+/** What rows of one task with one outcome have in common. */
+export function groupRow(group: number, outcome: Outcome, context: AttemptContext): Row {
+  return {
+    row_group: group,
+    verdict: outcome.verdict,
+    class: outcome.class,
+    rule: outcome.rule,
+    exit_code: outcome.exit,
+    signal: outcome.signal,
+    evidence: context.evidence,
+    next: context.next,
+    superseded: context.superseded,
     cpus: context.cpus,
     memory_bytes: context.memoryBytes,
     walltime_sec: context.walltimeSec,
-    started_at: context.hasBegun ? ended.started_at : null,
-    ended_at: ended.at,
     site: context.site,
     node: context.node,
-    slot: ended.slot,
     batch_id: context.batchId,
     array_id: context.arrayId,
     task: context.task,
     task_attempt: context.taskAttempt,
     native_id: context.nativeId,
-    record_end: context.recordEnd,
-    log_stdout: range(ended.stdout),
-    log_stderr: range(ended.stderr),
-    sandbox: ended.sandbox,
     reused_from: context.reusedFrom,
     published_at: context.publishedAtUs,
   }

@@ -1,4 +1,4 @@
-export { type AttemptContext, attemptRow, resultRows } from './attempt-row.ts'
+export { type AttemptContext, attemptRow, groupRow, resultRows } from './attempt-row.ts'
 export { type Exported, type ExportFormat, exportFormat, exportResults, streamResults } from './export.ts'
 export { type BringOutputs, type Merged, type MergedView, mergedView, mergeOutputs } from './merged.ts'
 export { type Publication, publish } from './publish.ts'

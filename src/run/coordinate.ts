@@ -80,6 +80,8 @@ class Coordinator {
   #judged = 0
   /** Jobs came whose files nobody looked at yet. */
   #unseen = false
+  /** What arrays did not leave undone may wait for their end: there are arrays of an earlier run, or people asked for something. */
+  #isDisturbed = false
 
   constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
@@ -219,6 +221,7 @@ class Coordinator {
     // One after the other: they share the tables.
     for (const site of this.#sites) this.#planner.total += await site.takeUp()
     const own = this.#sites.filter(({ hasTakenUp }) => hasTakenUp)
+    this.#isDisturbed = own.length < this.#sites.length || this.#sites.some(({ arrays }) => arrays.size > 0)
     this.#elsewhere = await liveElsewhere(
       tables,
       own.map(({ name }) => name),
@@ -235,7 +238,10 @@ class Coordinator {
     if (news.jobs) this.#unseen = true
     if (news.requests || news.jobs) this.#planner.isDue = true
     // A person did something: that may have been what was to be mended.
-    if (news.jobs || (news.requests && !isFirst)) for (const site of this.#sites) site.mended()
+    if (news.jobs || (news.requests && !isFirst)) {
+      this.#isDisturbed = true
+      for (const site of this.#sites) site.mended()
+    }
     const able = this.#sites.find(({ trouble }) => !trouble)
     if (this.#unseen && able && (await able.tries(() => this.#lookAtFiles()))) this.#unseen = false
     if (news.requests || news.jobs) for (const { cancels } of this.#sites) await cancels.heed()
@@ -270,12 +276,12 @@ class Coordinator {
 
   /** Publishes when due, then lets go of arrays that are over. */
   async #settle(): Promise<void> {
-    const due =
-      this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS || this.#publisher.waiting > WAITING_MAX
+    const isLate = this.#context.clock.ticks() - this.#publishedAt > PUBLISH_EVERY_MS
+    const due = (isLate && this.#context.tables.hasReaders) || this.#publisher.waiting > WAITING_MAX
     const ended = this.#sites.flatMap((site) => {
       const { over, arrays } = site
       const isAll = arrays.size - site.idle(this.#stopping !== null) === over.length
-      return over.length > 0 && (due || isAll || over.length > 8) ? [{ site, over }] : []
+      return over.length > 0 && (due || isLate || isAll || over.length > 8) ? [{ site, over }] : []
     })
     if (ended.length === 0 && !due) return
     await this.#publish()
@@ -286,7 +292,8 @@ class Coordinator {
       () => this.#lease.guard(),
     )
     for (const { site, over } of ended) await site.release(over)
-    this.#planner.isDue = true
+    const isDone = ended.every(({ over }) => over.every(({ hasDoneAll }) => hasDoneAll))
+    if (!isDone || this.#isDisturbed || this.#planner.later !== null) this.#planner.isDue = true
   }
 
   async #publish(): Promise<void> {

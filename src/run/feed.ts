@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { isRefusal, lenient, type TaskLimits } from '../dispatch/dispatch.ts'
 import { sitePaths } from '../model/campaign.ts'
 import { FloeError } from '../model/errors.ts'
+import { positionsSql } from '../model/positions.ts'
 import { isAtSql, stageArray } from '../stage/stage.ts'
 import { Allowance } from './allowance.ts'
 import { answersFor, canAnswer } from './answers.ts'
@@ -144,9 +145,8 @@ export class Feed {
     const staged = await stageArray(context.tables, {
       arrayId: array.id,
       tasks: array.batches.map(({ task, batchId }) => ({ task, batchId, terms: array.terms })),
-      chosen: `select p.job_key, p.revision, p.position, b.task
-        from plan_positions p join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-        where b.array_id = '${array.id}'`,
+      chosen: `select p.job_key, p.job_id, p.revision, p.position, b.task
+        from plan_positions p join ${positionsSql(`batches where array_id = '${array.id}'`, ['task'])} b using (plan_id, position)`,
       directory: array.directory,
       cache: sitePaths(context.paths.scratch, context.campaignId).cache,
       siteCache: site.paths.cache,

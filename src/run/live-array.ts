@@ -66,6 +66,10 @@ export class LiveArray {
   /** Jobs that started and have no verdict yet -> task. */
   readonly #running = new Map<string, { job: string; revision: number; task: number; attempt: number }>()
   readonly #started = new Map<string, TaskStarted>()
+  readonly #begun = new Set<number>()
+  /** Undefined: to be counted anew. */
+  #open: readonly number[] | undefined
+  #hasRetries = false
   readonly elements: Elements
   readonly #batchOf: ReadonlyMap<number, number>
   readonly #sealed = new Set<number>()
@@ -114,16 +118,19 @@ export class LiveArray {
     const { decided, tasks, running } = foldRecords(lines)
     for (const { task, attempt, line } of lines) {
       // What still writes is not gone, whatever is listed.
-      if (this.#missingSince.get(task)?.how === 'absent') this.#missingSince.delete(task)
+      if (this.#missingSince.size > 0 && this.#missingSince.get(task)?.how === 'absent') this.#missingSince.delete(task)
       if (line.event === 'job started' && !this.#inferred.has(`${line.revision} ${line.job}`))
         this.#running.set(`${line.revision} ${line.job}`, { job: line.job, revision: line.revision, task, attempt })
     }
     for (const [name, { started, ended }] of tasks) {
       const task = Number(name.slice(0, name.indexOf('.')))
-      if (started) this.#started.set(name, started)
+      if (started) {
+        this.#started.set(name, started)
+        this.#begun.add(task)
+      }
       // What was known of the task was of an element that stood for it.
       if (started?.element !== undefined && this.elements.bind(task, started.element)) this.isBack(task)
-      if (ended) this.#sealed.add(task)
+      if (ended) this.#seal(task)
       if (ended && ended.jobs > 0) this.#ends.push(ended.at)
       if (ended?.reason === 'failed')
         this.#failed.push({ task, attempt: Number(name.slice(name.indexOf('.') + 1)), message: ended.message })
@@ -141,7 +148,7 @@ export class LiveArray {
       this.#decided.add(name)
       this.#running.delete(name)
       const known = committed?.[`${verdict.task}.${verdict.attempt}`] ?? 0
-      if (verdict.end > known) news.push({ ...verdict, superseded })
+      if (verdict.end > known) news.push(superseded === verdict.superseded ? verdict : { ...verdict, superseded })
     }
     // A job that started in a sealed attempt without a verdict was given back by its runner.
     for (const [name, { task, job }] of this.#running)
@@ -281,6 +288,12 @@ export class LiveArray {
   /** The scheduler no longer has the task, and its record is not sealed. */
   markGone(task: number): void {
     this.#gone.add(task)
+    this.#open = undefined
+  }
+
+  #seal(task: number): void {
+    this.#sealed.add(task)
+    this.#open = undefined
   }
 
   /** The scheduler was told to cancel these tasks, which had not begun. */
@@ -294,25 +307,20 @@ export class LiveArray {
 
   /** Recalled tasks that are gone and never began, once. */
   takeRecalled(): number[] {
-    const begun = this.#begun
-    const taken = [...this.#recalled].filter((task) => this.#gone.has(task) && !begun.has(task))
+    const taken = [...this.#recalled].filter((task) => this.#gone.has(task) && !this.#begun.has(task))
     for (const task of taken) this.#recalled.delete(task)
     return taken
   }
 
-  get #begun(): Set<number> {
-    return new Set([...this.#started.keys()].map((name) => Number(name.slice(0, name.indexOf('.')))))
-  }
-
   /** Tasks that the scheduler should still know. */
-  get openTasks(): number[] {
-    return this.batches.map(({ task }) => task).filter((task) => !this.isOver(task))
+  get openTasks(): readonly number[] {
+    this.#open ??= this.batches.map(({ task }) => task).filter((task) => !this.isOver(task))
+    return this.#open
   }
 
   /** Tasks that no record file knows yet. */
   get unstartedTasks(): number[] {
-    const begun = this.#begun
-    return this.openTasks.filter((task) => !begun.has(task))
+    return this.openTasks.filter((task) => !this.#begun.has(task))
   }
 
   isOver(task: number): boolean {
@@ -320,7 +328,17 @@ export class LiveArray {
   }
 
   get over(): boolean {
-    return this.batches.every(({ task }) => this.isOver(task))
+    return this.openTasks.length === 0
+  }
+
+  /** One of its jobs is to be tried again. */
+  noteRetry(): void {
+    this.#hasRetries = true
+  }
+
+  /** A record decided each of its jobs, for good. */
+  get hasDoneAll(): boolean {
+    return !this.#hasRetries && this.#decided.size >= this.batches.reduce((sum, { jobs }) => sum + jobs, 0)
   }
 
   /** Jobs that had started when their task vanished: lost, with their task. */

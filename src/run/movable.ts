@@ -1,3 +1,4 @@
+import { positionsSql } from '../model/positions.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
 import { chooseRunnable } from './planning.ts'
@@ -36,8 +37,8 @@ export async function piecesOf(
   const parts = await tables.sql.rows<{ array_id: string | null; batch_id: number; n: number; jobs: number }>(
     `select b.array_id, b.batch_id::double as batch_id, s.n::integer as n, count(*)::integer as jobs
      from share_jobs s join plan_positions p using (job_key)
-       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-     where b.batch_id in (${given}) group by all order by 1 nulls last, 2`,
+       join ${positionsSql(`batches b where b.batch_id in (${given})`, ['array_id', 'batch_id'])} b using (plan_id, position)
+     group by all order by 1 nulls last, 2`,
   )
   for (const table of ['share_jobs', 'share_urls', 'runnable']) await tables.sql.run(`drop table ${table}`)
   const pieces = new Map<string, WaitingPiece>()

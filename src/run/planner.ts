@@ -105,7 +105,9 @@ export class Planner {
     if (counts.pending === 0) return
     const { clock } = this.#context
     const { jobs: all, missing, later, laterAtMs } = await chooseRunnable(this.#context)
-    const scouting = await lookForScouts(this.#context)
+    const scouting = await lookForScouts(this.#context, (id) =>
+      sites.some(({ arrays }) => arrays.get(id)?.isUntouched === false),
+    )
     if (scouting.held > 0) await this.#hold(scouting)
     const jobs = all - scouting.held
     if (laterAtMs !== null) this.#later = { jobs: later, at: clock.ticks() + laterAtMs - clock.now() }

@@ -1,6 +1,7 @@
 import { openViews, stateFacts } from '../catalog/catalog.ts'
 import { type PlanCosts, planJobs } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
+import { positionsSql } from '../model/positions.ts'
 import { quoteText } from '../ports/tables/tables.ts'
 import {
   commitSighting,
@@ -153,8 +154,8 @@ export async function chooseRunnable(
   const { policy } = context.settings
   const { sql } = tables
   await openViews(tables)
-  const batched = `select p.job_key from plan_positions p join batches b
-        on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to`
+  const batched = (which: string) =>
+    `select p.job_key from plan_positions p join ${positionsSql(`batches b where ${which}`, [])} using (plan_id, position)`
   const asked = askedFor(context)
   const [siteName, nowMs] = [site.name.replaceAll("'", "''"), clock.now()]
   await sql.run(`create or replace temp table runnable as
@@ -168,7 +169,7 @@ export async function chooseRunnable(
     usual as (${USUAL}),
     usual_of as (select executable, sum(seconds * measured) / sum(measured) as seconds from usual group by all),
     batched as (
-      ${batched} where b.state in ('cut', 'staged', 'submitted')${given ? ` and b.batch_id not in (${given})` : ''}),
+      ${batched(`b.state in ('cut', 'staged', 'submitted')${given ? ` and b.batch_id not in (${given})` : ''}`)}),
     wanted as (
       select j.job_id, j.job_key, j.revision, coalesce(j.priority, 0) as priority, coalesce(u.seconds, o.seconds) as seconds, j.missing,
         ${isGrown(policy)} or ${asked.isForetold} as grown, coalesce(u.measured, 0) as measured, coalesce(u.tried, 0) as tried,
@@ -182,7 +183,7 @@ export async function chooseRunnable(
         left join usual_of o on o.executable = j.executable
         anti join batched x on x.job_key = j.job_key
         ${shared ? `semi join (select job_key from shares where site = '${siteName}') s on s.job_key = j.job_key` : ''}
-        ${given ? `semi join (${batched} where b.batch_id in (${given})) g on g.job_key = j.job_key` : ''}
+        ${given ? `semi join (${batched(`b.batch_id in (${given})`)}) g on g.job_key = j.job_key` : ''}
       where j.state in ('pending'${given ? ", 'queued'" : ''}) and (j.site is null or j.site in (${[site, ...beside].map(({ name }) => quoteText(name)).join(', ')})))
     select * exclude (terms, jobs_max, avoid, task_sec), coalesce(wait_until > make_timestamptz(${Math.round(nowMs * 1000)}), false) as later,
       (case when jobs_max is null and avoid is null and task_sec is null then terms

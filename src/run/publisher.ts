@@ -5,7 +5,7 @@ import type { NamedJob } from '../model/manifest.ts'
 import type { JobEnded } from '../model/record.ts'
 import type { FailureClass } from '../model/verdict.ts'
 import type { Row } from '../ports/tables/tables.ts'
-import { type Answer, attemptRow, publish, resultRows } from '../results/results.ts'
+import { type Answer, attemptRow, groupRow, publish, resultRows } from '../results/results.ts'
 import type { RunContext } from './context.ts'
 import type { Source } from './evidence.ts'
 import type { LiveArray, LiveBatch } from './live-array.ts'
@@ -57,6 +57,21 @@ export interface InferredVerdict extends Pick<JobEnded, 'verdict' | 'class' | 'r
 }
 
 const BEGUN = { hasBegun: true, node: null }
+
+/** They differ in what only their jobs say. */
+const areAlike = (one: Waiting, other: Waiting): boolean =>
+  one.array === other.array &&
+  one.task === other.task &&
+  one.attempt === other.attempt &&
+  one.evidence === other.evidence &&
+  one.superseded === other.superseded &&
+  one.node === other.node &&
+  one.reusedFrom === other.reusedFrom &&
+  one.ended.verdict === other.ended.verdict &&
+  one.ended.class === other.ended.class &&
+  one.ended.rule === other.ended.rule &&
+  one.ended.exit === other.ended.exit &&
+  one.ended.signal === other.ended.signal
 
 /** Verdicts between harvest and table. Memory: the rows since the last publication. */
 export class Publisher {
@@ -112,7 +127,7 @@ export class Publisher {
       })
       if (superseded) continue
       this.#count(ended, array.site.name)
-      if (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null)
+      if (ended.outputs.length > 0 && (array.site.name !== 'local' || this.#context.settings.outputsUrl !== null))
         this.tally.away += ended.outputs.filter(({ table }) => table === undefined).length
     }
   }
@@ -174,34 +189,9 @@ export class Publisher {
     )
     const publishedAtUs = this.#nowUs()
     const { paths, settings } = this.#context
-    const attempts = rows.map((row): Row => {
-      const { ended, array } = row
-      const site = array?.site ?? this.#context.site
-      const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
-      return attemptRow(ended, {
-        evidence: row.evidence,
-        next: this.#next(row, before),
-        superseded: row.superseded,
-        cpus: array?.terms.cpus ?? null,
-        memoryBytes: array?.terms.memory_bytes ?? null,
-        // A job that names none had what its task had.
-        walltimeSec:
-          array?.terms.walltime_sec ?? (ended.class === 'walltime' ? (array?.terms.task_sec ?? site.taskSec) : null),
-        site: site.name,
-        node: place?.node ?? row.node,
-        hasBegun: row.hasBegun,
-        batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
-        arrayId: array?.id ?? null,
-        task: row.task,
-        taskAttempt: row.attempt,
-        nativeId: place?.native_id ?? array?.nativeId ?? null,
-        recordEnd: row.recordEnd,
-        reusedFrom: row.reusedFrom,
-        publishedAtUs,
-      })
-    })
+    const { attempts, groups } = this.#attempts(rows, before, publishedAtUs)
     const results = rows
-      .filter(({ ended, superseded }) => ended.verdict === 'succeeded' && !superseded)
+      .filter(({ ended, superseded }) => ended.outputs.length > 0 && ended.verdict === 'succeeded' && !superseded)
       .flatMap(({ ended, array }) =>
         resultRows(ended, {
           outputsRoot: array === null ? paths.outputs : (settings.outputsUrl ?? array.site.outputs),
@@ -212,6 +202,7 @@ export class Publisher {
       )
     await publish(this.#context.tables, {
       attempts,
+      groups,
       results,
       facts: this.#facts,
       guard: this.#guard,
@@ -220,13 +211,65 @@ export class Publisher {
     return rows.length
   }
 
+  #attempts(
+    rows: readonly Waiting[],
+    before: (ended: JobEnded) => Before,
+    publishedAtUs: number,
+  ): { attempts: Row[]; groups: Row[] } {
+    const groups: Row[] = []
+    let [first, firstNext]: [Waiting?, ReturnType<typeof decideNext>?] = []
+    const attempts = rows.map((row): Row => {
+      const next = this.#next(row, before)
+      if (first === undefined || next !== firstNext || !areAlike(row, first)) {
+        ;[first, firstNext] = [row, next]
+        groups.push(this.#group(groups.length, row, { next, publishedAtUs }))
+      }
+      return attemptRow(row.ended, {
+        ...{ group: groups.length - 1, hasBegun: row.hasBegun, recordEnd: row.recordEnd },
+      })
+    })
+    return { attempts, groups }
+  }
+
+  #group(
+    group: number,
+    row: Waiting,
+    { next, publishedAtUs }: { next: ReturnType<typeof decideNext>; publishedAtUs: number },
+  ): Row {
+    const { ended, array } = row
+    const site = array?.site ?? this.#context.site
+    const place = row.task === null || row.attempt === null ? undefined : array?.node(row.task, row.attempt)
+    return groupRow(group, ended, {
+      evidence: row.evidence,
+      next,
+      superseded: row.superseded,
+      cpus: array?.terms.cpus ?? null,
+      memoryBytes: array?.terms.memory_bytes ?? null,
+      // A job that names none had what its task had.
+      walltimeSec:
+        array?.terms.walltime_sec ?? (ended.class === 'walltime' ? (array?.terms.task_sec ?? site.taskSec) : null),
+      site: site.name,
+      node: place?.node ?? row.node,
+      batchId: row.task === null ? null : (array?.batchOf(row.task) ?? null),
+      arrayId: array?.id ?? null,
+      task: row.task,
+      taskAttempt: row.attempt,
+      nativeId: place?.native_id ?? array?.nativeId ?? null,
+      reusedFrom: row.reusedFrom,
+      publishedAtUs,
+    })
+  }
+
   /** A job that is tried again is not decided yet. */
   #next(
     { ended, superseded, hasBegun, array, task }: Waiting,
     before: (ended: JobEnded) => Before,
   ): ReturnType<typeof decideNext> {
     if (superseded) return 'done'
-    if (!hasBegun) return 'retry'
+    if (!hasBegun) {
+      array?.noteRetry()
+      return 'retry'
+    }
     const { policy, maxTries } = this.#context.settings
     const next = decideNext(policy, ended.class, {
       before: before(ended),
@@ -241,6 +284,7 @@ export class Publisher {
     })
     if (next === 'hold') this.tally.held++
     if (next === 'retry') {
+      array?.noteRetry()
       this.tally[ended.verdict]--
       this.tally.retried++
     }

@@ -1,3 +1,4 @@
+import { positionsSql } from '../model/positions.ts'
 import type { Tables } from '../ports/tables/tables.ts'
 import type { RunContext } from './context.ts'
 
@@ -31,6 +32,7 @@ export async function cancelRequested(
   for (const table of ['requests', 'batches', 'attempts'] as const) await tables.view(table)
   await tables.view('jobs', undefined, 'jobs_rows')
   await tables.view('plan', undefined, 'plan_positions')
+  const live = positionsSql("batches where state in ('staged', 'submitted')", ['array_id', 'task'])
   const rows = await tables.sql.rows<{ array_id: string; job_id: string; task: number }>(
     `with asked as (
        select job_key, arg_max(action, seq) as action, max(after_try) filter (action <> 'retry') as after_try, any_value(job_id) as job_id
@@ -39,14 +41,13 @@ export async function cancelRequested(
        select job_key, revision, max(try) as tries from attempts semi join asked using (job_key) group by all)
      select b.array_id, a.job_id, b.task
      from asked a join plan_positions p using (job_key) left join tried t on t.job_key = p.job_key and t.revision = p.revision
-       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-     where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0) and b.state in ('staged', 'submitted')
+       join ${live} b on b.plan_id = p.plan_id and b.position = p.position
+     where a.action in ('cancel', 'remove') and a.after_try >= coalesce(t.tries, 0)
      union
      select b.array_id, p.job_id, b.task
      from (select job_key, revision from jobs_rows where revision > 1) j
        join plan_positions p on p.job_key = j.job_key and p.revision < j.revision
-       join batches b on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-     where b.state in ('staged', 'submitted')`,
+       join ${live} b on b.plan_id = p.plan_id and b.position = p.position`,
   )
   return arrays
     .map((arrayId) => ({

@@ -1,4 +1,5 @@
 import { formatCounted } from '../model/format.ts'
+import { positionsSql } from '../model/positions.ts'
 import type { RunContext, ScoutSettings } from './context.ts'
 
 /*
@@ -6,6 +7,8 @@ import type { RunContext, ScoutSettings } from './context.ts'
  * these measured. What is decided rests on the tables alone.
  */
 
+/** Scouts that run are waited for longer: the longer they take, the less it is of what is to come. */
+const RUN_SEC = 3600
 /** Of the scouts so many have to succeed before the others follow: a last one may be at a slow node. */
 const ENOUGH = 0.75
 
@@ -21,14 +24,18 @@ export interface Kind {
   readonly underWay: number
   /** For how long the first of them is under way. */
   readonly waitedSec: number
+  /** One of their tasks has begun. */
+  readonly hasBegun: boolean
 }
+
+const waitMaxOf = ({ hasBegun }: Kind, { waitSec }: ScoutSettings): number => waitSec + (hasBegun ? RUN_SEC : 0)
 
 /** `send`: some go first; `hold`: they wait for those; `go`: nothing is gained by waiting. */
 export function decideScouts(kind: Kind, settings: ScoutSettings): 'send' | 'hold' | 'go' {
   const { fresh, measured, tried, underWay, waitedSec } = kind
   if (fresh + underWay + measured < settings.from || measured >= enoughOf(settings)) return 'go'
   if (underWay === 0) return tried === 0 && fresh > settings.jobs ? 'send' : 'go'
-  return waitedSec < settings.waitSec ? 'hold' : 'go'
+  return waitedSec < waitMaxOf(kind, settings) ? 'hold' : 'go'
 }
 
 const enoughOf = ({ jobs }: ScoutSettings): number => Math.ceil(jobs * ENOUGH)
@@ -47,12 +54,16 @@ const NONE: Scouting = { scouts: 0, held: 0, enough: 0, waitSec: 0 }
 
 /**
  * Looks which jobs of the temporary table `runnable` are scouts, and which wait for them, into the temporary table `scouting` (job_key, is_scout),
- * which is there when some are held.
+ * which is there when some are held. `hasBegun`: a task of the array.
  */
-export async function lookForScouts({ tables, settings, clock }: RunContext): Promise<Scouting> {
+export async function lookForScouts(
+  context: RunContext,
+  hasBegun: (array: string) => boolean = () => false,
+): Promise<Scouting> {
+  const { tables, settings, clock } = context
   const { scouts } = settings
   const { sql } = tables
-  if (scouts.jobs === 0) return NONE
+  if (scouts.jobs === 0 || !Number.isFinite(scouts.from)) return NONE
   const [unknown] = await sql.rows<{ jobs: number }>(
     `select count(*)::double as jobs from runnable where measured < ${enoughOf(scouts)}`,
   )
@@ -63,22 +74,19 @@ export async function lookForScouts({ tables, settings, clock }: RunContext): Pr
         count(*) filter (not r.is_retry) as fresh, count(*) filter (r.is_retry) as again
       from runnable r join jobs_rows j using (job_key, revision) where r.measured < ${enoughOf(scouts)} group by all),
     live as (
-      select j.executable, j.resources, count(*) as jobs, min(b.updated_at) as since
-      from batches b join plan_positions p on p.plan_id = b.plan_id and p.position >= b.position_from and p.position < b.position_to
-        join jobs_rows j using (job_key, revision)
-      where b.state in ('cut', 'staged', 'submitted') group by all)
-    select (row_number() over (order by w.executable, w.resources::varchar))::integer as kind, w.*, coalesce(l.jobs, 0) + w.again as under_way,
+      select j.executable, j.resources, count(*) as jobs, min(b.updated_at) as since, list(distinct b.array_id) as arrays
+      from ${positionsSql("batches where state in ('cut', 'staged', 'submitted')", ['updated_at', 'array_id'])} b
+        join plan_positions p using (plan_id, position) join jobs_rows j using (job_key, revision) group by all)
+    select (row_number() over (order by w.executable, w.resources::varchar))::integer as kind, w.*, coalesce(l.jobs, 0) + w.again as under_way, l.arrays,
       coalesce(${clock.now() / 1000} - epoch(l.since), 0) as waited
     from waiting w left join live l on l.executable = w.executable and l.resources is not distinct from w.resources`)
-  const kinds = await sql.rows<
-    Omit<Kind, 'underWay' | 'waitedSec'> & { kind: number; under_way: number; waited: number }
-  >(
-    `select kind, fresh::double as fresh, measured::double as measured, tried::double as tried, under_way::double as under_way, waited::double as waited
-     from scout_kinds`,
+  const rows = await sql.rows<KindRow>(
+    `select kind, fresh::double as fresh, measured::double as measured, tried::double as tried, under_way::double as "underWay",
+       greatest(waited, 0)::double as "waitedSec", coalesce(arrays, []) as arrays from scout_kinds`,
   )
-  const decided = kinds.map(({ kind, under_way: underWay, waited, ...rest }) => {
-    const waitedSec = Math.max(0, waited)
-    return { kind, ...rest, waitedSec, what: decideScouts({ ...rest, underWay, waitedSec }, scouts) }
+  const decided = rows.map(({ arrays, ...rest }) => {
+    const kind = { ...rest, hasBegun: arrays.some((array) => array !== null && hasBegun(array)) }
+    return { ...kind, what: decideScouts(kind, scouts) }
   })
   const waiting = decided.filter(({ what }) => what !== 'go')
   const named = (what: 'send' | 'hold') =>
@@ -92,9 +100,11 @@ export async function lookForScouts({ tables, settings, clock }: RunContext): Pr
   return {
     ...count!,
     enough: Math.min(...waiting.map(({ measured }) => enoughOf(scouts) - measured)),
-    waitSec: Math.min(...waiting.map(({ waitedSec }) => scouts.waitSec - waitedSec)),
+    waitSec: Math.min(...waiting.map((kind) => waitMaxOf(kind, scouts) - kind.waitedSec)),
   }
 }
+
+type KindRow = Omit<Kind, 'hasBegun'> & { kind: number; arrays: readonly (string | null)[] }
 
 /** One scout of each part of a kind, by the bytes of their inputs; without a difference of those, of each stretch of names. */
 async function chooseScouts(

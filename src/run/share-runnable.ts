@@ -1,6 +1,7 @@
 import { type PlanCosts, sumOfReads } from '../map/map.ts'
 import { FloeError } from '../model/errors.ts'
 import { formatCounted } from '../model/format.ts'
+import { positionsSql } from '../model/positions.ts'
 import { type ProbedProgram, probeProgram, type ResourceClass } from '../stage/stage.ts'
 import { eachSite, type RunContext } from './context.ts'
 import { placeSql, reachOf } from './data-places.ts'
@@ -175,8 +176,8 @@ async function numberGroups(context: RunContext): Promise<void> {
     with placed as (select job_key, list_sort(list_distinct(list(place))) as places from share_urls group by all),
     sent as (
       select j.inputs[1] as first_input, list_sort(list_distinct(list(b.site))) as sent_to
-      from batches b join plan_positions p on b.plan_id = p.plan_id and p.position >= b.position_from and p.position < b.position_to
-        join jobs_rows j using (job_key, revision) where b.array_id is not null group by all)
+      from ${positionsSql('batches where array_id is not null', ['site'])} b join plan_positions p using (plan_id, position)
+        join jobs_rows j using (job_key, revision) group by all)
     select dense_rank() over (order by r.resource_class, r.grown, j.site, j.executable, j.setup, j.container, p.places, s.sent_to) as n,
       r.job_id, r.job_key, r.seconds, r.resource_class, r.grown, j.site, j.executable, j.setup, j.container, f.url is not null as pinned,
       coalesce(p.places, []) as places, coalesce(s.sent_to, []) as sent_to, coalesce(j.inputs[1], '') as first_input

@@ -41,8 +41,8 @@ export class Teller {
 
   /** `later`: what else the run waits for, in words. */
   async tell(later: string | null): Promise<void> {
-    const { clock, paths } = this.#context
-    if (clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
+    const { clock, paths, tables } = this.#context
+    if (!tables.hasReaders || clock.ticks() - this.#saidAt < TELL_EVERY_MS) return
     this.#saidAt = clock.ticks()
     const sites: SiteAtWork[] = []
     for (const site of this.#parts.sites) sites.push(await this.#newsOf(site, later))

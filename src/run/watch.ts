@@ -119,8 +119,9 @@ export class Watch {
       this.#watchAt = earlyMs === undefined ? this.#next(beganAt, site.rhythm.watchMs) : clock.ticks() + earlyMs
     })
     if (!reports) return
+    const statesOf = statesIn(reports)
     const isWhole = (array: LiveArray) => {
-      const states = statesOf(reports, array)
+      const states = statesOf(array)
       return array.openTasks.every((task) => isOpen(states.get(task)))
     }
     if (due.every(isWhole)) {
@@ -132,7 +133,7 @@ export class Watch {
     if (!(await this.#pull(due))) return
     const missing: Missing[] = []
     for (const array of due) {
-      const found = this.#compare(array, { states: statesOf(reports, array), isBlank: reports.length === 0 })
+      const found = this.#compare(array, { states: statesOf(array), isBlank: reports.length === 0 })
       if (found.tasks.length > 0 && (await this.#isOwner(array))) missing.push(found)
     }
     await this.#conclude(missing)
@@ -284,8 +285,14 @@ interface Missing {
 
 type States = ReadonlyMap<number, TaskReport['state']>
 
-const statesOf = (reports: readonly TaskReport[], { nativeId, elements }: LiveArray): States =>
-  elements.heed(new Map(reports.filter(({ id }) => id === nativeId).map(({ index, state }) => [index, state])), isOpen)
+function statesIn(reports: readonly TaskReport[]): (array: LiveArray) => States {
+  const byArray = new Map<string, Map<number, TaskReport['state']>>()
+  for (const { id, index, state } of reports) {
+    const states = byArray.get(id) ?? new Map<number, TaskReport['state']>()
+    byArray.set(id, states.set(index, state))
+  }
+  return ({ nativeId, elements }) => elements.heed(byArray.get(nativeId ?? '') ?? new Map(), isOpen)
+}
 
 const isOpen = (state: TaskReport['state'] | undefined): boolean => state !== undefined && state !== 'ended'
 

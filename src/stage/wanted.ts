@@ -3,7 +3,7 @@ import type { Tables } from '../ports/tables/tables.ts'
 
 /** Which jobs are to be staged. */
 export interface Choice {
-  /** SELECT that gives (job_key, revision, position, task) of the jobs of an array. */
+  /** SELECT that gives (job_key, job_id, revision, position, task) of the jobs of an array. */
   readonly chosen: string
   /** What people asked for (hold, cancel) is not looked at. */
   readonly rehearsal?: true
@@ -32,11 +32,17 @@ export const wantedSql = ({ chosen, rehearsal }: Choice, columns: string): strin
    }
    order by c.task, c.position`
 
-/** The names of the wanted jobs by task, without digests: what they read is not looked at. */
-export async function namedJobs({ sql }: Tables, choice: Choice): Promise<ReadonlyMap<number, readonly NamedJob[]>> {
+/** The names of the chosen jobs by task, without digests, where nobody asks for anything between plan and run: the catalog is not read. */
+export async function namedJobs(
+  { sql }: Tables,
+  { chosen }: Choice,
+): Promise<ReadonlyMap<number, readonly NamedJob[]>> {
   const jobs = new Map<number, NamedJob[]>()
-  const columns = 'c.task, j.job_id, j.revision::integer, (coalesce(t.tries, 0) + 1)::integer'
-  for await (const [tasks, names, revisions, tries] of sql.columns(wantedSql(choice, columns))) {
+  const select = `with chosen as (${chosen}),
+    tried as (select job_key, revision, max(try) as tries from attempts semi join chosen using (job_key, revision) group by all)
+    select c.task, c.job_id, c.revision::integer, (coalesce(t.tries, 0) + 1)::integer
+    from chosen c left join tried t using (job_key, revision) order by c.task, c.position`
+  for await (const [tasks, names, revisions, tries] of sql.columns(select)) {
     for (let at = 0; at < tasks!.length; at++) {
       const job: NamedJob = {
         job: names![at] as string,

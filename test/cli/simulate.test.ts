@@ -68,6 +68,17 @@ test('compares policies', async () => {
   expect(runs[1]!.tries).toBeGreaterThan(40)
 })
 
+test('shows what scouts cost and change', async () => {
+  place.file('first.yaml', 'scouts: {jobs: 3, from: 20}\nbatch: {seconds: 2m}\n')
+  place.file('none.yaml', 'scouts: {jobs: 0}\nbatch: {seconds: 2m}\n')
+  const wishes = ['--cores', '2', '--wait', '1s', '--policy', 'none.yaml', '--policy', 'first.yaml']
+  const { runs } = await simulated('--site', 'frost', ...wishes)
+  expect(runs.map(({ succeeded }) => succeeded)).toEqual([40, 40])
+  // By counting there are eight batches, and eight after three that are alone.
+  expect(runs[0]!.tasks).toBe(8)
+  expect(runs[1]!.tasks).toBeGreaterThan(3 + 8)
+})
+
 test('says what it believed, in text', async () => {
   const text = await place.floe('-C', 'c', 'simulate', '--site', 'frost', '--cores', '40', { env })
   expect(text).toMatch(/^On frost 40 jobs would take .+\n/)

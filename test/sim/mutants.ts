@@ -39,9 +39,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     what: 'the lease is not checked when verdicts are committed',
-    file: 'src/results/publish.ts',
-    from: 'facts: await facts(),\n    guard,',
-    to: 'facts: await facts(),',
+    file: 'src/run/publisher.ts',
+    from: 'guard: this.#guard,',
+    to: 'guard: async () => {},',
     seed: 20,
   },
   {

@@ -21,6 +21,12 @@ interface Task {
   ends?: { readonly at: number; readonly fault: Fault }
 }
 
+/** Seconds in a queue. */
+export interface Wait {
+  readonly leastSec: number
+  readonly mostSec: number
+}
+
 interface Queued {
   readonly id: string
   readonly spec: ArraySpec
@@ -60,12 +66,12 @@ export class Scheduler {
     this.#advance(array, task)
   }
 
-  /** To a queue in which tasks wait so long at most, seconds. */
-  connector(waitSec: () => number = () => 60): Connector {
+  /** To a queue, given how long the tasks of the next array wait in it. */
+  connector(wait: () => Wait = () => ({ leastSec: 0, mostSec: 60 })): Connector {
     const world = this.#world
     return {
       name: 'simulated',
-      submit: (array) => world.step('submit', () => this.#submit(array, waitSec())),
+      submit: (array) => world.step('submit', () => this.#submit(array, wait())),
       status: (arrays) => world.step('status', () => this.#status([...arrays.keys()])),
       cancel: (id, indices) => world.step('cancel', () => this.#cancel(id, indices)),
       endings: (ids) => world.step('endings', () => this.#endings(ids)),
@@ -240,7 +246,7 @@ export class Scheduler {
     return lines
   }
 
-  async #submit(spec: ArraySpec, waitSec: number): Promise<string> {
+  async #submit(spec: ArraySpec, { leastSec, mostSec }: Wait): Promise<string> {
     const world = this.#world
     // By its name an array is there once, however often it is sent.
     const known = this.#arrays.find((array) => array.spec.name === spec.name)
@@ -260,7 +266,7 @@ export class Scheduler {
     if (isReused) world.note('id reused', 'staged')
     const id = isReused ? free.id : String(this.#numbers++)
     const tasks = Array.from({ length: spec.count }, (_, index): Task => {
-      const startsAt = world.seconds + waitSec * (waitSec > 60 ? 0.5 + 0.5 * world.chance() : world.chance())
+      const startsAt = world.seconds + leastSec + (mostSec - leastSec) * world.chance()
       const node = NODES[Math.floor(world.chance() * NODES.length)]!
       const task: Task = {
         ...{

@@ -193,7 +193,7 @@ export class World {
     if (what !== 'cancel') this.#hasSealed = false
     const { kill } = this.#trial
     const isMoving = what === 'seal to move' || (what === 'cancel' && this.#hasSealed)
-    const isAimed = isMoving && this.#trial.faults && this.chance() < 0.3
+    const isAimed = isMoving && this.#trial.faults && this.chance() < (what === 'cancel' ? 0.6 : 0.15)
     if (kill?.at(this.#life) !== nth && !isAimed && !this.strikes('coordinator killed')) return act()
     this.noteAll('coordinator killed')
     if (what === 'cancel' && isMoving) this.#trial.coverage.noteMove('array, coordinator killed at its cancel')
@@ -415,9 +415,9 @@ export class World {
 
   /** A second site, which takes little and at which arrays may wait for long. */
   #rime(): Site {
-    const waitSec = () => (this.chance() < 0.6 ? 1200 : 60)
+    const wait = () => (this.chance() < 0.6 ? { leastSec: 600, mostSec: 1200 } : { leastSec: 0, mostSec: 60 })
     const limits = async () => ({ planBelow: 2, refillBelow: 2, openMax: 4, arrayMax: 2, arraysMax: 4 })
-    return { ...this.#site(this.scheduler.connector(waitSec)), name: 'rime', limits }
+    return { ...this.#site(this.scheduler.connector(wait)), name: 'rime', limits }
   }
 
   async #seal(directory: string, seals: readonly Seal[]): Promise<ReadonlySet<number>> {

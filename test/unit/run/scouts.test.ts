@@ -10,15 +10,13 @@ import { type Fate, scriptedConnector } from '../../fakes/scripted-connector.ts'
 
 describe('whether some jobs of a kind go first', () => {
   const settings = { jobs: 8, from: 1000, waitSec: 600 }
-  const decide = (kind: Partial<Kind>) =>
-    decideScouts({ fresh: 5000, measured: 0, tried: 0, underWay: 0, waitedSec: 0, ...kind }, settings)
+  const none: Kind = { fresh: 5000, measured: 0, tried: 0, underWay: 0, waitedSec: 0, hasBegun: false }
+  const decide = (kind: Partial<Kind>) => decideScouts({ ...none, ...kind }, settings)
 
   test('they do where nothing is known of many', () => {
     expect(decide({})).toBe('send')
     expect(decide({ fresh: 999 })).toBe('go')
-    expect(decideScouts({ fresh: 8, measured: 0, tried: 0, underWay: 0, waitedSec: 0 }, { ...settings, from: 1 })).toBe(
-      'go',
-    )
+    expect(decideScouts({ ...none, fresh: 8 }, { ...settings, from: 1 })).toBe('go')
   })
 
   test('the others wait until most of them succeeded, or all ended, or for long', () => {
@@ -28,6 +26,11 @@ describe('whether some jobs of a kind go first', () => {
     expect(decide({ underWay: 2, tried: 6, measured: 6 })).toBe('go')
     expect(decide({ tried: 8 })).toBe('go')
     expect(decide({ underWay: 8, waitedSec: 601 })).toBe('go')
+  })
+
+  test('they wait longer for those that run, as the rest will take long too', () => {
+    expect(decide({ underWay: 8, waitedSec: 601, hasBegun: true })).toBe('hold')
+    expect(decide({ underWay: 8, waitedSec: 4201, hasBegun: true })).toBe('go')
   })
 })
 
