@@ -30,7 +30,7 @@ export interface RelayRound {
 
 /** Bytes that are read, and told, in one go; a few are under way at a time. */
 const READ_BYTES = 2 << 20
-const UNDER_WAY = 4
+const UNDER_WAY = 8
 /** An array without news is looked at less often, in rounds. */
 const REST_MAX = 16
 const MARKS_FILE = 'told'
@@ -106,6 +106,8 @@ export class Relay {
         const told = this.#bus.send(read.messages)
         // It is waited for with the others of its window.
         told.catch(() => {})
+        // What was read is under way before more is read.
+        await new Promise(setImmediate)
         parcels.push({ name, mark, told, messages: read.messages.length, damaged: read.damaged })
         if (parcels.length === UNDER_WAY) await settle()
       }

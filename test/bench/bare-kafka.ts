@@ -1,10 +1,30 @@
-// What node-rdkafka does by itself. Usage: bare-kafka.js send|read BROKER TOPIC COUNT BYTES.
+// What node-rdkafka does by itself. Usage: bare-kafka.js send BROKER TOPIC COUNT FILE, which has a message a line, or bare-kafka.js read BROKER TOPIC COUNT.
+import { openSync, readSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Rdkafka } from '../../src/ports/bus/rdkafka.ts'
 
-const [what, brokers = '', topic = '', counted = '', sized = ''] = process.argv.slice(2)
+const [what, brokers = '', topic = '', counted = '', file = ''] = process.argv.slice(2)
 const count = Number(counted)
 const { Producer, KafkaConsumer } = createRequire(import.meta.url)('node-rdkafka') as Rdkafka
+const READ_BYTES = 4 << 20
+
+function* linesOf(path: string): Generator<Buffer, undefined> {
+  const fd = openSync(path, 'r')
+  let rest = Buffer.alloc(0)
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(READ_BYTES)
+    const bytes = readSync(fd, chunk)
+    if (bytes === 0) return
+    const all = Buffer.concat([rest, chunk.subarray(0, bytes)])
+    let at = 0
+    for (let newline = all.indexOf(10); newline >= 0; newline = all.indexOf(10, at)) {
+      yield all.subarray(at, newline)
+      at = newline + 1
+    }
+    rest = all.subarray(at)
+  }
+}
+
 const settings = { 'metadata.broker.list': brokers }
 
 if (what === 'send') {
@@ -15,7 +35,7 @@ if (what === 'send') {
     'linger.ms': 20,
     dr_cb: true,
   })
-  const value = Buffer.from('x'.repeat(Number(sized)))
+  const messages = linesOf(file)
   let [sent, heard] = [0, 0]
   producer.on('delivery-report', () => {
     heard++
@@ -24,7 +44,7 @@ if (what === 'send') {
     const timer = setInterval(() => {
       // As much as its queue holds by default.
       for (; sent < count && sent - heard < 80_000; sent++)
-        producer.produce(topic, null, value, `k${sent % 500}`, null, 0)
+        producer.produce(topic, null, messages.next().value ?? null, `k${sent % 500}`, null, undefined)
       producer.poll()
       if (heard < count) return
       clearInterval(timer)

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { encodeRecord, type RecordLine } from '../../src/model/record.ts'
+import { messagesOf } from '../../src/events/to-event.ts'
+import { encodeRecord, glanceAtRecord, type RecordLine } from '../../src/model/record.ts'
 import { startKafka } from '../containers/kafka.ts'
 import { sweep } from '../containers/owner.ts'
 import { count, floe, type Ground, jobsFor } from './ground.ts'
@@ -21,7 +22,8 @@ export async function benchEvents(ground: Ground): Promise<void> {
   const kafka = await startKafka('PLAINTEXT', clients)
   try {
     const scratch = join(ground.scratch, 'events')
-    const { lines, bytes } = writeRecords(scratch, jobsFor(ground, 1_000_000))
+    const events = join(ground.scratch, 'events.ndjson')
+    const { lines, bytes } = writeRecords(scratch, events, jobsFor(ground, 1_000_000))
     process.env.XDG_CONFIG_HOME = join(ground.scratch, 'events-config')
     const relay: number[] = []
     const bareSend: number[] = []
@@ -31,17 +33,9 @@ export async function benchEvents(ground: Ground): Promise<void> {
       const topic = `floe.bench${turn}`
       describe(ground, { scratch, address: kafka.address, topic })
       const bare = (what: string, name: string) => ({
-        argv: [
-          process.execPath,
-          join(ground.programs, 'bare-kafka.js'),
-          what,
-          kafka.address,
-          name,
-          `${lines}`,
-          `${bytes}`,
-        ],
+        argv: [process.execPath, join(ground.programs, 'bare-kafka.js'), what, kafka.address, name, `${lines}`, events],
       })
-      ground.tell(`turn ${turn + 1}: ${count(lines)} events of some ${bytes} bytes`)
+      ground.tell(`turn ${turn + 1}: ${count(lines)} events of some ${Math.round(bytes / lines)} bytes`)
       rmSync(join(arrayOf(scratch), 'told'), { force: true })
       relay.push((await measure({ argv: floe(ground, undefined, ['relay', '--site', 'frost', '--once']) })).wallSec)
       const bus = kafka.bus(`${topic}.bare`)
@@ -64,7 +58,7 @@ export async function benchEvents(ground: Ground): Promise<void> {
         ours: rates(relay),
         baseline: rates(bareSend),
       },
-      ...{ baselineName: 'node-rdkafka sending as many bytes', must: { of: 'ratio', least: 0.5 } },
+      ...{ baselineName: 'node-rdkafka sending the same events from a file', must: { of: 'ratio', least: 0.5 } },
     })
     ground.print({
       ...{
@@ -97,35 +91,19 @@ function describe(
   writeFileSync(join(folder, 'sites.yaml'), `${sites}\n${kafka}\n`, { mode: 0o600 })
 }
 
-/** Record files as runners leave them. `bytes` is the length of an event of a job. */
-function writeRecords(scratch: string, jobs: number): { lines: number; bytes: number } {
+/** Record files as runners leave them, and in `events` what is told of them, one a line. Answers how many, and their bytes. */
+function writeRecords(scratch: string, events: string, jobs: number): { lines: number; bytes: number } {
   const records = join(arrayOf(scratch), 'records')
   mkdirSync(records, { recursive: true })
+  const told = openSync(events, 'w')
   const base = { v: 1, at: 1_790_000_000_000_000 } as const
-  let lines = 0
-  let bytes = 0
+  const total = { lines: 0, bytes: 0 }
   for (let task = 0; task * JOBS_A_FILE < jobs; task++) {
-    const file = openSync(join(records, `${task}.1`), 'w')
-    const write = (line: RecordLine): void => {
-      const text = encodeRecord(line)
-      lines++
-      // With the head of the event.
-      bytes = Math.max(bytes, text.length + 380)
-      writeSync(file, text)
-    }
-    const at = {
-      array: 'a000001',
-      task,
-      attempt: 1,
-      batch: task + 1,
-      node: 'c1',
-      native_id: `7_${task}`,
-      pid: 1,
-      slots: 2,
-    }
-    write({ ...base, event: 'task started', campaign: CAMPAIGN, ...at })
+    const batch = task + 1
+    const at = { array: 'a000001', task, attempt: 1, batch, node: 'c1', native_id: `7_${task}`, pid: 1, slots: 2 }
+    const lines: RecordLine[] = [{ ...base, event: 'task started', campaign: CAMPAIGN, ...at }]
     for (let job = task * JOBS_A_FILE; job < Math.min(jobs, (task + 1) * JOBS_A_FILE); job++)
-      write({
+      lines.push({
         ...{
           ...base,
           event: 'job ended',
@@ -139,8 +117,14 @@ function writeRecords(scratch: string, jobs: number): { lines: number; bytes: nu
         outputs: [{ path: `mean/${job}.csv`, size_bytes: 4096, digest: `sha256:${`${job}`.padStart(64, 'e')}` }],
         sandbox: null,
       })
-    write({ ...base, event: 'task ended', reason: 'done', message: null, jobs: JOBS_A_FILE })
-    closeSync(file)
+    lines.push({ ...base, event: 'task ended', reason: 'done', message: null, jobs: JOBS_A_FILE })
+    const texts = lines.map(encodeRecord)
+    writeFileSync(join(records, `${task}.1`), texts.join(''))
+    const tell = messagesOf({ campaign: CAMPAIGN, site: 'frost', array: 'a000001', task, attempt: 1 })
+    const values = texts.map((text, at) => tell(glanceAtRecord(text.trimEnd())!, { batch, line: at + 1 }).value)
+    total.lines += lines.length
+    total.bytes += writeSync(told, values.map((value) => `${value}\n`).join(''))
   }
-  return { lines, bytes }
+  closeSync(told)
+  return total
 }

@@ -1,20 +1,20 @@
+import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { systemClock } from '../../src/ports/clock.ts'
 import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
 import type { Files } from '../../src/ports/files/files.ts'
 import { hdfsFiles } from '../../src/ports/files/hdfs.ts'
-import { cachedNear } from '../../src/ports/tables/near-cached.ts'
-import { openTables, type Tables } from '../../src/ports/tables/tables.ts'
 import { epochOf } from '../../src/run/lease-elsewhere.ts'
 import { ended, openPlace, type Place } from '../cli/place.ts'
 import { readByRules } from '../conformance/delta-rules.ts'
 import { temporaryFolder } from '../conformance/files.ts'
-import { rowsOf } from '../conformance/rows.ts'
+import { bundle } from '../property/delta-bundle.ts'
 import { startSshHost } from './clusters.ts'
 import { describeSite } from './engine.ts'
 import { type HdfsSite, namesIn, startHdfs } from './hdfs.ts'
+import { attemptOf, tablesAt } from './hdfs-machine.ts'
 import { until } from './machine.ts'
 import type { Site } from './site.ts'
 
@@ -86,35 +86,29 @@ describeSite('a campaign in HDFS', () => {
   }
   const namesBelow = (path: string) => namesIn(files(), path)
 
-  it('keeps every commit of two machines that commit at once, and each once', async () => {
+  it('keeps every commit of two processes that commit at once, and each once', async () => {
     const root = '/campaigns/raced'
-    const machine = async (name: string): Promise<Tables> => {
-      const cache = join(here.root, name)
-      const near = await cachedNear({ files: files(), url: site.url, root: join(root, 'tables'), cache })
-      return openTables({ root, cache, clock: systemClock, threads: 1, store: { files: files(), near } })
-    }
-    const two = await Promise.all([machine('one'), machine('two')])
-    const row = (key: number) => rowsOf('attempts', { job_id: `'job${key}'`, job_key: String(key), try: '1' })
+    const machine = (name: string) => ({ url: site.url, hosts: site.hosts, root, cache: join(here.root, name) })
+    const committer = await bundle(new URL('./hdfs-committer.ts', import.meta.url))
+    const committers = ['first', 'second'].map((name, at) => {
+      const args = [committer, JSON.stringify(machine(name)), String(at), '100']
+      return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    })
+    const said = committers.map((child) => createInterface({ input: child.stdout })[Symbol.asyncIterator]())
+    for (const lines of said) expect((await lines.next()).value).toBe('ready')
+    for (const child of committers) child.stdin.end()
     const versions = await Promise.all(
-      two.map(async (tables, at) => {
-        const made: number[] = []
-        for (let i = 0; i < 100; i++) {
-          const commit = { select: row(2 * i + at), operation: 'race', txn: { appId: `of ${at}`, version: i } }
-          made.push((await tables.commit('attempts', commit))!)
-          // What was published is not published again, whoever came in between.
-          if (i % 25 === 0) expect(await tables.commit('attempts', commit)).toBeUndefined()
-        }
-        return made
-      }),
+      said.map(async (lines) => JSON.parse((await lines.next()).value ?? '[]') as number[]),
     )
     expect(versions.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, at) => at))
     const turns = versions[0]!.filter((version, at, all) => at > 0 && version !== all[at - 1]! + 1)
     expect(turns.length).toBeGreaterThan(10)
 
+    const two = await Promise.all([tablesAt(machine('one')), tablesAt(machine('two'))])
     const { parts } = await two[0]!.snapshot('attempts')
     const rewrites = await Promise.allSettled(
       two.map((tables, at) =>
-        tables.commit('attempts', { remove: parts.slice(0, 1), select: row(1000 + at), operation: 'x' }),
+        tables.commit('attempts', { remove: parts.slice(0, 1), select: attemptOf(1000 + at), operation: 'x' }),
       ),
     )
     expect(rewrites.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { asideOf, ownUnique } from '../../src/ports/files/aside.ts'
@@ -268,5 +269,73 @@ describeSite('inputs in HDFS', () => {
     place.jobs('packed.ndjson', [job('packed', ['p.csv'], 'cp a.csv p.csv', { publish: 'pack' })])
     await floe('add', place.path('packed.ndjson'))
     expect(await floe('run')).toMatchObject({ status: 2, stderr: expect.stringContaining('publish: pack') })
+  })
+
+  it('over a quota on outputs: the job says so, the others go on, and with room it succeeds', async () => {
+    const root = '/data/quota'
+    await site.ask('PUT', root, 'op=MKDIRS&permission=1777')
+    const quota = (words: string) => site.nameNode.ask(`/start.sh admin ${words} ${root}`)
+    // Two replicas, and a block is counted whole when it is begun.
+    await quota('-setSpaceQuota 36m')
+    const { place, env } = await campaign(`slots: 1\npolicy: {staging: {tries: 2}}\noutputs: ${site.url}${root}\n`)
+    const job = (id: string, bytes: number, priority: number) => ({
+      ...{ id, executable: 'sh', arguments: ['-c', `head -c ${bytes} /dev/zero > ${id}.bin`], priority },
+      data: { input: [], output: [`${id}.bin`] },
+    })
+    place.jobs('jobs.ndjson', [job('large', 20 * MB, 9), job('small', 1000, 1)])
+    const floe = (...args: string[]) => place.run(['-C', place.path('c'), ...args], { env })
+    expect(await floe('add', place.path('jobs.ndjson'))).toMatchObject({ status: 0 })
+    expect(await floe('run')).toMatchObject({ status: 3 })
+    const tried = await floe(
+      'query',
+      `select job_id, verdict, class, rule like '%quota%' as says, count(*)::int as n from attempts group by all order by all`,
+      '--json',
+    )
+    expect(rows(tried)).toEqual([
+      { job_id: 'large', verdict: 'failed', class: 'staging', says: true, n: 2 },
+      { job_id: 'small', verdict: 'succeeded', class: null, says: false, n: 1 },
+    ])
+    expect(await alice().names(root)).toEqual(['small.bin'])
+    await quota('-clrSpaceQuota')
+    expect(await floe('retry', 'large')).toMatchObject({ status: 0 })
+    expect(await floe('run')).toMatchObject({ status: 0 })
+    expect(await alice().names(root)).toEqual(['large.bin', 'small.bin'])
+  })
+
+  // Takes some 20 GB of disk and minutes: FLOE_LARGE=1.
+  it.skipIf(process.env.FLOE_LARGE === undefined)('of 5 GB come whole, and the runner stays small', async () => {
+    const { place, env } = await campaign('slots: 1\n')
+    const [size, path] = [5_000_000_000, '/data/large/5gb.bin']
+    await site.ask('PUT', '/data/large', 'op=MKDIRS&permission=1777')
+    const file = place.path('5gb.bin')
+    execFileSync('sh', [
+      '-c',
+      'openssl enc -aes-128-ctr -pass pass:floe -nosalt </dev/zero 2>/dev/null | head -c "$1" >"$2"',
+      'sh',
+      `${size}`,
+      file,
+    ])
+    await alice().publish(file, path)
+    place.jobs('jobs.ndjson', [
+      {
+        ...{
+          id: 'sum',
+          executable: 'sh',
+          arguments: ['-c', 'sha256sum <5gb.bin >sum; grep VmHWM "/proc/$PPID/status" >peak'],
+        },
+        data: { input: [`${site.url}${path}`], output: ['sum', 'peak'] },
+      },
+    ])
+    const floe = (...args: string[]) => place.run(['-C', place.path('c'), ...args], { env })
+    expect(await floe('add', place.path('jobs.ndjson'))).toMatchObject({ status: 0 })
+    expect(await floe('run')).toMatchObject({ status: 0 })
+    const sum = execFileSync('sha256sum', {
+      input: undefined,
+      stdio: [openSync(file, 'r'), 'pipe', 'inherit'],
+      encoding: 'utf8',
+    })
+    expect(place.read('c/outputs/sum')).toBe(sum)
+    const [, peak] = /VmHWM:\s+(\d+) kB/.exec(place.read('c/outputs/peak')) ?? []
+    expect(Number(peak)).toBeLessThan(400_000)
   })
 })

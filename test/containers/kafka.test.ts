@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -28,6 +28,7 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
 
   interface Teller {
     readonly place: Place
+    readonly topic: string
     run(...args: string[]): Promise<Told>
     start(...args: string[]): ReturnType<Place['start']>
     /** All events that Kafka keeps, as `watch --json` tells them. */
@@ -36,8 +37,10 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     jobs(count: number, script: string): Promise<void>
   }
 
-  async function openTeller(topic: string, more = ''): Promise<Teller> {
+  async function openTeller(name: string, more = ''): Promise<Teller> {
     const place = openPlace()
+    // A test that is tried again begins with a topic of its own.
+    const topic = `${name}.${randomBytes(3).toString('hex')}`
     place.file(
       'config/floe/sites.yaml',
       `kafka:\n  brokers: ["${site.address}"]\n  topic: ${topic}\n  partitions: 3\n${more}`,
@@ -48,7 +51,7 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     const run = (...args: string[]) => ended(start(...args))
     await run('init', place.path('c'))
     return {
-      ...{ place, start },
+      ...{ place, topic, start },
       run: (...args) => run('-C', place.path('c'), ...args),
       async events(count, group = `g${++topics}`) {
         const child = start('watch', '--json', '--from', 'earliest', '--group', group)
@@ -127,32 +130,34 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     const told = ended(teller.start('-C', teller.place.path('c'), 'run', '--json'))
     await until(() => seen.includes('\n'), { what: 'an event is told', waitMs: 60_000 })
     await site.broker.kill()
-    await until(() => /^topic floe\.away at \S+ does not answer: .*; it is tried again/m.test(words), {
+    await until(() => /^topic floe\.away\S* at \S+ does not answer: .*; it is tried again/m.test(words), {
       what: 'it says that Kafka is away',
       waitMs: 60_000,
     })
     teller.place.file('go', '')
     const report = JSON.parse((await told).stdout || '{}')
     expect(report).toMatchObject({ succeeded: 40 })
-    expect(report.untold).toMatch(/Could not send to topic floe\.away at 127\.0\.0\.1:\d+: /)
+    expect(report.untold).toMatch(/Could not send to topic floe\.away\S* at 127\.0\.0\.1:\d+: /)
     const refused = await teller.run('relay', '--site', 'local', '--once')
     expect(refused.status).toBe(12)
     expect(refused.stderr).toContain('events wait in the record files')
     const kept = JSON.parse((await teller.run('clean', '--all', '--json')).stdout)
     expect(kept).toMatchObject({ arrays: 0 })
     expect(kept.sites[0].kept).toMatch(
-      /^\d+ ended arrays? kept until .* status events are told: .*topic floe\.away at /,
+      /^\d+ ended arrays? kept until .* status events are told: .*topic floe\.away\S* at /,
     )
     await site.broker.start()
     // It begins before the others know that Kafka is back, and tries until it is.
     const relay = teller.start('-C', teller.place.path('c'), 'relay', '--site', 'local')
+    const relayed = ended(relay)
     const lines = teller.recordLines()
     expectWhole(await teller.events(lines), lines)
     await until(() => words.includes('connected again'), { what: 'it says that Kafka is back', waitMs: 60_000 })
     watching.kill('SIGINT')
     await watched
     relay.kill('SIGINT')
-    expect((await ended(relay)).status).toBe(130)
+    const { status, stderr } = await relayed
+    expect(status, stderr).toBe(130)
     const again = await teller.run('relay', '--site', 'local', '--once', '--json')
     expect(JSON.parse(again.stdout)).toMatchObject({ sent: 0, damaged: 0, waiting: null })
     const cleaned = JSON.parse((await teller.run('clean', '--all', '--json')).stdout)
@@ -193,7 +198,7 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
     expect(lines).toBeGreaterThan(3000)
     teller.place.file(
       'config/floe/sites.yaml',
-      `kafka: {brokers: ["${site.address}"], topic: floe.killed, partitions: 3}\n`,
+      `kafka: {brokers: ["${site.address}"], topic: ${teller.topic}, partitions: 3}\n`,
       0o600,
     )
     for (let round = 0; round < 6; round++) {
@@ -211,13 +216,12 @@ describeSite('Kafka', { timeout: 300_000 }, () => {
   })
 
   it('passes over what is no event, and says how many', async () => {
-    const topic = 'floe.poisoned'
-    const teller = await openTeller(topic)
+    const teller = await openTeller('floe.poisoned')
     await teller.jobs(2, 'true')
     await teller.run('run')
     // What a busy machine did not tell in time.
     await teller.run('relay', '--site', 'local', '--once')
-    const bus = site.bus(topic)
+    const bus = site.bus(teller.topic)
     const [key, newer] = ['x/1', { specversion: '1.0', type: 'org.floe.job.frozen', data: { v: 9 } }]
     await bus.send(['not JSON', '{}', JSON.stringify(newer), ''].map((value) => ({ key, value })))
     await bus.close()

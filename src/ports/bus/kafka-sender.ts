@@ -12,44 +12,31 @@ const HEADERS = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8'
 
 const GIVEN_UP = new Error('given up before it was answered')
 
-/** Messages that were sent together. */
-class Parcel {
-  readonly settled: Promise<void>
-  #left: number
-  #resolve!: () => void
-  #reject!: (error: Error) => void
-
-  constructor(messages: number) {
-    this.#left = messages
-    this.settled = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-  }
-
-  heard(error: Error | null): void {
-    this.#left--
-    if (error) this.#reject(error)
-    else if (this.#left === 0) this.#resolve()
-  }
-}
-
 /** A producer, from its first question to its end. After a failure it is ended, and with it all that it was sent. */
 export class Sender {
   readonly #producer: Promise<RdkafkaProducer>
   readonly #topic: string
-  readonly #parcels = new Set<Parcel>()
+  readonly #failed: Promise<never>
+  #fail!: (error: Error) => void
+  #round: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
   #polling: NodeJS.Timeout | undefined
+  #sending = 0
   #isOpen = false
   #ended: Promise<void> | undefined
 
   constructor(producer: Promise<RdkafkaProducer>, topic: string) {
     this.#producer = producer
     this.#topic = topic
+    this.#failed = new Promise((_, reject) => {
+      this.#fail = reject
+    })
+    this.#failed.catch(() => {})
     producer.then(
       (opened) => {
         this.#isOpen = true
-        opened.on('delivery-report', (error, { opaque }) => (opaque as Parcel).heard(error))
+        // Only of what failed: a report of each message costs more than all else.
+        opened.on('delivery-report', (error) => error && this.#fail(error))
       },
       () => {},
     )
@@ -58,17 +45,39 @@ export class Sender {
   async send(messages: readonly Message[]): Promise<void> {
     const producer = await this.#producer
     if (this.#ended) throw GIVEN_UP
-    const parcel = new Parcel(messages.length)
-    this.#parcels.add(parcel)
+    this.#sending++
     this.#polling ??= setInterval(() => producer.isConnected() && producer.poll(), POLL_MS)
     try {
       for (const { key, value } of messages)
-        producer.produce(this.#topic, null, Buffer.from(value), key, null, parcel, HEADERS)
-      await parcel.settled
+        producer.produce(this.#topic, null, Buffer.from(value), key, null, undefined, HEADERS)
+      await Promise.race([this.#nextRound(producer), this.#failed])
     } finally {
-      this.#parcels.delete(parcel)
-      if (this.#parcels.size === 0) this.#rest()
+      this.#sending--
+      if (this.#sending === 0) this.#rest()
     }
+  }
+
+  /** A round that begins later than now. One at a time, since each takes a thread of Node's few. */
+  #nextRound(producer: RdkafkaProducer): Promise<void> {
+    this.#next ??= this.#round.then(() => {
+      this.#next = undefined
+      const round = this.#answered(producer)
+      this.#round = round.catch(() => {})
+      return round
+    })
+    return this.#next
+  }
+
+  /** All that was sent is answered, or given up and reported before. */
+  async #answered(producer: RdkafkaProducer): Promise<void> {
+    let error: RdkafkaError | null = null
+    do {
+      // In steps, since a producer that flushes cannot be disconnected. That a step was too short is told by words alone (node-rdkafka 3.6).
+      error = await new Promise((resolve) => producer.flush(FLUSH_MS, (said) => resolve(said ?? null)))
+    } while (error !== null && !this.#ended && producer.isConnected())
+    if (error !== null) throw error
+    // Reports come by the event loop, too.
+    await new Promise(setImmediate)
   }
 
   /** Nothing more is heard of what is under way. */
@@ -80,7 +89,7 @@ export class Sender {
 
   async #end(): Promise<void> {
     this.#rest()
-    for (const parcel of this.#parcels) parcel.heard(GIVEN_UP)
+    this.#fail(GIVEN_UP)
     const ended = this.#producer.then(endProducer, () => {})
     // One that still waits for a first answer has nothing to say, and is not waited for.
     if (this.#isOpen) await ended

@@ -80,9 +80,13 @@ class KafkaBus implements Bus {
     consumer.on('event.stats', ({ message }) => {
       isUp = isAnyUp(message)
     })
+    let coming = this.#consume(consumer)
     try {
       while (!signal.aborted) {
-        const messages = await this.#consume(consumer)
+        const messages = await coming
+        // The next come while these are dealt with.
+        coming = this.#consume(consumer)
+        coming.catch(() => {})
         const why = isUp ? null : `${this.where} does not answer: ${this.#troubles.last ?? 'no broker is connected'}`
         if (messages.length === 0 && (why === null) === (waiting === null)) continue
         waiting = why
@@ -95,6 +99,7 @@ class KafkaBus implements Bus {
         }
       }
     } finally {
+      await coming.catch(() => {})
       await endConsumer(consumer)
     }
   }
@@ -129,6 +134,7 @@ class KafkaBus implements Bus {
       'message.timeout.ms': SEND_MS,
       'queue.buffering.max.messages': 1_000_000,
       dr_cb: true,
+      'delivery.report.only.error': true,
       ...this.#settings,
     })
     await this.#connect(producer)
@@ -221,7 +227,7 @@ class KafkaBus implements Bus {
     if (error instanceof FloeError) return error
     const { code, message } = error as RdkafkaError
     const said = this.#troubles.last ?? message
-    if (isPassing({ code }) && !this.#troubles.isHopeless) {
+    if (isPassing({ code, message }) && !this.#troubles.isHopeless) {
       return new FloeError('BUS_UNREACHABLE', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
     }
     return new FloeError('BUS_REFUSED', `Could not ${tried} ${this.where}: ${said}`, { cause: error })
@@ -247,7 +253,9 @@ class Troubles {
 /** Codes of librdkafka that may pass: broker away, name unknown for now, timed out, election, not enough replicas. */
 const PASSING = new Set([-195, -193, -192, -187, -185, -180, -168, -167, 5, 6, 7, 13, 14, 15, 16, 19, 20, 27])
 
-const isPassing = ({ code }: { readonly code: number }): boolean => PASSING.has(code)
+/** What becomes of messages is told by words alone (node-rdkafka 3.6): code -1. */
+const isPassing = ({ code, message }: { readonly code: number; readonly message: string }): boolean =>
+  PASSING.has(code) || (code === -1 && /timed out|transport|unknown (topic|partition)|leader|replicas/i.test(message))
 
 /** https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md */
 function isAnyUp(statistics: string): boolean {

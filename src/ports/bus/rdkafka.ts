@@ -44,10 +44,11 @@ export interface RdkafkaProducer extends Client {
     value: Buffer | null,
     key: string,
     timestamp: number | null,
-    opaque: unknown,
+    opaque: undefined,
     headers?: readonly Readonly<Record<string, string>>[],
   ): unknown
   poll(): this
+  flush(timeoutMs: number, callback: Callback): this
   getMetadata(
     options: { topic: string; timeout: number },
     callback: Callback<{
@@ -55,10 +56,7 @@ export interface RdkafkaProducer extends Client {
     }>,
   ): void
   on(event: 'event.log', listener: (line: RdkafkaLog) => void): this
-  on(
-    event: 'delivery-report',
-    listener: (error: RdkafkaError | null, report: { readonly opaque: unknown }) => void,
-  ): this
+  on(event: 'delivery-report', listener: (error: RdkafkaError | null) => void): this
 }
 
 export interface RdkafkaConsumer extends Client {
