@@ -80,8 +80,6 @@ class Coordinator {
   #judged = 0
   /** Jobs came whose files nobody looked at yet. */
   #unseen = false
-  /** What arrays did not leave undone may wait for their end: there are arrays of an earlier run, or people asked for something. */
-  #isDisturbed = false
 
   constructor(context: RunContext, lease: Lease, options: CoordinateOptions) {
     this.#context = context
@@ -221,7 +219,6 @@ class Coordinator {
     // One after the other: they share the tables.
     for (const site of this.#sites) this.#planner.total += await site.takeUp()
     const own = this.#sites.filter(({ hasTakenUp }) => hasTakenUp)
-    this.#isDisturbed = own.length < this.#sites.length || this.#sites.some(({ arrays }) => arrays.size > 0)
     this.#elsewhere = await liveElsewhere(
       tables,
       own.map(({ name }) => name),
@@ -238,10 +235,7 @@ class Coordinator {
     if (news.jobs) this.#unseen = true
     if (news.requests || news.jobs) this.#planner.isDue = true
     // A person did something: that may have been what was to be mended.
-    if (news.jobs || (news.requests && !isFirst)) {
-      this.#isDisturbed = true
-      for (const site of this.#sites) site.mended()
-    }
+    if (news.jobs || (news.requests && !isFirst)) for (const site of this.#sites) site.mended()
     const able = this.#sites.find(({ trouble }) => !trouble)
     if (this.#unseen && able && (await able.tries(() => this.#lookAtFiles()))) this.#unseen = false
     if (news.requests || news.jobs) for (const { cancels } of this.#sites) await cancels.heed()
@@ -293,7 +287,8 @@ class Coordinator {
     )
     for (const { site, over } of ended) await site.release(over)
     const isDone = ended.every(({ over }) => over.every(({ hasDoneAll }) => hasDoneAll))
-    if (!isDone || this.#isDisturbed || this.#planner.later !== null) this.#planner.isDue = true
+    // Where there are readers there are people, who may have asked for something just now.
+    if (!isDone || this.#context.tables.hasReaders || this.#planner.later !== null) this.#planner.isDue = true
   }
 
   async #publish(): Promise<void> {

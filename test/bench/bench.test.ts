@@ -43,7 +43,7 @@ it('names the benchmarks when one is unknown', () => {
   const { status, stderr } = bench('--only', 'speed')
   expect(status).toBe(2)
   expect(stderr).toContain('There is no benchmark speed')
-  expect(stderr).toContain('runs, look, memory, add, plan, map')
+  expect(stderr).toContain('runs, look, recovery, memory, add, plan, map')
 })
 
 const figure: Figure = {
