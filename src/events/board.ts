@@ -19,6 +19,15 @@ export interface BoardFailure {
   readonly at: string
 }
 
+/** What a board needs of an event. */
+export interface BoardEvent extends Pick<StatusEvent, 'source' | 'id' | 'line' | 'time'> {
+  readonly data:
+    | { readonly event: 'task started' }
+    | { readonly event: 'task ended' }
+    | { readonly event: 'job started'; readonly job: string }
+    | { readonly event: 'job ended'; readonly job: string; readonly verdict: Verdict; readonly rule: string }
+}
+
 const FAILURES_SHOWN = 5
 
 interface Row {
@@ -38,7 +47,7 @@ export class Board {
   repeats = 0
 
   /** False: it was heard before. */
-  heed(event: StatusEvent): boolean {
+  heed(event: BoardEvent): boolean {
     const { source, id, line, time, data } = event
     const file = id.slice(0, id.lastIndexOf('/'))
     const name = `${source} ${file}`

@@ -1,7 +1,7 @@
 import type { StatusEvent } from '../model/event.ts'
 import type { Bus, From } from '../ports/bus/bus.ts'
 import { Board } from './board.ts'
-import { readEvent } from './to-event.ts'
+import { glanceAtEvent, readEvent } from './to-event.ts'
 
 /** Messages that are passed over, and why. */
 export interface Skipped {
@@ -11,9 +11,25 @@ export interface Skipped {
   foreign: number
 }
 
+/** An event and its text. Most are told on as they are, so it is parsed when it is asked for. */
+export class Told {
+  readonly text: string
+  #event: StatusEvent | undefined
+
+  constructor(text: string, event?: StatusEvent) {
+    this.text = text
+    this.#event = event
+  }
+
+  get event(): StatusEvent {
+    this.#event ??= JSON.parse(this.text) as StatusEvent
+    return this.#event
+  }
+}
+
 /** What came together; each event once. */
 export interface EventNews {
-  readonly events: readonly { readonly event: StatusEvent; readonly text: string }[]
+  readonly events: readonly Told[]
   /** All that came so far. */
   readonly board: Board
   readonly skipped: Readonly<Skipped>
@@ -34,13 +50,18 @@ export async function* followEvents(bus: Bus, { campaign, ...wish }: FollowWish)
   const board = new Board()
   const skipped: Skipped = { newer: 0, foreign: 0 }
   for await (const { messages, waiting, done } of bus.read(wish)) {
-    const events: { event: StatusEvent; text: string }[] = []
+    const events: Told[] = []
     for (const { key, value } of messages) {
       if (campaign !== undefined && !key.startsWith(`${campaign}/`)) continue
       const text = value?.toString('utf8') ?? ''
+      const glance = glanceAtEvent(text)
+      if (glance) {
+        if (board.heed(glance)) events.push(new Told(text))
+        continue
+      }
       const event = readEvent(text)
       if (typeof event === 'string') skipped[event]++
-      else if (board.heed(event)) events.push({ event, text })
+      else if (board.heed(event)) events.push(new Told(text, event))
     }
     yield { events, board, skipped, waiting }
     await done()

@@ -1,6 +1,7 @@
 import { EVENT_TYPES, type StatusEvent } from '../model/event.ts'
 import type { RecordGlance } from '../model/record.ts'
 import type { Message } from '../ports/bus/bus.ts'
+import type { BoardEvent } from './board.ts'
 
 /** A record file. */
 export interface RecordPlace {
@@ -39,6 +40,27 @@ function timeOf(microseconds: number): string {
   const at = Math.floor(microseconds / 1e6)
   if (at !== second.at) second = { at, text: new Date(at * 1000).toISOString().slice(0, -'000Z'.length) }
   return `${second.text}${String(microseconds - at * 1e6).padStart(6, '0')}Z`
+}
+
+/** How `messagesOf` begins what it tells of a job that ended: nearly all that there is. */
+const JOB_EVENT = new RegExp(
+  [
+    String.raw`^\{"specversion":"1\.0","id":"([^"\\]+)","source":"([^"\\]+)","type":"org\.floe\.job\.ended","subject":("(?:[^"\\]|\\.)*"),`,
+    String.raw`"time":"([^"\\]+)","datacontenttype":"application/json","partitionkey":"[^"\\]+",`,
+    String.raw`"batch":\d+,"attempt":\d+,"line":(\d+),"data":\{"v":1,"at":\d+,"event":"job ended","job":\3,`,
+  ].join(''),
+)
+
+/** What a board needs of a job that succeeded, in a fraction of the time of `readEvent`; undefined: read it whole. A message has a checksum of Kafka's. */
+export function glanceAtEvent(text: string): BoardEvent | undefined {
+  // Within a text of JSON these quotes would be escaped.
+  if (!text.endsWith('}}') || !text.includes(',"verdict":"succeeded",')) return undefined
+  const [, id, source, job, time, line] = JOB_EVENT.exec(text) ?? []
+  if (job === undefined) return undefined
+  return {
+    ...{ id: id!, source: source!, time: time!, line: Number(line) },
+    data: { event: 'job ended', job: JSON.parse(job) as string, verdict: 'succeeded', rule: '' },
+  }
 }
 
 const TYPES: ReadonlySet<string> = new Set(Object.values(EVENT_TYPES))

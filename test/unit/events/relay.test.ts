@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventAsyncApi, eventJsonSchema, statusEventSchema } from '../../../src/events/event-schema.ts'
 import { arraysIn, Board, type EventNews, followEvents, hasNews, Relay } from '../../../src/events/events.ts'
-import { readEvent } from '../../../src/events/to-event.ts'
+import { glanceAtEvent, readEvent } from '../../../src/events/to-event.ts'
 import { EVENT_TYPES, type StatusEvent } from '../../../src/model/event.ts'
 import { encodeRecord, type JobEnded, type RecordLine } from '../../../src/model/record.ts'
 import type { Bus } from '../../../src/ports/bus/bus.ts'
@@ -198,6 +198,24 @@ test('a reader drops repeats, passes over what is no event, and says how many', 
   ])
   expect(board.failures.map(({ job, rule }) => [job, rule])).toEqual([['b', 'exit 3']])
   expect((await follow(log, 'another')).events).toEqual([])
+})
+
+test('a glance at an event sees what reading it does, or nothing', async () => {
+  const log = memoryLog()
+  const names = ['j "1"\n❄', 'a","verdict":"succeeded","b', 'x\\"', '', '}}']
+  write('3.1', started(3), ...names.map((name) => ended(name)))
+  write(
+    '3.2',
+    started(3, 2),
+    ended('f","verdict":"succeeded",', { verdict: 'failed', class: 'app', rule: ',"verdict":"succeeded",' }),
+  )
+  await new Relay(memoryBus(log), 'frost').round(arraysIn(scratch))
+  const glances = log.messages.map(({ value }) => glanceAtEvent(value!.toString()))
+  expect(glances.map((glance) => glance !== undefined)).toEqual([false, ...names.map(() => true), false, false])
+  for (const [at, glance] of glances.entries()) if (glance) expect(told(log)[at]).toMatchObject({ ...glance, data: {} })
+  expect(glances.flatMap((glance) => (glance?.data.event === 'job ended' ? glance.data.job : []))).toEqual(names)
+  const [, whole] = log.messages.map(({ value }) => value!.toString())
+  for (let cut = 0; cut < whole!.length; cut++) expect(glanceAtEvent(whole!.slice(0, cut))).toBeUndefined()
 })
 
 test('a board knows what runs, also when it came late', () => {
