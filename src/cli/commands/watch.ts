@@ -44,8 +44,9 @@ export const watch: Command<WatchArgs> = {
         const { waiting } = news
         if (waiting !== said && !(terminal.isScreen && !terminal.json)) terminal.note(renderWaiting(waiting))
         said = waiting
-        if (terminal.json) await terminal.out(news.events.map(({ text }) => `${text}\n`).join(''))
-        else
+        if (terminal.json) {
+          if (news.events.length > 0) await terminal.out(`${news.events.map(({ text }) => text).join('\n')}\n`)
+        } else
           gauge.show(
             () => renderBoard(news.board, { columns: terminal.columns, skipped, waiting }),
             () => renderBoardLine(news.board),
