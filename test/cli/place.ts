@@ -9,6 +9,12 @@ const CLI = join(import.meta.dirname, '..', '..', 'dist', 'cli.js')
 /** What a run that takes long says now and then. */
 const PROGRESS = /^\S+: [\d,]+ of [\d,]+ jobs? after /
 
+export const withoutProgress = (said: string): string =>
+  said
+    .split('\n')
+    .filter((line) => !PROGRESS.test(line))
+    .join('\n')
+
 export interface Told {
   readonly stdout: string
   readonly stderr: string
@@ -79,9 +85,9 @@ export class Place {
     )
     const told = [
       stdout.replace(/\n$/, ''),
-      ...stderr
+      ...withoutProgress(stderr)
         .split('\n')
-        .filter((line) => line !== '' && !PROGRESS.test(line))
+        .filter((line) => line !== '')
         .map((line) => `! ${line}`),
       status === 0 ? '' : `exit ${status}`,
     ]

@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/run/publisher.ts',
     from: 'guard: this.#guard,',
     to: 'guard: async () => {},',
-    seed: 20,
+    seed: 38,
   },
   {
     what: 'a job that was lost is given up',

@@ -253,9 +253,9 @@ class Troubles {
 /** Codes of librdkafka that may pass: broker away, name unknown for now, timed out, election, not enough replicas. */
 const PASSING = new Set([-195, -193, -192, -187, -185, -180, -168, -167, 5, 6, 7, 13, 14, 15, 16, 19, 20, 27])
 
-/** What becomes of messages is told by words alone (node-rdkafka 3.6): code -1. */
+/** What becomes of messages is told by words alone (node-rdkafka 3.6), with code -1: those of the codes above. */
 const isPassing = ({ code, message }: { readonly code: number; readonly message: string }): boolean =>
-  PASSING.has(code) || (code === -1 && /timed out|transport|unknown (topic|partition)|leader|replicas/i.test(message))
+  PASSING.has(code) || (code === -1 && /timed out|transport|disconnected|leader|coordinator|replicas/i.test(message))
 
 /** https://github.com/confluentinc/librdkafka/blob/master/STATISTICS.md */
 function isAnyUp(statistics: string): boolean {

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { cannotMount, mounting, Tmpfs } from '../../fakes/tmpfs.ts'
+import { withoutProgress } from '../place.ts'
 import { began, onceEach, open, openScene, type Scene, until, withWaits } from './scene.ts'
 
 /* A scratch without room: said in plain words, with what to do; no job pays for it, and what is done stays done. */
@@ -13,12 +14,8 @@ async function scened(jobs: number, { slots = 4, waits = false } = {}): Promise<
   await scene.run(['add', scene.place.path('jobs.ndjson')])
   return { ...scene, disk }
 }
-/** Without the progress, which a run tells only when it takes long. */
 const said = ({ place, disk }: Scene & { disk: Tmpfs }, text: string) =>
-  place
-    .masked(text.replaceAll(disk.path, 'DISK'))
-    .replace(/[0-9a-f]{64}/, 'DIGEST')
-    .replaceAll(/^frost: .*\n/gm, '')
+  place.masked(withoutProgress(text).replaceAll(disk.path, 'DISK')).replace(/[0-9a-f]{64}/, 'DIGEST')
 
 describe.skipIf(cannotMount !== undefined)(mounting('a full scratch'), () => {
   test('before anything is staged: nothing is submitted, and with room again all runs', async () => {
