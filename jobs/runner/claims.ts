@@ -1,10 +1,10 @@
-import { closeSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { closeSync, linkSync, mkdirSync, openSync, readdirSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { hostOf, type Places, parsePlaces, rackOf } from '../../src/model/places.ts'
 import { countTasks } from './manifest-range.ts'
 import { isHere, type ThisNode } from './nearness.ts'
-import { isSealed } from './record-file.ts'
+import { isSealed, readIfThere } from './record-file.ts'
 
 /** How near a batch's inputs lie to the node that takes it. */
 export type Nearness = 'node' | 'rack' | 'any'
@@ -164,12 +164,3 @@ export class Claims {
 }
 
 const inodeOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.ino
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-}

@@ -13,12 +13,14 @@ import type { SandboxPool } from './sandbox.ts'
 import { jobText, unspeakable } from './shell-text.ts'
 import type { Flight, Slot } from './slot.ts'
 import { failed, type Judged } from './verdict.ts'
+import type { Wins } from './wins.ts'
 
 export interface PreparationPlace {
   readonly header: ManifestTask
   readonly jobs: Iterator<ManifestJob>
   /** Jobs that an earlier attempt decided. */
   readonly decided: ReadonlySet<string>
+  readonly wins: Wins
   readonly cancelled: ReadonlySet<string>
   readonly pool: SandboxPool
   readonly reads: Reads
@@ -115,11 +117,12 @@ export class Preparation {
   }
 
   #read(): ManifestJob | undefined {
-    const { jobs, decided } = this.#place
+    const { jobs, decided, wins } = this.#place
     while (!this.#isDry) {
       const next = jobs.next()
       if (next.done) this.#isDry = true
-      else if (decided.size === 0 || !decided.has(jobName(next.value.job, next.value.revision))) return next.value
+      else if (decided.size > 0 && decided.has(jobName(next.value.job, next.value.revision))) continue
+      else if (!wins.isTaken(next.value)) return next.value
     }
     return undefined
   }

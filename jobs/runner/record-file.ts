@@ -87,6 +87,15 @@ export function decidedJobs(directory: string, task: number, before: number): Se
   return decided
 }
 
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 function attemptsOf(folder: string, task: number): number[] {
   const prefix = `${task}.`
   return readdirSync(folder)

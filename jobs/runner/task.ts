@@ -1,10 +1,12 @@
 import { closeSync, openSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ManifestJob, ManifestTask } from '../../src/model/manifest.ts'
 import type { JobEnded, TaskEnded } from '../../src/model/record.ts'
 import { visibleDevices } from './devices.ts'
 import { Finish, type JobRun, refused } from './finish.ts'
+import { Pauses } from './pauses.ts'
 import { Preparation } from './prepare.ts'
 import { hasProc, kernelMemoryKills } from './processes.ts'
 import { launchProblem } from './program.ts'
@@ -16,6 +18,7 @@ import type { Report } from './shell.ts'
 import { begun, cpuSince, type Flight, Slot, type SlotListener, type SlotPlace } from './slot.ts'
 import { failed, type Judged, judge, type Killed } from './verdict.ts'
 import { endLeftovers, Watch } from './watch.ts'
+import { Wins } from './wins.ts'
 
 export interface TaskPlace {
   readonly array: string
@@ -80,23 +83,26 @@ export class Task implements SlotListener {
   #walltimeSec: number | undefined
   readonly #beganMs = performance.now()
   #resolve: (ending: TaskEnding) => void = () => {}
-  /** Wakes those that wait for a signal of the runner's own. */
-  readonly #waiting = new Set<() => void>()
+  /** Until something else than a signal to the runner itself is to be believed. */
+  readonly #pauses = new Pauses()
+  readonly #wins: Wins
 
   constructor(place: TaskPlace) {
     this.place = place
     const { array, header, jobs, decided, root, record } = place
+    const [reads, pool] = [new Reads(array), new SandboxPool(root)]
     this.#room = new Room({ sandboxes: dirname(root), array })
-    const reads = new Reads(array)
     const told = {
       reads,
-      refuse: (job: ManifestJob, judged: Judged) => this.#record(refused(job, judged, reads.take(job.job))),
+      refuse: (job: ManifestJob, judged: Judged) =>
+        this.#later(this.#wins.contest(job, { won: () => this.#record(refused(job, judged, reads.take(job.job))) })),
       onReady: () => this.guard(() => this.#goOn()),
       onFailed: (error: unknown) => this.#fail(error),
     }
-    const pool = new SandboxPool(root)
     this.#pool = pool
-    this.#prepare = new Preparation({ array, header, jobs, decided, cancelled: this.cancelled, pool, root, ...told })
+    this.#wins = new Wins(array, header, this.#pauses)
+    const known = { array, header, jobs, decided, cancelled: this.cancelled, wins: this.#wins }
+    this.#prepare = new Preparation({ ...known, pool, root, ...told })
     this.#finish = new Finish({ array, header, attempt: record.attempt, pool, reads })
     this.#watch = new Watch(this)
   }
@@ -125,7 +131,7 @@ export class Task implements SlotListener {
     if (this.#stop !== undefined) return
     this.#stop = { reason, message }
     this.#prepare.close()
-    for (const wake of [...this.#waiting]) wake()
+    this.#pauses.wake()
     for (const slot of this.slots) this.takeBack(slot)
     if (reason === 'cancelled') {
       this.#watch.endRunning({ class: 'cancelled', rule: 'cancelled on request' }, 0)
@@ -308,29 +314,24 @@ export class Task implements SlotListener {
   }
 
   #decide(run: JobRun, judged: Judged | undefined): void {
-    const line = this.#finish.finish(run, judged)
-    if (line instanceof Promise) this.#later(line.then((known) => this.#record(known)))
-    else this.#record(line)
+    const won = () => {
+      const line = this.#finish.finish(run, judged)
+      if (line instanceof Promise) this.#later(line.then((known) => this.#record(known)))
+      else this.#record(line)
+    }
+    const lost = () => this.#finish.forget(run.flight, run.slot)
+    this.#later(this.#wins.contest(run.flight.job, { won, lost }))
   }
 
   async #unlessTold(run: JobRun, judged: Judged | undefined): Promise<void> {
-    if (this.#stop === undefined) {
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          clearTimeout(timer)
-          this.#waiting.delete(wake)
-          resolve()
-        }
-        const timer = setTimeout(wake, HEARSAY_MS)
-        this.#waiting.add(wake)
-      })
-    }
+    if (this.#stop === undefined) await this.#pauses.until(pause(HEARSAY_MS))
     if (this.#stop?.reason === 'drained') this.#finish.forget(run.flight, run.slot)
     else this.#decide(run, judged)
   }
 
   /** The task does not end before this has. */
-  #later(act: Promise<void>): void {
+  #later(act: Promise<void> | undefined): void {
+    if (act === undefined) return
     this.#finishing++
     act
       .catch((error) => this.#fail(error))

@@ -28,6 +28,14 @@ export interface ManifestTask {
   readonly outputs: string
   /** Elements of the array choose their tasks when they start, by file `places` and by claims. Absent: element n runs task n. */
   readonly binds_late?: true
+  /** Of a copy of a task, which runs the same jobs at the same time: of each the first one's verdict counts, see jobs/runner/wins.ts. */
+  readonly copy_of?: {
+    /** Absolute directory of the array of the task. */
+    readonly array: string
+    readonly task: number
+    /** What one node writes the others see after so long, milliseconds. */
+    readonly seen_ms: number
+  }
   /** Absolute directory of what floe carried to the site. What is missing there was purged, which is no fault of a job. */
   readonly cache?: string
   /** Directories that inputs are read in, in place. One that is bare on a node is not mounted there, which is no fault of a job. */
